@@ -1,0 +1,117 @@
+//! Who belongs to a cluster, and with which part.
+
+mod codec;
+mod quorum;
+mod voters;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+
+pub use self::quorum::{Quorum, VoteOutcome};
+pub use self::voters::Voters;
+use crate::types::NodeId;
+
+/// The members of a cluster: voters, learners and their addresses (paper §6, thesis §4).
+///
+/// While [`Quorum::Joint`], a majority of both voter sets decides. A node that is a voter of the
+/// outgoing set only and a learner becomes a learner when the joint membership is left.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Membership {
+    quorum: Quorum,
+    learners: BTreeSet<NodeId>,
+    addresses: BTreeMap<NodeId, String>,
+}
+
+/// Why a set of members is not a membership.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembershipError {
+    /// Nobody could decide anything.
+    #[error("a cluster needs at least one voter")]
+    NoVoters,
+    /// One node, two parts.
+    #[error("node {id} is a voter and a learner")]
+    VoterAndLearner {
+        /// The node.
+        id: NodeId,
+    },
+    /// An address of nobody.
+    #[error("node {id} has an address but is neither voter nor learner")]
+    NotAMember {
+        /// The node.
+        id: NodeId,
+    },
+}
+
+impl Membership {
+    /// Makes a membership of voters, with the address of each.
+    ///
+    /// An address is text for the transport; Raft does not read it.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError::NoVoters`] if `voters` is empty.
+    pub fn of_voters<A: Into<String>>(
+        voters: impl IntoIterator<Item = (NodeId, A)>,
+    ) -> Result<Self, MembershipError> {
+        let addresses: BTreeMap<_, _> =
+            voters.into_iter().map(|(id, address)| (id, address.into())).collect();
+        let voters = Voters::new(addresses.keys().copied()).ok_or(MembershipError::NoVoters)?;
+        Self::new(Quorum::Majority(voters), BTreeSet::new(), addresses)
+    }
+
+    /// Makes a membership from its parts. A member without an address has an empty one.
+    ///
+    /// # Errors
+    ///
+    /// If a node is a learner and a voter of the incoming set, or an address belongs to nobody.
+    pub fn new(
+        quorum: Quorum,
+        learners: BTreeSet<NodeId>,
+        addresses: BTreeMap<NodeId, String>,
+    ) -> Result<Self, MembershipError> {
+        if let Some(&id) = learners.iter().find(|&&id| quorum.incoming().contains(id)) {
+            return Err(MembershipError::VoterAndLearner { id });
+        }
+        let known = |id: &NodeId| quorum.contains(*id) || learners.contains(id);
+        if let Some(&id) = addresses.keys().find(|id| !known(id)) {
+            return Err(MembershipError::NotAMember { id });
+        }
+        Ok(Self { quorum, learners, addresses })
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub const fn quorum(&self) -> &Quorum {
+        &self.quorum
+    }
+
+    /// Members that receive the log but decide nothing, in ascending order.
+    pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.learners.iter().copied()
+    }
+
+    /// All members, in ascending order.
+    pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let all: BTreeSet<_> = self.quorum.voters().chain(self.learners()).collect();
+        all.into_iter()
+    }
+
+    /// Whether `id` votes, in either set of a joint membership.
+    #[must_use]
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.quorum.contains(id)
+    }
+
+    /// Whether `id` is a member of any kind.
+    #[must_use]
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.is_voter(id) || self.learners.contains(&id)
+    }
+
+    /// The address of `id`, if it is a member that has one.
+    #[must_use]
+    pub fn address(&self, id: NodeId) -> Option<&str> {
+        self.addresses.get(&id).map(String::as_str)
+    }
+}

@@ -1,0 +1,43 @@
+//! A set of voters, decided by majority.
+
+use alloc::vec::Vec;
+
+use crate::types::NodeId;
+
+/// A non-empty set of voters.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Voters(Vec<NodeId>);
+
+impl Voters {
+    /// Makes a voter set; `None` if `ids` is empty.
+    #[must_use]
+    pub fn new(ids: impl IntoIterator<Item = NodeId>) -> Option<Self> {
+        let mut ids: Vec<_> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        (!ids.is_empty()).then_some(Self(ids))
+    }
+
+    /// Votes needed to decide.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        self.0.len() / 2 + 1
+    }
+
+    /// How many voters there are, at least one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether `id` is one of them.
+    #[must_use]
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.0.binary_search(&id).is_ok()
+    }
+
+    /// The voters, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = NodeId> + Clone + '_ {
+        self.0.iter().copied()
+    }
+}

@@ -1,0 +1,206 @@
+//! What servers say to each other. One struct per RPC direction; no field is shared by accident.
+
+use alloc::vec::Vec;
+
+use crate::types::{Entry, LogId, LogIndex, NodeId, Term};
+
+/// A message between two servers.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Message {
+    /// Sender.
+    pub from: NodeId,
+    /// Addressee.
+    pub to: NodeId,
+    /// Sender's term; for pre-votes, the term that the asker would campaign in.
+    pub term: Term,
+    /// The message proper.
+    pub body: Body,
+}
+
+/// The message proper.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Body {
+    /// Leader to follower: append these entries (paper §5.3).
+    AppendEntries(AppendEntries),
+    /// Follower to leader: outcome of an [`AppendEntries`].
+    AppendReply(AppendReply),
+    /// Leader to follower: I lead, and this much is committed (paper §5.2).
+    Heartbeat(Heartbeat),
+    /// Follower to leader: I follow.
+    HeartbeatReply(HeartbeatReply),
+    /// Pre-candidate to voter: would you vote for me? (thesis §9.6)
+    PreVote(RequestVote),
+    /// Voter to pre-candidate.
+    PreVoteReply(VoteReply),
+    /// Candidate to voter (paper §5.2).
+    RequestVote(RequestVote),
+    /// Voter to candidate.
+    VoteReply(VoteReply),
+    /// Follower to leader: from which index on may I read? (thesis §6.4)
+    ReadIndex(ReadIndex),
+    /// Leader to follower: outcome of a [`ReadIndex`].
+    ReadIndexReply(ReadIndexReply),
+}
+
+impl Body {
+    /// Whether this says something about the sender's disk, so that it may leave only once
+    /// everything decided before it is durable (thesis §3.8).
+    ///
+    /// A leader's appends do not: its own copy counts only when durable (thesis §10.2.1).
+    /// Pre-votes do not: they promise nothing. Refusals need not, probably; they are rare, so they
+    /// wait. Heartbeat replies and read messages promise a term that the receiver of the
+    /// conversation already knows, and a sender that forgets it in a crash comes back in a lower
+    /// one, whose messages are ignored: but a leader counts them as support in its term, so they
+    /// wait as well.
+    pub(crate) const fn waits_for_disk(&self) -> bool {
+        match self {
+            Self::AppendEntries(_)
+            | Self::Heartbeat(_)
+            | Self::PreVote(_)
+            | Self::PreVoteReply(_)
+            | Self::ReadIndex(_)
+            | Self::ReadIndexReply(_) => false,
+            Self::AppendReply(_)
+            | Self::HeartbeatReply(_)
+            | Self::RequestVote(_)
+            | Self::VoteReply(_) => true,
+        }
+    }
+}
+
+/// Arguments of AppendEntries (paper Figure 2).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct AppendEntries {
+    /// Entry just before `entries`.
+    pub prev: LogId,
+    /// Entries to append, with consecutive indexes after `prev`; none to probe or to pass on
+    /// `commit`.
+    pub entries: Vec<Entry>,
+    /// Leader's commit index.
+    pub commit: LogIndex,
+}
+
+/// Result of AppendEntries.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AppendReply {
+    /// The follower's durable log equals the leader's up to here.
+    Accepted {
+        /// Last index known equal.
+        matched: LogIndex,
+    },
+    /// The follower has no entry `prev`.
+    Rejected {
+        /// The index of the `prev` that was not found.
+        prev: LogIndex,
+        /// The follower's newest entry that could be equal to the leader's: at or before `prev`,
+        /// of no later term.
+        hint: LogId,
+    },
+}
+
+/// Arguments of the heartbeat.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Heartbeat {
+    /// What the follower may commit: never past what it is known to hold.
+    pub commit: LogIndex,
+    /// Newest round of reads that waits for proof of leadership; to be echoed.
+    pub round: ReadRound,
+}
+
+/// Answer to a [`Heartbeat`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct HeartbeatReply {
+    /// The round that the heartbeat named.
+    pub round: ReadRound,
+}
+
+/// Arguments of RequestVote and PreVote.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct RequestVote {
+    /// The candidate's last entry.
+    pub last: LogId,
+}
+
+/// Result of RequestVote and PreVote.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum VoteReply {
+    /// Vote given.
+    Granted,
+    /// Vote withheld.
+    Denied,
+}
+
+/// A follower's request for a read index.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ReadIndex {
+    /// All reads of the follower up to this position ask.
+    pub upto: ReadId,
+}
+
+/// Result of [`ReadIndex`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ReadIndexReply {
+    /// The position that was asked for.
+    pub upto: ReadId,
+    /// Reads up to `upto` are linearizable once this index is applied.
+    pub index: LogIndex,
+}
+
+/// Numbers a leader's rounds of proof that it still leads, from 1; they mean nothing in another
+/// term.
+///
+/// A position in a sequence rather than a name chosen by a caller: two reads cannot collide.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ReadRound(u64);
+
+impl ReadRound {
+    /// Wraps a number read from the wire.
+    #[must_use]
+    pub const fn new(round: u64) -> Self {
+        Self(round)
+    }
+
+    /// The round as a number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// A read's position in the sequence of reads of one server's run.
+///
+/// The order is that of the reads. `session` is drawn at random at each start, so that an answer
+/// to a question of an earlier run answers nothing.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ReadId {
+    session: u64,
+    position: u64,
+}
+
+impl ReadId {
+    /// Wraps numbers read from the wire.
+    #[must_use]
+    pub const fn new(session: u64, position: u64) -> Self {
+        Self { session, position }
+    }
+
+    /// The run of the server that asked.
+    #[must_use]
+    pub const fn session(self) -> u64 {
+        self.session
+    }
+
+    /// The position among the reads of that run.
+    #[must_use]
+    pub const fn position(self) -> u64 {
+        self.position
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        Self { session: self.session, position: self.position.saturating_add(1) }
+    }
+}
