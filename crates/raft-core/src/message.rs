@@ -26,6 +26,8 @@ pub enum Body {
     AppendReply(AppendReply),
     /// Leader to follower: I lead, and this much is committed (paper §5.2).
     Heartbeat(Heartbeat),
+    /// Leader to follower: this much is committed. Nobody answers.
+    CommitNotice(CommitNotice),
     /// Follower to leader: I follow.
     HeartbeatReply(HeartbeatReply),
     /// Pre-candidate to voter: would you vote for me? (thesis §9.6)
@@ -43,29 +45,38 @@ pub enum Body {
 }
 
 impl Body {
-    /// Whether this says something about the sender's disk, so that it may leave only once
-    /// everything decided before it is durable (thesis §3.8).
+    /// What must be durable here before this may leave (thesis §3.8).
     ///
-    /// A leader's appends do not: its own copy counts only when durable (thesis §10.2.1).
-    /// Pre-votes do not: they promise nothing. Refusals need not, probably; they are rare, so they
-    /// wait. Heartbeat replies and read messages promise a term that the receiver of the
-    /// conversation already knows, and a sender that forgets it in a crash comes back in a lower
-    /// one, whose messages are ignored: but a leader counts them as support in its term, so they
-    /// wait as well.
-    pub(crate) const fn waits_for_disk(&self) -> bool {
+    /// A leader's appends wait for nothing: its own copy counts only when durable (thesis
+    /// §10.2.1). Pre-votes wait for nothing: they promise nothing. Refusals need not wait,
+    /// probably; they are rare, so they do.
+    pub(crate) const fn waits_for(&self) -> WaitsFor {
         match self {
             Self::AppendEntries(_)
             | Self::Heartbeat(_)
+            | Self::CommitNotice(_)
             | Self::PreVote(_)
             | Self::PreVoteReply(_)
             | Self::ReadIndex(_)
-            | Self::ReadIndexReply(_) => false,
-            Self::AppendReply(_)
-            | Self::HeartbeatReply(_)
-            | Self::RequestVote(_)
-            | Self::VoteReply(_) => true,
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,
+            // It supports a leader in its term, and says nothing about the log: a slow append must
+            // not make the follower look dead.
+            Self::HeartbeatReply(_) => WaitsFor::HardState,
+            Self::AppendReply(_) | Self::RequestVote(_) | Self::VoteReply(_) => {
+                WaitsFor::Everything
+            }
         }
     }
+}
+
+/// What of a server's state a message rests on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WaitsFor {
+    Nothing,
+    /// Term and vote.
+    HardState,
+    /// Term, vote and log.
+    Everything,
 }
 
 /// Arguments of AppendEntries (paper Figure 2).
@@ -105,6 +116,13 @@ pub struct Heartbeat {
     pub commit: LogIndex,
     /// Newest round of reads that waits for proof of leadership; to be echoed.
     pub round: ReadRound,
+}
+
+/// What a follower may commit, told as soon as it is so.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct CommitNotice {
+    /// Never past what the follower is known to hold.
+    pub commit: LogIndex,
 }
 
 /// Answer to a [`Heartbeat`].

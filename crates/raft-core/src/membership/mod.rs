@@ -1,12 +1,14 @@
 //! Who belongs to a cluster, and with which part.
 
 mod codec;
+mod history;
 mod quorum;
 mod voters;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
+pub(crate) use self::history::MembershipHistory;
 pub use self::quorum::{Quorum, VoteOutcome};
 pub use self::voters::Voters;
 use crate::types::NodeId;

@@ -1,5 +1,7 @@
 //! Log entries, their encoding, and the persistent record.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use super::ids::{LogId, NodeId, Term};
@@ -29,7 +31,7 @@ pub enum EntryPayload {
     /// A command for the state machine, opaque to Raft.
     Command(Bytes),
     /// The membership from this entry on (paper §6).
-    Membership(Membership),
+    Membership(Box<Membership>),
     /// A new leader's first entry, so that it can commit in its own term (paper §8).
     Noop,
 }
@@ -102,7 +104,9 @@ impl EntryPayload {
     pub fn from_bytes(kind: EntryKind, bytes: Bytes) -> Result<Self, DecodeError> {
         match kind {
             EntryKind::Command => Ok(Self::Command(bytes)),
-            EntryKind::Membership => Membership::decode(&bytes).map(Self::Membership),
+            EntryKind::Membership => {
+                Membership::decode(&bytes).map(|m| Self::Membership(Box::new(m)))
+            }
             EntryKind::Noop if bytes.is_empty() => Ok(Self::Noop),
             EntryKind::Noop => Err(DecodeError::Malformed { what: "no-op entry" }),
         }

@@ -1,0 +1,21 @@
+//! Why something was refused. Inputs cannot be; only what a caller asks for can.
+
+use crate::types::NodeId;
+
+/// Why [`Raft::propose`](crate::Raft::propose) refused a command. Nothing has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// Only the leader appends; try `leader` if it is known.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who leads, as far as this server knows.
+        leader: Option<NodeId>,
+    },
+    /// Too much is on its way already; try again when some of it has been committed.
+    #[error("{uncommitted_bytes} bytes are waiting to be committed")]
+    Busy {
+        /// Bytes of entries appended and not committed.
+        uncommitted_bytes: usize,
+    },
+}

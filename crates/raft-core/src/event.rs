@@ -1,0 +1,76 @@
+//! What happened, for logs and metrics. The core itself does not log.
+
+use crate::types::{LogIndex, NodeId, Term};
+
+/// Something an operator may want to know. Nothing has to be done about it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The server's role or term changed.
+    RoleChanged {
+        /// The role.
+        role: RoleKind,
+        /// The term.
+        term: Term,
+    },
+    /// Another server leads, or it is unknown which.
+    LeaderChanged {
+        /// Who leads.
+        leader: Option<NodeId>,
+        /// In which term.
+        term: Term,
+    },
+    /// This leader has not heard from a quorum for an election timeout, and has stepped down
+    /// (thesis §6.2).
+    QuorumLost {
+        /// The term it led.
+        term: Term,
+    },
+    /// A follower needs entries that this leader's log no longer holds.
+    FollowerBehindLog {
+        /// The follower.
+        peer: NodeId,
+        /// The first entry it lacks.
+        next: LogIndex,
+    },
+    /// A peer sent what no correct peer sends. It was ignored.
+    PeerFaulted {
+        /// The peer.
+        peer: NodeId,
+        /// What it did.
+        fault: PeerFault,
+    },
+    /// The driver reported a write that it was not given. It was ignored.
+    UnknownWrite,
+}
+
+/// What no correct peer sends.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum PeerFault {
+    /// It leads a term in which another server leads.
+    SecondLeader,
+    /// Its entries are out of order, or of a later term than its message.
+    MalformedEntries,
+    /// Its entries differ from committed ones.
+    ConflictsWithCommitted,
+    /// It acknowledges entries that the leader does not have.
+    AcknowledgesUnknownEntries,
+    /// It answers a question that was not asked.
+    AnswersUnasked,
+    /// Its term is beyond any that elections could reach.
+    ImpossibleTerm,
+}
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RoleKind {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether it could win an election.
+    PreCandidate,
+    /// Holds an election.
+    Candidate,
+    /// Leads.
+    Leader,
+}

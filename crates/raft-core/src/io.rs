@@ -1,0 +1,106 @@
+//! The core's boundary: everything that goes in, everything that comes out.
+
+use alloc::vec::Vec;
+
+use crate::event::Event;
+use crate::message::{Message, ReadId};
+use crate::types::{Entry, HardState, LogIndex, NodeId};
+
+/// Everything that can happen to a server. None of it can be refused.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A message arrived.
+    Message(Message),
+    /// The deadline of [`Raft::next_deadline`](crate::Raft::next_deadline) has passed.
+    Timeout,
+    /// The write with this number, and all before it, are durable.
+    Persisted(WriteSeq),
+    /// The answer to a [`Fetch`].
+    Fetched {
+        /// What was asked.
+        fetch: Fetch,
+        /// Entries from `fetch.from` on, at least one; none if they could not be read.
+        entries: Vec<Entry>,
+    },
+    /// Messages to this peer may have been lost.
+    Unreachable(NodeId),
+}
+
+/// Numbers the writes handed out in [`Output`], from 1.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct WriteSeq(u64);
+
+impl WriteSeq {
+    /// Wraps the number of a write.
+    #[must_use]
+    pub const fn new(seq: u64) -> Self {
+        Self(seq)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Work for the driver.
+///
+/// The fields are independent: nothing in one has to wait for another. Messages that promise
+/// something about the disk are kept back by the core until the driver reports the write.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[must_use]
+pub struct Output {
+    /// To be made durable, then acknowledged with [`Input::Persisted`]. Writes are carried out in
+    /// the order in which they come.
+    pub write: Option<Write>,
+    /// To be sent; losing, repeating or reordering any of them is safe.
+    pub messages: Vec<Message>,
+    /// Newly committed, and durable here: apply everything up to here, in order.
+    pub commit: Option<LogIndex>,
+    /// To be read from the log and answered with [`Input::Fetched`].
+    pub fetches: Vec<Fetch>,
+    /// Reads that may be served.
+    pub reads: Vec<ReadReady>,
+    /// What happened, for logs and metrics.
+    pub events: Vec<Event>,
+}
+
+/// One batch for the write-ahead log, to be made durable as a whole.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Write {
+    /// Number to acknowledge.
+    pub seq: WriteSeq,
+    /// New term and vote, if they changed.
+    pub hard_state: Option<HardState>,
+    /// Remove this entry and all after it, before appending.
+    pub truncate: Option<LogIndex>,
+    /// Entries to append.
+    pub append: Vec<Entry>,
+}
+
+/// Entries that a leader needs for a follower and no longer has in memory.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Fetch {
+    /// The follower.
+    pub peer: NodeId,
+    /// The first entry.
+    pub from: LogIndex,
+    /// The last entry.
+    pub upto: LogIndex,
+    /// Stop before this many bytes, but not before the first entry.
+    pub bytes_max: usize,
+}
+
+/// Reads that may be served once an index is applied.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ReadReady {
+    /// Every read up to this one, in the order in which they were asked.
+    pub upto: ReadId,
+    /// They may be served from a state machine that has applied this index.
+    pub index: LogIndex,
+}

@@ -1,0 +1,78 @@
+//! Which term each entry has, without the entries.
+
+use alloc::vec::Vec;
+
+use crate::types::{LogId, LogIndex, Term};
+
+/// The term of every index from the log's base to its end, as runs.
+///
+/// A log has few terms however long it is, so this stays small.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct TermRuns {
+    /// The base, then the first entry of each run. Terms and indexes ascend strictly, but for the
+    /// base, whose run may go on.
+    starts: Vec<LogId>,
+    last: LogIndex,
+}
+
+impl TermRuns {
+    /// The runs of an empty log after `base`.
+    pub(crate) fn new(base: LogId) -> Self {
+        Self { starts: Vec::from([base]), last: base.index }
+    }
+
+    pub(crate) fn base(&self) -> LogId {
+        self.starts.first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn last(&self) -> LogId {
+        LogId { term: self.last_term(), index: self.last }
+    }
+
+    /// Extends the log by one entry; false if `id` does not follow the last one.
+    pub(crate) fn push(&mut self, id: LogId) -> bool {
+        if id.index != self.last.next() || id.term < self.last_term() {
+            return false;
+        }
+        if id.term > self.last_term() {
+            self.starts.push(id);
+        }
+        self.last = id.index;
+        true
+    }
+
+    /// Extends the log up to `last`, in the term of its last run; false if it ends later already.
+    pub(crate) fn extend_to(&mut self, last: LogIndex) -> bool {
+        let extends = last >= self.last;
+        self.last = self.last.max(last);
+        extends
+    }
+
+    /// Removes `from` and all after it; the base stays.
+    pub(crate) fn truncate(&mut self, from: LogIndex) {
+        let base = self.base();
+        self.starts.retain(|start| start.index < from || *start == base);
+        self.last = self.last.min(from.prev()).max(base.index);
+    }
+
+    /// The id at `index`, if the log holds it or starts after it.
+    pub(crate) fn id_at(&self, index: LogIndex) -> Option<LogId> {
+        if index > self.last {
+            return None;
+        }
+        let after = self.starts.partition_point(|start| start.index <= index);
+        let run = self.starts.get(after.checked_sub(1)?)?;
+        Some(LogId { term: run.term, index })
+    }
+
+    /// The newest id at or before `index` of no later term than `term`; the base if there is none.
+    pub(crate) fn newest_until(&self, index: LogIndex, term: Term) -> LogId {
+        let runs_after = self.starts.partition_point(|s| s.term <= term);
+        let end = self.starts.get(runs_after).map_or(self.last, |next| next.index.prev());
+        self.id_at(end.min(index)).unwrap_or_else(|| self.base())
+    }
+
+    fn last_term(&self) -> Term {
+        self.starts.last().map_or(Term::ZERO, |start| start.term)
+    }
+}

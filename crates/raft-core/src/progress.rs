@@ -1,0 +1,287 @@
+//! What a leader knows about one follower.
+
+use alloc::collections::VecDeque;
+
+use crate::config::Config;
+use crate::io::Fetch;
+use crate::message::ReadRound;
+use crate::types::{LogIndex, Timestamp};
+
+/// A leader's view of one follower.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Progress {
+    /// Highest index known to be equal and durable on the follower.
+    matched: LogIndex,
+    /// First index not sent yet. Invariant: `next > matched`.
+    next: LogIndex,
+    phase: Phase,
+    /// Entries that are being read from storage for it, if any.
+    fetch: Option<Fetch>,
+    /// When it last answered in this term.
+    heard: Timestamp,
+    /// Newest round of reads that it has confirmed.
+    confirmed: ReadRound,
+    /// Highest commit index that it was told.
+    commit_told: LogIndex,
+}
+
+/// How to feed the follower. Each phase owns the fields that make sense in it, and only those.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Phase {
+    /// Looking for the point of agreement: one message, then wait for its reply.
+    Probe(Probe),
+    /// Logs agree: keep the pipe full.
+    Replicate(Window),
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Probe {
+    Ready,
+    AwaitingReply,
+}
+
+/// Messages under way: the last index of each, and what its entries weigh.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Window {
+    messages: VecDeque<(LogIndex, usize)>,
+    bytes: usize,
+}
+
+impl Progress {
+    /// A follower about which a leader whose log ends at `last` knows nothing.
+    ///
+    /// It counts as heard: it gets one election timeout to answer.
+    pub(crate) const fn new(last: LogIndex, now: Timestamp) -> Self {
+        Self {
+            matched: LogIndex::ZERO,
+            next: last.next(),
+            phase: Phase::Probe(Probe::Ready),
+            fetch: None,
+            heard: now,
+            confirmed: ReadRound::new(0),
+            commit_told: LogIndex::ZERO,
+        }
+    }
+
+    pub(crate) const fn matched(&self) -> LogIndex {
+        self.matched
+    }
+
+    pub(crate) const fn next(&self) -> LogIndex {
+        self.next
+    }
+
+    pub(crate) const fn heard(&self) -> Timestamp {
+        self.heard
+    }
+
+    pub(crate) const fn confirmed(&self) -> ReadRound {
+        self.confirmed
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn is_probed(&self) -> bool {
+        matches!(self.phase, Phase::Probe(_))
+    }
+
+    pub(crate) const fn on_heard(&mut self, now: Timestamp) {
+        self.heard = now;
+    }
+
+    /// Whether another append may be made for it.
+    pub(crate) fn has_room(&self, config: &Config) -> bool {
+        let room = match &self.phase {
+            Phase::Probe(probe) => *probe == Probe::Ready,
+            Phase::Replicate(window) => {
+                window.messages.len() < config.in_flight_messages_max
+                    && window.bytes < config.in_flight_bytes_max
+            }
+        };
+        room && self.fetch.is_none()
+    }
+
+    /// Records that entries up to `last`, weighing `bytes`, were sent.
+    pub(crate) fn on_sent(&mut self, last: LogIndex, bytes: usize) {
+        match &mut self.phase {
+            Phase::Probe(probe) => *probe = Probe::AwaitingReply,
+            Phase::Replicate(window) => {
+                window.messages.push_back((last, bytes));
+                window.bytes += bytes;
+                self.next = self.next.max(last.next());
+            }
+        }
+    }
+
+    /// Takes the news that the follower's log equals ours up to `matched`; true if it is news.
+    pub(crate) fn on_accepted(&mut self, matched: LogIndex) -> bool {
+        let moved = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        if self.next <= self.matched {
+            self.next = self.matched.next();
+            self.fetch = None;
+        }
+        match &mut self.phase {
+            Phase::Probe(_) => self.phase = Phase::Replicate(Window::default()),
+            Phase::Replicate(window) => window.free(self.matched),
+        }
+        moved
+    }
+
+    /// Takes the news that the follower does not have our entry at `prev`, but perhaps the one at
+    /// `hint`.
+    pub(crate) fn on_rejected(&mut self, prev: LogIndex, hint: LogIndex) {
+        match self.phase {
+            // A reordered rejection may name a `prev` that has been confirmed since.
+            Phase::Replicate(_) if prev <= self.matched => {}
+            Phase::Replicate(_) => self.probe(),
+            // Or one that belongs to an earlier probe.
+            Phase::Probe(_) if self.next.prev() != prev => {}
+            Phase::Probe(_) => {
+                self.next = hint.next().min(prev).max(self.matched.next());
+                self.phase = Phase::Probe(Probe::Ready);
+            }
+        }
+    }
+
+    /// Starts over from what is certain: messages under way may be lost.
+    pub(crate) fn probe(&mut self) {
+        self.next = self.matched.next();
+        self.phase = Phase::Probe(Probe::Ready);
+        self.fetch = None;
+    }
+
+    /// Takes the answer to a heartbeat. A probe is sent again then, in case it was lost.
+    ///
+    /// True if appends are under way of which no loss would be noticed unless it is asked.
+    pub(crate) fn on_heartbeat_reply(&mut self, round: ReadRound) -> bool {
+        self.confirmed = self.confirmed.max(round);
+        match &mut self.phase {
+            Phase::Probe(probe) => {
+                *probe = Probe::Ready;
+                false
+            }
+            Phase::Replicate(window) => !window.messages.is_empty(),
+        }
+    }
+
+    /// Records that its next entries are being read from storage.
+    pub(crate) const fn on_fetching(&mut self, fetch: Fetch) {
+        self.fetch = Some(fetch);
+    }
+
+    /// Whether `fetch` is what it waits for; if so it waits no more.
+    pub(crate) fn on_fetched(&mut self, fetch: Fetch) -> bool {
+        self.fetch.take_if(|waiting| *waiting == fetch).is_some()
+    }
+
+    /// Records that it was told that `commit` is committed; true if it did not know.
+    pub(crate) fn tell_commit(&mut self, commit: LogIndex) -> bool {
+        let news = commit > self.commit_told;
+        self.commit_told = self.commit_told.max(commit);
+        news
+    }
+}
+
+impl Window {
+    /// Frees what was acknowledged.
+    fn free(&mut self, matched: LogIndex) {
+        while let Some((_, bytes)) = self.messages.pop_front_if(|(last, _)| *last <= matched) {
+            self.bytes -= bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+
+    fn i(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    fn config() -> Config {
+        let mut config = Config::new(NodeId::new(1).unwrap());
+        config.in_flight_messages_max = 2;
+        config.in_flight_bytes_max = 100;
+        config
+    }
+
+    fn replicating(last: u64) -> Progress {
+        let mut progress = Progress::new(i(last), Timestamp::default());
+        progress.on_accepted(i(last));
+        progress
+    }
+
+    #[test]
+    fn a_probe_waits_for_its_reply_and_is_repeated_at_a_heartbeat() {
+        let mut progress = Progress::new(i(5), Timestamp::default());
+
+        progress.on_sent(i(6), 10);
+        assert!(!progress.has_room(&config()));
+        assert_eq!(progress.next(), i(6));
+
+        progress.on_heartbeat_reply(ReadRound::new(0));
+        assert!(progress.has_room(&config()));
+    }
+
+    #[test]
+    fn the_window_closes_by_messages_and_by_bytes_and_opens_on_acknowledgement() {
+        let mut progress = replicating(5);
+        progress.on_sent(i(6), 10);
+        progress.on_sent(i(7), 10);
+        assert!(!progress.has_room(&config()));
+
+        progress.on_accepted(i(6));
+        assert!(progress.has_room(&config()));
+
+        progress.on_sent(i(8), 90);
+        progress.on_accepted(i(7));
+        assert!(progress.has_room(&config()));
+        progress.on_sent(i(9), 10);
+        assert!(!progress.has_room(&config()));
+    }
+
+    #[test]
+    fn a_rejection_of_what_has_been_confirmed_since_is_ignored() {
+        let mut progress = replicating(5);
+
+        progress.on_rejected(i(4), i(2));
+
+        assert!(!progress.is_probed());
+        assert_eq!(progress.next(), i(6));
+    }
+
+    #[test]
+    fn a_rejection_of_an_earlier_probe_is_ignored() {
+        let mut progress = Progress::new(i(9), Timestamp::default());
+        progress.on_rejected(i(9), i(4));
+        assert_eq!(progress.next(), i(5));
+
+        progress.on_rejected(i(9), i(7));
+
+        assert_eq!(progress.next(), i(5));
+    }
+
+    #[test]
+    fn probing_backs_off_to_the_beginning_at_last() {
+        let mut progress = Progress::new(i(4), Timestamp::default());
+        for _ in 0..9 {
+            let prev = progress.next().prev();
+            progress.on_rejected(prev, prev);
+        }
+
+        assert_eq!(progress.next(), i(1));
+    }
+
+    #[test]
+    fn losing_everything_in_flight_goes_back_to_what_is_certain() {
+        let mut progress = replicating(5);
+        progress.on_sent(i(6), 10);
+
+        progress.on_rejected(i(6), i(5));
+
+        assert!(progress.is_probed());
+        assert_eq!(progress.next(), i(6));
+    }
+}

@@ -1,0 +1,160 @@
+//! Pre-candidate and candidate: ask, and count.
+
+use alloc::collections::BTreeMap;
+
+use super::Next;
+use super::common::{Common, Hears};
+use crate::io::WriteSeq;
+use crate::membership::VoteOutcome;
+use crate::message::{Body, RequestVote, VoteReply};
+use crate::types::{HardState, NodeId, Term, Timestamp};
+
+/// State that only a pre-candidate has: asking costs no term (thesis §9.6).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct PreCandidate {
+    votes: BTreeMap<NodeId, bool>,
+    deadline: Timestamp,
+}
+
+/// State that only a candidate has.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Candidate {
+    votes: BTreeMap<NodeId, bool>,
+    deadline: Timestamp,
+    /// Our vote for ourselves counts once this write is durable.
+    own_vote: WriteSeq,
+}
+
+impl PreCandidate {
+    pub(super) fn new(common: &mut Common) -> Self {
+        let last = common.last();
+        let term = common.term().next();
+        for voter in common.other_voters() {
+            common.send_in_term(voter, term, Body::PreVote(RequestVote { last }));
+        }
+        Self {
+            votes: BTreeMap::from([(common.id(), true)]),
+            deadline: common.draw_election_deadline(),
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        term: Term,
+        body: Body,
+    ) -> Next {
+        match body {
+            // Another term's consent is not for this election.
+            Body::PreVoteReply(VoteReply::Granted) if term != common.term().next() => Next::Stay,
+            Body::PreVoteReply(m) => {
+                self.votes.insert(from, m == VoteReply::Granted);
+                self.outcome(common)
+            }
+            Body::PreVote(m) => {
+                common.on_pre_vote(from, term, m, Hears::Nobody);
+                Next::Stay
+            }
+            Body::RequestVote(m) => {
+                common.on_request_vote(from, m);
+                Next::Stay
+            }
+            Body::ReadIndexReply(m) => {
+                common.on_read_answer(from, m.upto, m.index);
+                Next::Stay
+            }
+            // The gate made us follow the sender instead.
+            Body::AppendEntries(_)
+            | Body::Heartbeat(_)
+            | Body::CommitNotice(_)
+            // The asker takes us for the leader.
+            | Body::ReadIndex(_)
+            // Answers to what we asked in another role.
+            | Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::VoteReply(_) => Next::Stay,
+        }
+    }
+
+    pub(super) fn outcome(&self, common: &Common) -> Next {
+        match common.membership().quorum().tally(|id| self.votes.get(&id).copied()) {
+            VoteOutcome::Won => Next::Campaign,
+            VoteOutcome::Lost => Next::Follow { term: common.term(), leader: None },
+            VoteOutcome::Pending => Next::Stay,
+        }
+    }
+}
+
+impl Candidate {
+    pub(super) fn new(common: &mut Common) -> Self {
+        let term = common.term().next();
+        common.set_hard_state(HardState { term, vote: Some(common.id()) });
+        let last = common.last();
+        for voter in common.other_voters() {
+            common.send(voter, Body::RequestVote(RequestVote { last }));
+        }
+        Self {
+            votes: BTreeMap::new(),
+            deadline: common.draw_election_deadline(),
+            own_vote: common.disk().seq(),
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        term: Term,
+        body: Body,
+    ) -> Next {
+        match body {
+            Body::VoteReply(m) => {
+                self.votes.insert(from, m == VoteReply::Granted);
+                self.outcome(common)
+            }
+            Body::PreVote(m) => {
+                common.on_pre_vote(from, term, m, Hears::Nobody);
+                Next::Stay
+            }
+            Body::RequestVote(m) => {
+                common.on_request_vote(from, m);
+                Next::Stay
+            }
+            // The gate made us follow the sender instead.
+            Body::AppendEntries(_)
+            | Body::Heartbeat(_)
+            | Body::CommitNotice(_)
+            // The asker takes us for the leader.
+            | Body::ReadIndex(_)
+            // Answers to what we asked in another role, or in an earlier term.
+            | Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::PreVoteReply(_)
+            | Body::ReadIndexReply(_) => Next::Stay,
+        }
+    }
+
+    pub(super) fn on_durable(&mut self, common: &Common) -> Next {
+        if common.disk().is_durable(self.own_vote) {
+            self.votes.insert(common.id(), true);
+        }
+        self.outcome(common)
+    }
+
+    fn outcome(&self, common: &Common) -> Next {
+        match common.membership().quorum().tally(|id| self.votes.get(&id).copied()) {
+            VoteOutcome::Won => Next::Lead,
+            VoteOutcome::Lost => Next::Follow { term: common.term(), leader: None },
+            VoteOutcome::Pending => Next::Stay,
+        }
+    }
+}

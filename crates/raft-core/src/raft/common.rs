@@ -1,0 +1,272 @@
+//! What every server has, whatever its role.
+
+use alloc::vec::Vec;
+
+use super::disk::Disk;
+use super::reads::{Answer, OwnReads};
+use super::rng::Rng;
+use crate::config::Config;
+use crate::event::{Event, PeerFault};
+use crate::io::{Fetch, Output, ReadReady, WriteSeq};
+use crate::log::Log;
+use crate::membership::{Membership, MembershipHistory};
+use crate::message::{AppendEntries, Body, Message, ReadId, RequestVote, VoteReply};
+use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
+
+/// State of all servers (paper Figure 2), and what is on its way out.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Common {
+    config: Config,
+    hard_state: HardState,
+    log: Log,
+    memberships: MembershipHistory,
+    commit: LogIndex,
+    now: Timestamp,
+    rng: Rng,
+    disk: Disk,
+    reads: OwnReads,
+    outbox: Outbox,
+}
+
+/// What has come up since the last output.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Outbox {
+    messages: Vec<Message>,
+    fetches: Vec<Fetch>,
+    reads: Vec<ReadReady>,
+    events: Vec<Event>,
+    /// Highest commit index handed out so far.
+    commit: LogIndex,
+}
+
+impl Common {
+    pub(super) fn new(
+        config: Config,
+        (hard_state, log, memberships): (HardState, Log, MembershipHistory),
+        seed: u64,
+        now: Timestamp,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let base = log.base().index;
+        Self {
+            config,
+            hard_state,
+            memberships,
+            commit: base,
+            now,
+            disk: Disk::new(log.last().index),
+            reads: OwnReads::new(rng.next()),
+            rng,
+            log,
+            outbox: Outbox { commit: base, ..Outbox::default() },
+        }
+    }
+
+    pub(super) const fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn membership(&self) -> &Membership {
+        self.memberships.current()
+    }
+
+    /// All other members, in ascending order.
+    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.membership().members().filter(|&id| id != self.id())
+    }
+
+    /// All other voters, in ascending order.
+    pub(super) fn other_voters(&self) -> Vec<NodeId> {
+        self.peers().filter(|&id| self.membership().is_voter(id)).collect()
+    }
+
+    pub(super) fn is_voter(&self) -> bool {
+        self.membership().is_voter(self.id())
+    }
+
+    pub(super) const fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    pub(super) const fn vote(&self) -> Option<NodeId> {
+        self.hard_state.vote
+    }
+
+    pub(super) const fn hard_state(&self) -> HardState {
+        self.hard_state
+    }
+
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) const fn commit(&self) -> LogIndex {
+        self.commit
+    }
+
+    pub(super) const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) fn last(&self) -> LogId {
+        self.log.last()
+    }
+
+    pub(super) const fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Time never goes back here, whatever the driver's clock does.
+    pub(super) fn advance_clock(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// A deadline between one and two election timeouts from now (paper §5.2).
+    pub(super) fn draw_election_deadline(&mut self) -> Timestamp {
+        self.now.after(self.rng.draw_from_one_to_two(self.config.election_timeout))
+    }
+
+    pub(super) fn enter_term(&mut self, term: Term) {
+        assert!(term >= self.term(), "terms only grow");
+        if term > self.term() {
+            self.set_hard_state(HardState { term, vote: None });
+        }
+    }
+
+    pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+        self.disk.write_hard_state(hard_state);
+    }
+
+    /// Grants or denies a vote in the current term (paper §5.2, §5.4.1); true if granted.
+    pub(super) fn on_request_vote(&mut self, from: NodeId, m: RequestVote) -> bool {
+        let free = self.vote().is_none_or(|vote| vote == from);
+        let granted = free && m.last >= self.last();
+        if granted && self.vote().is_none() {
+            self.set_hard_state(HardState { term: self.term(), vote: Some(from) });
+        }
+        let reply = if granted { VoteReply::Granted } else { VoteReply::Denied };
+        self.send(from, Body::VoteReply(reply));
+        granted
+    }
+
+    /// Says whether a vote in `term` would be granted, promising nothing (thesis §9.6).
+    pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, m: RequestVote, hears: Hears) {
+        let would = term > self.term() && hears == Hears::Nobody && m.last >= self.last();
+        if would {
+            // In the asker's term, which we have not entered.
+            self.send_in_term(from, term, Body::PreVoteReply(VoteReply::Granted));
+        } else {
+            // In ours, so that an asker who lags learns it.
+            self.send(from, Body::PreVoteReply(VoteReply::Denied));
+        }
+    }
+
+    pub(super) fn append(&mut self, entry: Entry) {
+        if let EntryPayload::Membership(membership) = &entry.payload {
+            self.memberships.push(entry.id.index, (**membership).clone());
+        }
+        self.disk.write_entry(entry.clone());
+        self.log.append(entry);
+    }
+
+    pub(super) fn append_own(&mut self, payload: EntryPayload) -> LogId {
+        let id = LogId { term: self.term(), index: self.last().index.next() };
+        self.append(Entry { id, payload });
+        id
+    }
+
+    pub(super) fn truncate(&mut self, from: LogIndex) {
+        assert!(from > self.commit, "committed entries are never removed");
+        self.log.truncate(from);
+        self.memberships.truncate(from);
+        self.disk.write_truncation(from);
+    }
+
+    pub(super) fn commit_to(&mut self, index: LogIndex) {
+        assert!(index <= self.last().index, "cannot commit what is not there");
+        self.commit = self.commit.max(index);
+    }
+
+    /// Sends in the current term, as soon as the disk allows.
+    pub(super) fn send(&mut self, to: NodeId, body: Body) {
+        self.send_in_term(to, self.term(), body);
+    }
+
+    /// Sends in a term that we have not entered: for pre-votes.
+    pub(super) fn send_in_term(&mut self, to: NodeId, term: Term, body: Body) {
+        let waits_for = body.waits_for();
+        let message = Message { from: self.id(), to, term, body };
+        self.outbox.messages.extend(self.disk.withhold(waits_for, message));
+    }
+
+    /// Sends entries that follow `prev`.
+    pub(super) fn send_append(&mut self, to: NodeId, prev: LogId, entries: Vec<Entry>) {
+        let commit = self.commit;
+        self.send(to, Body::AppendEntries(AppendEntries { prev, entries, commit }));
+    }
+
+    pub(super) fn fetch(&mut self, fetch: Fetch) {
+        self.outbox.fetches.push(fetch);
+    }
+
+    pub(super) fn report(&mut self, event: Event) {
+        self.outbox.events.push(event);
+    }
+
+    pub(super) fn report_fault(&mut self, peer: NodeId, fault: PeerFault) {
+        self.report(Event::PeerFaulted { peer, fault });
+    }
+
+    pub(super) const fn reads(&mut self) -> &mut OwnReads {
+        &mut self.reads
+    }
+
+    /// Takes the index from which on reads up to `upto` may be served.
+    pub(super) fn on_read_answer(&mut self, from: NodeId, upto: ReadId, index: LogIndex) {
+        match self.reads.on_answer(upto) {
+            Answer::News => self.outbox.reads.push(ReadReady { upto, index }),
+            Answer::Stale => {}
+            Answer::Unasked => self.report_fault(from, PeerFault::AnswersUnasked),
+        }
+    }
+
+    pub(super) fn on_persisted(&mut self, seq: WriteSeq) {
+        if self.disk.on_persisted(seq) {
+            self.disk.release(&mut self.outbox.messages);
+        } else {
+            self.report(Event::UnknownWrite);
+        }
+    }
+
+    pub(super) fn take_output(&mut self) -> Option<Output> {
+        let write = self.disk.take_write(self.log.last().index);
+        // Only what is durable here: a restarted state machine is never ahead of its log.
+        let applicable = self.commit.min(self.disk.durable_last());
+        let commit = (applicable > self.outbox.commit).then_some(applicable);
+        self.outbox.commit = self.outbox.commit.max(applicable);
+        self.log.evict(applicable, self.config.tail_bytes_max);
+
+        let Outbox { messages, fetches, reads, events, commit: _ } = &mut self.outbox;
+        let output = Output {
+            write,
+            messages: core::mem::take(messages),
+            commit,
+            fetches: core::mem::take(fetches),
+            reads: core::mem::take(reads),
+            events: core::mem::take(events),
+        };
+        (output != Output::default()).then_some(output)
+    }
+}
+
+/// Whether a server has heard a leader within the shortest election timeout (thesis §4.2.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hears {
+    ALeader,
+    Nobody,
+}

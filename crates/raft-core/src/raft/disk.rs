@@ -1,0 +1,136 @@
+//! What is durable, what is being written, and what must wait for it.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::io::{Write, WriteSeq};
+use crate::message::{Message, WaitsFor};
+use crate::types::{Entry, HardState, LogIndex};
+
+/// The disk as the core sees it: a sequence of writes, of which a prefix is durable.
+///
+/// An acknowledgement names a write, never an index: one that belongs to an entry that was
+/// overwritten meanwhile acknowledges nothing.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Disk {
+    /// Last write handed out, or being collected.
+    seq: WriteSeq,
+    durable: WriteSeq,
+    /// The last write that changed term or vote.
+    hard_state_seq: WriteSeq,
+    /// Last index that is durable.
+    durable_last: LogIndex,
+    pending: Option<PendingWrite>,
+    /// The writes under way, and where the log ends when each is durable.
+    under_way: VecDeque<(WriteSeq, LogIndex)>,
+    /// Messages that promise what is not durable yet.
+    withheld: VecDeque<(WriteSeq, Message)>,
+}
+
+/// The write being collected for the next output; its number is `Disk::seq`.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct PendingWrite {
+    hard_state: Option<HardState>,
+    truncate: Option<LogIndex>,
+    append: Vec<Entry>,
+}
+
+impl Disk {
+    pub(super) const fn new(last: LogIndex) -> Self {
+        Self {
+            seq: WriteSeq::new(0),
+            durable: WriteSeq::new(0),
+            hard_state_seq: WriteSeq::new(0),
+            durable_last: last,
+            pending: None,
+            under_way: VecDeque::new(),
+            withheld: VecDeque::new(),
+        }
+    }
+
+    /// Last index that is durable here.
+    pub(super) const fn durable_last(&self) -> LogIndex {
+        self.durable_last
+    }
+
+    /// The last write so far; all that was decided up to now is in it or before it.
+    pub(super) const fn seq(&self) -> WriteSeq {
+        self.seq
+    }
+
+    pub(super) fn is_durable(&self, seq: WriteSeq) -> bool {
+        seq <= self.durable
+    }
+
+    pub(super) fn write_hard_state(&mut self, hard_state: HardState) {
+        self.pending().hard_state = Some(hard_state);
+        self.hard_state_seq = self.seq;
+    }
+
+    pub(super) fn write_entry(&mut self, entry: Entry) {
+        self.pending().append.push(entry);
+    }
+
+    pub(super) fn write_truncation(&mut self, from: LogIndex) {
+        self.durable_last = self.durable_last.min(from.prev());
+        for (_, last) in &mut self.under_way {
+            *last = (*last).min(from.prev());
+        }
+        let pending = self.pending();
+        pending.append.retain(|entry| entry.id.index < from);
+        pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
+    }
+
+    /// Hands out the collected write, after which the log ends at `last`.
+    pub(super) fn take_write(&mut self, last: LogIndex) -> Option<Write> {
+        let PendingWrite { hard_state, truncate, append } = self.pending.take()?;
+        self.under_way.push_back((self.seq, last));
+        Some(Write { seq: self.seq, hard_state, truncate, append })
+    }
+
+    /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.
+    pub(super) fn on_persisted(&mut self, seq: WriteSeq) -> bool {
+        let handed_out = self.under_way.back().map_or(self.durable, |&(seq, _)| seq);
+        if seq > handed_out {
+            return false;
+        }
+        self.durable = self.durable.max(seq);
+        while let Some((_, last)) = self.under_way.pop_front_if(|(s, _)| *s <= seq) {
+            self.durable_last = last;
+        }
+        true
+    }
+
+    /// Keeps `message` back if it rests on what is not durable; gives it back if it may leave.
+    pub(super) fn withhold(&mut self, waits_for: WaitsFor, message: Message) -> Option<Message> {
+        let rests_on = match waits_for {
+            WaitsFor::Nothing => return Some(message),
+            WaitsFor::HardState => self.hard_state_seq,
+            WaitsFor::Everything => self.seq,
+        };
+        if self.is_durable(rests_on) {
+            return Some(message);
+        }
+        self.withheld.push_back((rests_on, message));
+        None
+    }
+
+    /// Lets go of the messages whose ground is durable now.
+    pub(super) fn release(&mut self, outbox: &mut Vec<Message>) {
+        for _ in 0..self.withheld.len() {
+            let Some((rests_on, message)) = self.withheld.pop_front() else { return };
+            if rests_on <= self.durable {
+                outbox.push(message);
+            } else {
+                self.withheld.push_back((rests_on, message));
+            }
+        }
+    }
+
+    fn pending(&mut self) -> &mut PendingWrite {
+        if self.pending.is_none() {
+            self.seq = self.seq.next();
+        }
+        self.pending.get_or_insert_default()
+    }
+}

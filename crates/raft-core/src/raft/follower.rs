@@ -1,0 +1,176 @@
+//! Follower: answers, and waits for silence.
+
+use super::Next;
+use super::common::{Common, Hears};
+use crate::event::PeerFault;
+use crate::message::{
+    AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,
+};
+use crate::types::{LogIndex, NodeId, Term, Timestamp};
+
+/// State that only a follower has.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Follower {
+    leader: Option<NodeId>,
+    /// When a leader was last heard.
+    heard: Option<Timestamp>,
+    deadline: Timestamp,
+}
+
+impl Follower {
+    pub(super) fn new(common: &mut Common, leader: Option<NodeId>) -> Self {
+        let heard = leader.map(|_| common.now());
+        Self { leader, heard, deadline: deadline(common) }
+    }
+
+    /// A server that comes back cannot know that it did not hear a leader a moment ago, so it
+    /// behaves as if it had (thesis §6.4.1 rests on it).
+    pub(super) fn restarted(common: &mut Common) -> Self {
+        let took_part = common.vote().is_some() || common.term() > Term::new(1);
+        let heard = took_part.then(|| common.now());
+        // Nobody else could be heard.
+        let alone = common.is_voter() && common.other_voters().is_empty();
+        let deadline = if alone { common.now() } else { deadline(common) };
+        Self { leader: None, heard, deadline }
+    }
+
+    pub(super) const fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    pub(super) const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    pub(super) fn hears(&self, common: &Common) -> Hears {
+        let timeout = common.config().election_timeout;
+        match self.heard {
+            Some(heard) if common.now() < heard.after(timeout) => Hears::ALeader,
+            Some(_) | None => Hears::Nobody,
+        }
+    }
+
+    /// Silence has lasted long enough. One who is no voter waits on.
+    pub(super) fn on_timeout(&mut self, common: &mut Common) -> Next {
+        if common.is_voter() {
+            return Next::PreCampaign;
+        }
+        self.deadline = deadline(common);
+        Next::Stay
+    }
+
+    /// Passes on the reads that have gathered.
+    pub(super) fn pump(&self, common: &mut Common) {
+        let Some(leader) = self.leader else { return };
+        if let Some(upto) = common.reads().ask() {
+            common.send(leader, Body::ReadIndex(ReadIndex { upto }));
+        }
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        term: Term,
+        body: Body,
+    ) -> Next {
+        match body {
+            Body::AppendEntries(m) => {
+                self.on_leader_heard(common);
+                on_append_entries(common, from, m);
+            }
+            Body::Heartbeat(m) => {
+                self.on_leader_heard(common);
+                on_heartbeat(common, from, m);
+            }
+            Body::CommitNotice(m) => {
+                self.on_leader_heard(common);
+                commit_known(common, m.commit);
+            }
+            Body::PreVote(m) => common.on_pre_vote(from, term, m, self.hears(common)),
+            Body::RequestVote(m) => self.on_request_vote(common, from, m),
+            Body::ReadIndexReply(m) => common.on_read_answer(from, m.upto, m.index),
+            // The asker takes us for the leader; it will hear who is.
+            Body::ReadIndex(_)
+            // Answers to what we asked in an earlier role.
+            | Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::PreVoteReply(_)
+            | Body::VoteReply(_) => {}
+        }
+        Next::Stay
+    }
+
+    fn on_leader_heard(&mut self, common: &mut Common) {
+        self.heard = Some(common.now());
+        self.deadline = deadline(common);
+    }
+
+    fn on_request_vote(&mut self, common: &mut Common, from: NodeId, m: RequestVote) {
+        let granted = common.on_request_vote(from, m);
+        if granted {
+            self.deadline = deadline(common);
+        }
+    }
+}
+
+/// When to campaign; never, for one who is no voter.
+fn deadline(common: &mut Common) -> Timestamp {
+    if common.is_voter() { common.draw_election_deadline() } else { Timestamp::NEVER }
+}
+
+/// AppendEntries, receiver's steps 2 to 5 (paper Figure 2).
+fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
+    if !is_well_formed(common, &m) {
+        return common.report_fault(from, PeerFault::MalformedEntries);
+    }
+    // Below the base everything is committed, and equal for that.
+    let known = m.prev.index < common.log().base().index || common.log().contains(m.prev);
+    if !known {
+        let upto = m.prev.index.prev().min(common.last().index);
+        let hint = common.log().newest_until(upto, m.prev.term);
+        let reply = AppendReply::Rejected { prev: m.prev.index, hint };
+        return common.send(from, Body::AppendReply(reply));
+    }
+
+    let matched = m.entries.last().map_or(m.prev.index, |entry| entry.id.index);
+    // Keep what agrees: this may be an old message whose successors have been appended already.
+    let base = common.log().base().index;
+    let mut entries = m.entries.into_iter().peekable();
+    while entries.next_if(|e| e.id.index <= base || common.log().contains(e.id)).is_some() {}
+    if let Some(first) = entries.peek().map(|entry| entry.id.index) {
+        if first <= common.commit() {
+            return common.report_fault(from, PeerFault::ConflictsWithCommitted);
+        }
+        if first <= common.last().index {
+            common.truncate(first);
+        }
+        entries.for_each(|entry| common.append(entry));
+    }
+    commit_known(common, m.commit.min(matched));
+    common.send(from, Body::AppendReply(AppendReply::Accepted { matched }));
+}
+
+/// Whether the entries follow `prev` without gap, in terms that do not fall or pass the message's.
+fn is_well_formed(common: &Common, m: &AppendEntries) -> bool {
+    let mut before = m.prev;
+    m.entries.iter().all(|entry| {
+        let follows = entry.id.index == before.index.next() && entry.id.term >= before.term;
+        before = entry.id;
+        follows && entry.id.term <= common.term()
+    })
+}
+
+fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
+    commit_known(common, m.commit);
+    // In case a question or its answer was lost.
+    common.reads().ask_again();
+    common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round }));
+}
+
+/// Commits what the leader knows to be equal here.
+///
+/// A leader never names more than that; the bound is for those that are not correct.
+fn commit_known(common: &mut Common, commit: LogIndex) {
+    common.commit_to(commit.min(common.last().index));
+}

@@ -1,0 +1,90 @@
+//! The rule for terms, applied to every message before any role sees it (paper §5.1).
+
+use super::Role;
+use super::common::{Common, Hears};
+use crate::event::PeerFault;
+use crate::message::{AppendReply, Body, Message, VoteReply};
+use crate::types::{LogId, LogIndex, NodeId, Term};
+
+/// Elections could not reach this term in the age of the universe.
+const IMPOSSIBLE_TERM: Term = Term::new(1 << 62);
+
+/// What to do with a message, by its term alone.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is of this term: handle it.
+    Current,
+    /// Become a follower in its term, of `leader` if it comes from one; then handle it.
+    Adopt { leader: Option<NodeId> },
+    /// It is of the past: tell the sender.
+    Refuse(Body),
+    /// It is of no interest, and nobody waits for an answer.
+    Ignore,
+    /// No correct peer sends it.
+    Fault(PeerFault),
+}
+
+pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict {
+    let Message { from, to, term, body } = message;
+    if *to != common.id() || *from == common.id() {
+        return Verdict::Ignore;
+    }
+    if *term >= IMPOSSIBLE_TERM {
+        return Verdict::Fault(PeerFault::ImpossibleTerm);
+    }
+    let ours = common.term();
+    match body {
+        // A pre-vote asks about a term that nobody has entered (thesis §9.6).
+        Body::PreVote(_) | Body::PreVoteReply(VoteReply::Granted) => Verdict::Current,
+        // A voter that lags refuses in its own, earlier term.
+        Body::PreVoteReply(VoteReply::Denied) if *term <= ours => Verdict::Current,
+
+        Body::AppendEntries(_) | Body::Heartbeat(_) if *term < ours => {
+            Verdict::Refuse(Body::AppendReply(AppendReply::Rejected {
+                prev: LogIndex::ZERO,
+                hint: LogId::ZERO,
+            }))
+        }
+        Body::AppendEntries(_) | Body::Heartbeat(_) | Body::CommitNotice(_) if *term >= ours => {
+            admit_leader(common, role, *from, *term)
+        }
+
+        Body::RequestVote(_) if *term < ours => Verdict::Refuse(Body::VoteReply(VoteReply::Denied)),
+        // Disruptive servers: ignore candidates while the leader is alive (thesis §4.2.3).
+        Body::RequestVote(_) if *term > ours && role.hears(common) == Hears::ALeader => {
+            Verdict::Ignore
+        }
+
+        Body::AppendEntries(_)
+        | Body::AppendReply(_)
+        | Body::Heartbeat(_)
+        | Body::HeartbeatReply(_)
+        | Body::CommitNotice(_)
+        | Body::PreVoteReply(VoteReply::Denied)
+        | Body::RequestVote(_)
+        | Body::VoteReply(_)
+        | Body::ReadIndex(_)
+        | Body::ReadIndexReply(_) => {
+            if *term > ours {
+                Verdict::Adopt { leader: None }
+            } else if *term < ours {
+                Verdict::Ignore
+            } else {
+                Verdict::Current
+            }
+        }
+    }
+}
+
+/// Admits the leader of our term or of a later one.
+fn admit_leader(common: &Common, role: &Role, from: NodeId, term: Term) -> Verdict {
+    if term > common.term() {
+        return Verdict::Adopt { leader: Some(from) };
+    }
+    match role.leader(common) {
+        None => Verdict::Adopt { leader: Some(from) },
+        Some(leader) if leader == from => Verdict::Current,
+        // Two leaders in one term, or an id used twice: not ours to repair.
+        Some(_) => Verdict::Fault(PeerFault::SecondLeader),
+    }
+}

@@ -1,0 +1,297 @@
+//! Leader: appends, replicates, and decides what is committed.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Next;
+use super::common::{Common, Hears};
+use super::reads::{ReadRounds, Readers};
+use crate::error::ProposeError;
+use crate::event::{Event, PeerFault};
+use crate::io::Fetch;
+use crate::log::{Slice, weight};
+use crate::message::{AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply};
+use crate::progress::Progress;
+use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
+
+/// State that only a leader has.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Leader {
+    followers: BTreeMap<NodeId, Progress>,
+    heartbeat_due: Timestamp,
+    /// First entry of our term: nothing before it is committed by counting (paper §5.4.2).
+    first: LogIndex,
+    /// What the entries that are not committed weigh.
+    uncommitted_bytes: usize,
+    rounds: ReadRounds,
+}
+
+impl Leader {
+    pub(super) fn new(common: &mut Common) -> Self {
+        let last = common.last().index;
+        let now = common.now();
+        let followers = common.peers().map(|id| (id, Progress::new(last, now))).collect();
+        let uncommitted_bytes = common.log().weight_between(common.commit(), last);
+        let first = common.append_own(EntryPayload::Noop).index;
+        Self {
+            followers,
+            heartbeat_due: now.after(common.config().heartbeat_interval),
+            first,
+            uncommitted_bytes,
+            rounds: ReadRounds::default(),
+        }
+    }
+
+    pub(super) const fn followers(&self) -> &BTreeMap<NodeId, Progress> {
+        &self.followers
+    }
+
+    pub(super) fn deadline(&self, common: &Common) -> Timestamp {
+        if self.followers.is_empty() {
+            return Timestamp::NEVER;
+        }
+        self.heartbeat_due.min(self.quorum_deadline(common))
+    }
+
+    pub(super) fn propose(
+        &mut self,
+        common: &mut Common,
+        command: Bytes,
+    ) -> Result<LogId, ProposeError> {
+        let payload = EntryPayload::Command(command);
+        let bytes = weight(&Entry { id: LogId::ZERO, payload: payload.clone() });
+        let uncommitted_bytes = self.uncommitted_bytes;
+        // The first one always fits: a bound smaller than a command must not refuse for ever.
+        let max = common.config().uncommitted_bytes_max;
+        if uncommitted_bytes > 0 && uncommitted_bytes + bytes > max {
+            return Err(ProposeError::Busy { uncommitted_bytes });
+        }
+        self.uncommitted_bytes += bytes;
+        Ok(common.append_own(payload))
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        term: Term,
+        body: Body,
+    ) -> Next {
+        match body {
+            Body::AppendReply(m) => self.on_append_reply(common, from, m),
+            Body::HeartbeatReply(m) => self.on_heartbeat_reply(common, from, m),
+            Body::ReadIndex(m) => {
+                // Not a member: it may ask one who is.
+                if self.hear_follower(common, from).is_some() {
+                    self.rounds.ask_for(from, m.upto);
+                }
+            }
+            Body::PreVote(m) => common.on_pre_vote(from, term, m, Hears::ALeader),
+            // In our own term, in which we have voted for ourselves.
+            Body::RequestVote(m) => {
+                common.on_request_vote(from, m);
+            }
+            // The gate admits no second leader of our term.
+            Body::AppendEntries(_)
+            | Body::Heartbeat(_)
+            | Body::CommitNotice(_)
+            // Answers to what we asked in another role.
+            | Body::PreVoteReply(_)
+            | Body::VoteReply(_)
+            | Body::ReadIndexReply(_) => {}
+        }
+        Next::Stay
+    }
+
+    /// The follower called `from`, who is alive; `None` if it is not a member: what it says means
+    /// nothing.
+    fn hear_follower(&mut self, common: &Common, from: NodeId) -> Option<&mut Progress> {
+        let progress = self.followers.get_mut(&from)?;
+        progress.on_heard(common.now());
+        Some(progress)
+    }
+
+    fn on_append_reply(&mut self, common: &mut Common, from: NodeId, m: AppendReply) {
+        let Some(progress) = self.hear_follower(common, from) else { return };
+        match m {
+            AppendReply::Accepted { matched } if matched > common.last().index => {
+                common.report_fault(from, PeerFault::AcknowledgesUnknownEntries);
+            }
+            AppendReply::Accepted { matched } => {
+                if progress.on_accepted(matched) {
+                    self.advance_commit(common);
+                }
+            }
+            AppendReply::Rejected { prev, hint } => {
+                // Where our log, too, has a term that the follower could have.
+                let common_point = common.log().newest_until(hint.index, hint.term);
+                progress.on_rejected(prev, common_point.index);
+            }
+        }
+    }
+
+    fn on_heartbeat_reply(&mut self, common: &mut Common, from: NodeId, m: HeartbeatReply) {
+        let Some(progress) = self.hear_follower(common, from) else { return };
+        let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round);
+        if loss_would_pass_unnoticed {
+            let sent_last = progress.next().prev();
+            if let Some(prev) = common.log().id_at(sent_last) {
+                common.send_append(from, prev, Vec::new());
+            }
+        }
+        self.serve_confirmed_reads(common);
+    }
+
+    pub(super) fn on_durable(&mut self, common: &mut Common) -> Next {
+        self.advance_commit(common);
+        Next::Stay
+    }
+
+    pub(super) fn on_timeout(&mut self, common: &mut Common) -> Next {
+        if common.now() >= self.quorum_deadline(common) {
+            common.report(Event::QuorumLost { term: common.term() });
+            return Next::Follow { term: common.term(), leader: None };
+        }
+        if common.now() >= self.heartbeat_due {
+            self.broadcast_heartbeat(common);
+        }
+        Next::Stay
+    }
+
+    pub(super) fn on_unreachable(&mut self, peer: NodeId) {
+        if let Some(progress) = self.followers.get_mut(&peer) {
+            progress.probe();
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, common: &mut Common, fetch: Fetch, entries: Vec<Entry>) {
+        let Some(progress) = self.followers.get_mut(&fetch.peer) else { return };
+        if !progress.on_fetched(fetch) || progress.next() != fetch.from {
+            return;
+        }
+        let as_asked = entries.first().is_some_and(|entry| entry.id.index == fetch.from)
+            && entries.is_sorted_by(|a, b| a.id.index.next() == b.id.index)
+            && entries.iter().all(|entry| common.log().contains(entry.id));
+        // Not readable: the next heartbeat's answer asks again.
+        if as_asked {
+            feed(common, fetch.peer, progress, entries);
+        } else {
+            progress.probe();
+            progress.on_sent(progress.next().prev(), 0);
+        }
+    }
+
+    /// Sends each follower what it lacks, and asks for proof that reads wait for. Runs once per
+    /// poll, so many proposals make one message.
+    pub(super) fn pump(&mut self, common: &mut Common) {
+        self.start_read_round(common);
+        for (&id, progress) in &mut self.followers {
+            replicate(common, id, progress);
+            let commit = common.commit().min(progress.matched());
+            if progress.tell_commit(commit) {
+                common.send(id, Body::CommitNotice(CommitNotice { commit }));
+            }
+        }
+    }
+
+    fn start_read_round(&mut self, common: &mut Common) {
+        if let Some(upto) = common.reads().ask() {
+            self.rounds.ask_own(upto);
+        }
+        // Before that, others may have committed what we do not know to be committed (thesis §6.4).
+        let knows_commit = common.commit() >= self.first;
+        if knows_commit && self.rounds.start(common.commit()) {
+            self.broadcast_heartbeat(common);
+            self.serve_confirmed_reads(common);
+        }
+    }
+
+    fn serve_confirmed_reads(&mut self, common: &mut Common) {
+        let me = common.id();
+        let own = self.rounds.last();
+        let confirmed = common.membership().quorum().reached(|id| match self.followers.get(&id) {
+            Some(progress) => progress.confirmed(),
+            None if id == me => own,
+            None => Default::default(),
+        });
+        let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };
+        let Readers { own, peers } = readers;
+        if let Some(upto) = own {
+            common.on_read_answer(me, upto, index);
+        }
+        for (peer, upto) in peers {
+            common.send(peer, Body::ReadIndexReply(ReadIndexReply { upto, index }));
+        }
+    }
+
+    fn broadcast_heartbeat(&mut self, common: &mut Common) {
+        self.heartbeat_due = common.now().after(common.config().heartbeat_interval);
+        let round = self.rounds.last();
+        for (&id, progress) in &mut self.followers {
+            let commit = common.commit().min(progress.matched());
+            progress.tell_commit(commit);
+            common.send(id, Body::Heartbeat(Heartbeat { commit, round }));
+        }
+    }
+
+    /// Counts replicas, but only for entries of our own term (paper §5.4.2, Figure 8).
+    fn advance_commit(&mut self, common: &mut Common) {
+        let me = common.id();
+        let own = common.disk().durable_last();
+        let reached = common.membership().quorum().reached(|id| match self.followers.get(&id) {
+            Some(progress) => progress.matched(),
+            None if id == me => own,
+            None => LogIndex::ZERO,
+        });
+        if reached >= self.first && reached > common.commit() {
+            let committed_bytes = common.log().weight_between(common.commit(), reached);
+            self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(committed_bytes);
+            common.commit_to(reached);
+        }
+    }
+
+    /// When a quorum will have been silent for an election timeout (thesis §6.2).
+    fn quorum_deadline(&self, common: &Common) -> Timestamp {
+        let me = common.id();
+        let now = common.now();
+        let heard = common.membership().quorum().reached(|id| match self.followers.get(&id) {
+            Some(progress) => progress.heard(),
+            None if id == me => now,
+            None => Timestamp::default(),
+        });
+        heard.after(common.config().election_timeout)
+    }
+}
+
+/// Sends a follower its next entries, as long as there is room under way.
+fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress) {
+    while progress.next() <= common.last().index && progress.has_room(common.config()) {
+        if progress.next() <= common.log().base().index {
+            common.report(Event::FollowerBehindLog { peer: id, next: progress.next() });
+            // Counts as sent: it is looked at again with the next heartbeat's answer.
+            return progress.on_sent(progress.next().prev(), 0);
+        }
+        let bytes_max = common.config().append_bytes_max;
+        match common.log().slice(progress.next(), bytes_max) {
+            Slice::Here(entries) => feed(common, id, progress, entries),
+            Slice::InStorage => {
+                let (from, upto) = (progress.next(), common.last().index);
+                let fetch = Fetch { peer: id, from, upto, bytes_max };
+                progress.on_fetching(fetch);
+                common.fetch(fetch);
+            }
+        }
+    }
+}
+
+/// Sends a follower `entries`, which are the next ones it lacks.
+fn feed(common: &mut Common, id: NodeId, progress: &mut Progress, entries: Vec<Entry>) {
+    let before = progress.next().prev();
+    let prev = common.log().id_at(before).unwrap_or_else(|| common.log().base());
+    let last = entries.last().map_or(before, |entry| entry.id.index);
+    progress.on_sent(last, entries.iter().map(weight).sum());
+    progress.tell_commit(common.commit().min(last));
+    common.send_append(id, prev, entries);
+}

@@ -1,0 +1,337 @@
+//! The protocol: one server as a deterministic state machine.
+//!
+//! ```text
+//!               timeout              pre-vote won           vote won
+//!  Follower ------------> PreCandidate ----------> Candidate ---------> Leader
+//!     ^  ^                    |  ^                    |  |                 |
+//!     |  +--------------------+  +----- timeout ------+  |                 |
+//!     +------ higher term, the term's leader, or (leader) silence ---------+
+//! ```
+//!
+//! `Raft` is [`Common`] (what every server has) and a [`Role`] (what only this role has). Role
+//! methods read and write their own state and `Common`, and *return* a [`Next`]; only
+//! [`Raft::transition`] replaces the role.
+
+mod candidate;
+mod common;
+mod disk;
+mod follower;
+mod gate;
+mod invariant;
+mod leader;
+mod reads;
+mod rng;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use self::candidate::{Candidate, PreCandidate};
+use self::common::{Common, Hears};
+use self::follower::Follower;
+use self::gate::Verdict;
+use self::leader::Leader;
+use crate::config::Config;
+use crate::error::ProposeError;
+use crate::event::{Event, RoleKind};
+use crate::io::{Input, Output};
+use crate::message::{Message, ReadId};
+use crate::restored::{RestoreError, Restored};
+use crate::status::{FollowerStatus, Status};
+use crate::types::{LogId, NodeId, Term, Timestamp};
+
+/// One Raft server.
+///
+/// It does nothing by itself. Give it what happens with [`Raft::step`], ask it for work with
+/// [`Raft::poll_output`] until there is none, and give it [`Input::Timeout`] when
+/// [`Raft::next_deadline`] has come. Same inputs, same outputs.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Raft {
+    common: Common,
+    role: Role,
+    /// What was last reported of role, term and leader.
+    reported: (RoleKind, Term, Option<NodeId>),
+}
+
+/// What a server is, with the state that only such a server has.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Role {
+    Follower(Follower),
+    PreCandidate(PreCandidate),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+/// What a handler wants the server to become.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+enum Next {
+    /// Remain as is.
+    Stay,
+    /// Become a follower in `term`, of `leader` if it is known.
+    Follow { term: Term, leader: Option<NodeId> },
+    /// Ask whether an election could be won.
+    PreCampaign,
+    /// Hold an election.
+    Campaign,
+    /// Take office.
+    Lead,
+}
+
+impl Raft {
+    /// Makes a follower from what was found on disk.
+    ///
+    /// `seed` must differ from start to start; it decides the election timeouts, and keeps answers
+    /// to an earlier run apart.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration cannot work, or what was found contradicts itself.
+    pub fn new(
+        config: Config,
+        restored: Restored,
+        seed: u64,
+        now: Timestamp,
+    ) -> Result<Self, RestoreError> {
+        config.validate()?;
+        let mut common = Common::new(config, restored.into_parts()?, seed, now);
+        let role = Role::Follower(Follower::restarted(&mut common));
+        let reported = (RoleKind::Follower, common.term(), None);
+        Ok(Self { common, role, reported })
+    }
+
+    /// Takes one input. The consequences wait in [`Raft::poll_output`].
+    ///
+    /// Inputs cannot fail: what a peer sends can be wrong, but that is not the caller's error. It
+    /// is ignored and reported as an [`Event`].
+    pub fn step(&mut self, now: Timestamp, input: Input) {
+        let before = self.before();
+        self.common.advance_clock(now);
+        let next = match input {
+            Input::Message(message) => self.on_message(message),
+            Input::Timeout => self.on_timeout(),
+            Input::Persisted(seq) => {
+                self.common.on_persisted(seq);
+                self.on_durable()
+            }
+            Input::Fetched { fetch, entries } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_fetched(&mut self.common, fetch, entries);
+                }
+                Next::Stay
+            }
+            Input::Unreachable(peer) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_unreachable(peer);
+                }
+                Next::Stay
+            }
+        };
+        self.transition(next);
+        self.check_invariants(before);
+    }
+
+    /// Appends a command to the leader's log and names the entry. Costs O(1); many proposals
+    /// between two polls make one write and one message a follower.
+    ///
+    /// The command is committed once [`Output::commit`] reaches the entry *and* the entry there
+    /// still has this id; another leader may have replaced it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError::NotLeader`] if this server does not lead, [`ProposeError::Busy`] if more is
+    /// uncommitted than [`Config::uncommitted_bytes_max`]. Nothing was appended then.
+    pub fn propose(&mut self, now: Timestamp, command: Bytes) -> Result<LogId, ProposeError> {
+        let before = self.before();
+        self.common.advance_clock(now);
+        let Role::Leader(leader) = &mut self.role else {
+            return Err(ProposeError::NotLeader { leader: self.leader() });
+        };
+        let id = leader.propose(&mut self.common, command)?;
+        self.check_invariants(before);
+        Ok(id)
+    }
+
+    /// Asks for a linearizable read, on any server (thesis §6.4).
+    ///
+    /// The read may be served once an [`Output::reads`] names it or a later one, from a state
+    /// machine that has applied the index given there. It waits as long as there is no leader; a
+    /// caller that does not want to wait forgets it.
+    pub fn read(&mut self, now: Timestamp) -> ReadId {
+        self.common.advance_clock(now);
+        self.common.reads().issue()
+    }
+
+    /// Takes the work that has come up since the last call; `None` if there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        match &mut self.role {
+            Role::Follower(f) => f.pump(&mut self.common),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
+            Role::Leader(l) => l.pump(&mut self.common),
+        }
+        self.report_leadership();
+        self.common.take_output()
+    }
+
+    /// When to give the next [`Input::Timeout`], at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Timestamp {
+        match &self.role {
+            Role::Follower(f) => f.deadline(),
+            Role::PreCandidate(c) => c.deadline(),
+            Role::Candidate(c) => c.deadline(),
+            Role::Leader(l) => l.deadline(&self.common),
+        }
+    }
+
+    /// The current leader, as far as this server knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.role.leader(&self.common)
+    }
+
+    /// The server at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status<'_> {
+        let common = &self.common;
+        Status {
+            id: common.id(),
+            role: self.role.kind(),
+            hard_state: common.hard_state(),
+            leader: self.leader(),
+            commit: common.commit(),
+            durable: common.disk().durable_last(),
+            base: common.log().base(),
+            last: common.last(),
+            membership: common.membership(),
+            followers: self.role.followers(),
+        }
+    }
+
+    /// Applies the rule for terms, then lets the role hear the message.
+    fn on_message(&mut self, message: Message) -> Next {
+        match gate::admit(&self.common, &self.role, &message) {
+            Verdict::Current => {}
+            Verdict::Adopt { leader } => {
+                self.transition(Next::Follow { term: message.term, leader });
+            }
+            Verdict::Refuse(reply) => {
+                self.common.send(message.from, reply);
+                return Next::Stay;
+            }
+            Verdict::Ignore => return Next::Stay,
+            Verdict::Fault(fault) => {
+                self.common.report_fault(message.from, fault);
+                return Next::Stay;
+            }
+        }
+        let Message { from, to: _, term, body } = message;
+        let common = &mut self.common;
+        match &mut self.role {
+            Role::Follower(f) => f.hear(common, from, term, body),
+            Role::PreCandidate(c) => c.hear(common, from, term, body),
+            Role::Candidate(c) => c.hear(common, from, term, body),
+            Role::Leader(l) => l.hear(common, from, term, body),
+        }
+    }
+
+    fn on_timeout(&mut self) -> Next {
+        if self.common.now() < self.next_deadline() {
+            return Next::Stay;
+        }
+        match &mut self.role {
+            Role::Follower(f) => f.on_timeout(&mut self.common),
+            Role::PreCandidate(_) | Role::Candidate(_) => Next::PreCampaign,
+            Role::Leader(l) => l.on_timeout(&mut self.common),
+        }
+    }
+
+    /// Something became durable: our own vote or our own entries may count now.
+    fn on_durable(&mut self) -> Next {
+        match &mut self.role {
+            Role::Follower(_) | Role::PreCandidate(_) => Next::Stay,
+            Role::Candidate(c) => c.on_durable(&self.common),
+            Role::Leader(l) => l.on_durable(&mut self.common),
+        }
+    }
+
+    /// The only place that replaces the role.
+    fn transition(&mut self, next: Next) {
+        let common = &mut self.common;
+        let role = match next {
+            Next::Stay => return,
+            Next::Follow { term, leader } => {
+                common.enter_term(term);
+                Role::Follower(Follower::new(common, leader))
+            }
+            Next::PreCampaign => Role::PreCandidate(PreCandidate::new(common)),
+            Next::Campaign => Role::Candidate(Candidate::new(common)),
+            Next::Lead => Role::Leader(Leader::new(common)),
+        };
+        // Whoever was asked may not be the one who knows now.
+        common.reads().ask_again();
+        self.role = role;
+        // A cluster of one wins as it asks.
+        let next = match &self.role {
+            Role::PreCandidate(c) => c.outcome(&self.common),
+            Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => Next::Stay,
+        };
+        self.transition(next);
+    }
+
+    /// Reports what has changed since the last output.
+    fn report_leadership(&mut self) {
+        let (role, term, leader) = (self.role.kind(), self.common.term(), self.leader());
+        if (role, term) != (self.reported.0, self.reported.1) {
+            self.common.report(Event::RoleChanged { role, term });
+        }
+        if leader != self.reported.2 {
+            self.common.report(Event::LeaderChanged { leader, term });
+        }
+        self.reported = (role, term, leader);
+    }
+}
+
+impl Role {
+    const fn kind(&self) -> RoleKind {
+        match self {
+            Self::Follower(_) => RoleKind::Follower,
+            Self::PreCandidate(_) => RoleKind::PreCandidate,
+            Self::Candidate(_) => RoleKind::Candidate,
+            Self::Leader(_) => RoleKind::Leader,
+        }
+    }
+
+    fn leader(&self, common: &Common) -> Option<NodeId> {
+        match self {
+            Self::Follower(f) => f.leader(),
+            Self::PreCandidate(_) | Self::Candidate(_) => None,
+            Self::Leader(_) => Some(common.id()),
+        }
+    }
+
+    /// Whether a leader has been heard within the shortest election timeout.
+    fn hears(&self, common: &Common) -> Hears {
+        match self {
+            Self::Follower(f) => f.hears(common),
+            Self::PreCandidate(_) | Self::Candidate(_) => Hears::Nobody,
+            Self::Leader(_) => Hears::ALeader,
+        }
+    }
+
+    fn followers(&self) -> Vec<FollowerStatus> {
+        match self {
+            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => Vec::new(),
+            Self::Leader(l) => {
+                let status = |(&id, p): (&NodeId, &crate::progress::Progress)| FollowerStatus {
+                    id,
+                    matched: p.matched(),
+                    next: p.next(),
+                };
+                l.followers().iter().map(status).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Linearizable reads: the sequence of a server's own reads, and a leader's proof that it leads.
+//!
+//! A read may be served from a state that contains everything committed when the read was asked
+//! (thesis §6.4). The leader knows the commit index, and proves with a round of heartbeats that it
+//! still leads. All reads that have gathered when a round starts share it, whoever asked them.
+
+use alloc::collections::BTreeMap;
+
+use crate::message::{ReadId, ReadRound};
+use crate::types::{LogIndex, NodeId};
+
+/// The reads of this server, as positions in a sequence. They outlive roles: a new leader is asked
+/// again.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct OwnReads {
+    issued: ReadId,
+    asked: ReadId,
+    answered: ReadId,
+}
+
+impl OwnReads {
+    pub(super) const fn new(session: u64) -> Self {
+        let none = ReadId::new(session, 0);
+        Self { issued: none, asked: none, answered: none }
+    }
+
+    pub(super) const fn issue(&mut self) -> ReadId {
+        self.issued = self.issued.next();
+        self.issued
+    }
+
+    /// The reads that nobody was asked about yet, by the last one; they count as asked from now.
+    pub(super) fn ask(&mut self) -> Option<ReadId> {
+        (self.issued > self.asked).then(|| {
+            self.asked = self.issued;
+            self.asked
+        })
+    }
+
+    /// Asks again for what was not answered: the question or the one who knew may be gone.
+    pub(super) const fn ask_again(&mut self) {
+        self.asked = self.answered;
+    }
+
+    /// Takes the answer for all reads up to `upto`.
+    pub(super) fn on_answer(&mut self, upto: ReadId) -> Answer {
+        if upto.session() != self.issued.session() || upto <= self.answered {
+            return Answer::Stale;
+        }
+        if upto > self.issued {
+            return Answer::Unasked;
+        }
+        self.answered = upto;
+        self.asked = self.asked.max(upto);
+        Answer::News
+    }
+}
+
+/// What an answer is worth.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Answer {
+    /// Reads may be served.
+    News,
+    /// It was answered before, or asked by an earlier run of this server.
+    Stale,
+    /// Nobody asked.
+    Unasked,
+}
+
+/// A leader's rounds of proof. One is under way at most; what comes meanwhile shares the next.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct ReadRounds {
+    last: ReadRound,
+    under_way: Option<(Readers, LogIndex)>,
+    waiting: Readers,
+}
+
+/// Who reads, each up to its newest read.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct Readers {
+    pub(super) own: Option<ReadId>,
+    pub(super) peers: BTreeMap<NodeId, ReadId>,
+}
+
+impl ReadRounds {
+    /// The newest round, to stand in heartbeats.
+    pub(super) const fn last(&self) -> ReadRound {
+        self.last
+    }
+
+    pub(super) const fn ask_own(&mut self, upto: ReadId) {
+        self.waiting.own = Some(upto);
+    }
+
+    pub(super) fn ask_for(&mut self, peer: NodeId, upto: ReadId) {
+        self.waiting.peers.insert(peer, upto);
+    }
+
+    /// Starts a round for all that wait, with `commit` as their index; false if nobody waits or a
+    /// round is under way.
+    pub(super) fn start(&mut self, commit: LogIndex) -> bool {
+        if self.under_way.is_some() || self.waiting == Readers::default() {
+            return false;
+        }
+        self.under_way = Some((core::mem::take(&mut self.waiting), commit));
+        self.last = self.last.next();
+        true
+    }
+
+    /// Takes the newest round that a quorum has confirmed; gives the readers it serves.
+    pub(super) fn on_confirmed(&mut self, round: ReadRound) -> Option<(Readers, LogIndex)> {
+        self.under_way.take_if(|_| round >= self.last)
+    }
+}

@@ -1,0 +1,43 @@
+//! A server at a glance.
+
+use alloc::vec::Vec;
+
+use crate::event::RoleKind;
+use crate::membership::Membership;
+use crate::types::{HardState, LogId, LogIndex, NodeId};
+
+/// A server at a glance, for operators and tests.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Status<'a> {
+    /// This server.
+    pub id: NodeId,
+    /// What it is.
+    pub role: RoleKind,
+    /// Its term and vote.
+    pub hard_state: HardState,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// Highest index known to be committed.
+    pub commit: LogIndex,
+    /// Last index that is durable here.
+    pub durable: LogIndex,
+    /// The entry before the first one in the log.
+    pub base: LogId,
+    /// The last entry of the log.
+    pub last: LogId,
+    /// The newest membership in the log.
+    pub membership: &'a Membership,
+    /// A leader's view of the others; empty for anyone else.
+    pub followers: Vec<FollowerStatus>,
+}
+
+/// A leader's view of one follower.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FollowerStatus {
+    /// The follower.
+    pub id: NodeId,
+    /// Highest index known to be equal and durable there.
+    pub matched: LogIndex,
+    /// First index not sent to it yet.
+    pub next: LogIndex,
+}
