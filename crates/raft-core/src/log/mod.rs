@@ -7,6 +7,8 @@ mod tests;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 pub(crate) use self::terms::TermRuns;
 use crate::types::{Entry, LogId, LogIndex, Term};
 
@@ -128,6 +130,11 @@ impl Log {
         let bytes: usize = self.tail.iter().map(weight).sum();
         assert!(bytes == self.tail_bytes, "bytes in memory are counted");
     }
+}
+
+/// What a command counts for against limits, once it is an entry.
+pub(crate) const fn command_weight(command: &Bytes) -> usize {
+    command.len() + ENTRY_OVERHEAD_BYTES
 }
 
 /// What an entry counts for against limits.

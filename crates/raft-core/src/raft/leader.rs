@@ -11,7 +11,7 @@ use super::reads::{ReadRounds, Readers};
 use crate::error::ProposeError;
 use crate::event::{Event, PeerFault};
 use crate::io::Fetch;
-use crate::log::{Slice, weight};
+use crate::log::{Slice, command_weight, weight};
 use crate::message::{AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply};
 use crate::progress::Progress;
 use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
@@ -55,13 +55,13 @@ impl Leader {
         self.heartbeat_due.min(self.quorum_deadline(common))
     }
 
+    /// Appends `commands`, all or none; names the first entry.
     pub(super) fn propose(
         &mut self,
         common: &mut Common,
-        command: Bytes,
+        commands: Vec<Bytes>,
     ) -> Result<LogId, ProposeError> {
-        let payload = EntryPayload::Command(command);
-        let bytes = weight(&Entry { id: LogId::ZERO, payload: payload.clone() });
+        let bytes: usize = commands.iter().map(command_weight).sum();
         let uncommitted_bytes = self.uncommitted_bytes;
         // The first one always fits: a bound smaller than a command must not refuse for ever.
         let max = common.config().uncommitted_bytes_max;
@@ -69,7 +69,11 @@ impl Leader {
             return Err(ProposeError::Busy { uncommitted_bytes });
         }
         self.uncommitted_bytes += bytes;
-        Ok(common.append_own(payload))
+        let first = LogId { term: common.term(), index: common.last().index.next() };
+        for command in commands {
+            common.append_own(EntryPayload::Command(command));
+        }
+        Ok(first)
     }
 
     pub(super) fn hear(

@@ -40,7 +40,7 @@ use crate::io::{Input, Output};
 use crate::message::{Message, ReadId};
 use crate::restored::{RestoreError, Restored};
 use crate::status::{FollowerStatus, Status};
-use crate::types::{LogId, NodeId, Term, Timestamp};
+use crate::types::{LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// One Raft server.
 ///
@@ -133,8 +133,7 @@ impl Raft {
         self.check_invariants(before);
     }
 
-    /// Appends a command to the leader's log and names the entry. Costs O(1); many proposals
-    /// between two polls make one write and one message a follower.
+    /// Appends a command to the leader's log and names the entry.
     ///
     /// The command is committed once [`Output::commit`] reaches the entry *and* the entry there
     /// still has this id; another leader may have replaced it.
@@ -144,14 +143,29 @@ impl Raft {
     /// [`ProposeError::NotLeader`] if this server does not lead, [`ProposeError::Busy`] if more is
     /// uncommitted than [`Config::uncommitted_bytes_max`]. Nothing was appended then.
     pub fn propose(&mut self, now: Timestamp, command: Bytes) -> Result<LogId, ProposeError> {
+        self.propose_batch(now, Vec::from([command]))
+    }
+
+    /// Appends commands with consecutive indexes to the leader's log, all or none, and names the
+    /// first entry; the others have its term. All that is proposed between two polls makes one
+    /// write and one message a follower.
+    ///
+    /// # Errors
+    ///
+    /// As [`Raft::propose`].
+    pub fn propose_batch(
+        &mut self,
+        now: Timestamp,
+        commands: Vec<Bytes>,
+    ) -> Result<LogId, ProposeError> {
         let before = self.before();
         self.common.advance_clock(now);
         let Role::Leader(leader) = &mut self.role else {
             return Err(ProposeError::NotLeader { leader: self.leader() });
         };
-        let id = leader.propose(&mut self.common, command)?;
+        let first = leader.propose(&mut self.common, commands)?;
         self.check_invariants(before);
-        Ok(id)
+        Ok(first)
     }
 
     /// Asks for a linearizable read, on any server (thesis §6.4).
@@ -190,6 +204,12 @@ impl Raft {
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
         self.role.leader(&self.common)
+    }
+
+    /// The id of the entry at `index`, if the log reaches it and has not been compacted past it.
+    #[must_use]
+    pub fn log_id_at(&self, index: LogIndex) -> Option<LogId> {
+        self.common.log().id_at(index)
     }
 
     /// The server at a glance.
