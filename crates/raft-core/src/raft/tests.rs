@@ -1,1 +1,13 @@
-//! The protocol, scenario by scenario.
+//! The protocol, scenario by scenario, and at random.
+
+extern crate std;
+
+mod any_input;
+mod cluster;
+mod durability;
+mod election;
+mod faults;
+mod random;
+mod reads;
+mod replication;
+mod safety;

@@ -1,0 +1,470 @@
+//! A cluster without network, disk or clock: everything happens when a test says so.
+//!
+//! Whatever a test does, no message may leave before what it promises is durable, no commit before
+//! its entries are durable, and no leader may remove entries: [`Cluster`] checks that on every
+//! output.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::error::ProposeError;
+use crate::event::{Event, PeerFault, RoleKind};
+use crate::io::{Fetch, Input, Output, ReadReady, Write};
+use crate::membership::Membership;
+use crate::message::{
+    AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, ReadRound,
+    RequestVote, VoteReply,
+};
+use crate::raft::Raft;
+use crate::restored::Restored;
+use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
+
+/// Servers, the messages between them, and their disks.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    pub(super) now: Timestamp,
+    pub(super) servers: BTreeMap<NodeId, Server>,
+    /// Messages that were sent and have not arrived, the oldest first.
+    pub(super) wire: VecDeque<Message>,
+    /// Links that lose everything, from sender to receiver.
+    pub(super) cut: BTreeSet<(NodeId, NodeId)>,
+    /// Servers whose writes [`Cluster::settle`] leaves alone.
+    slow: BTreeSet<NodeId>,
+    starts: u64,
+}
+
+/// One server, what it has on disk, and what it asked for.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) raft: Raft,
+    pub(super) config: Config,
+    pub(super) is_up: bool,
+    /// What survives a crash.
+    pub(super) disk: Disk,
+    /// The log as the core has it: what will be on disk after all writes.
+    pub(super) log: Vec<Entry>,
+    /// Writes that are not durable yet, the oldest first.
+    pub(super) writes: VecDeque<Write>,
+    pub(super) fetches: VecDeque<Fetch>,
+    pub(super) applied: LogIndex,
+    pub(super) reads: Vec<ReadReady>,
+    pub(super) events: Vec<Event>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    pub(super) hard_state: HardState,
+    pub(super) log: Vec<Entry>,
+}
+
+impl Cluster {
+    /// Founding members 1 to `size`, each with nothing but the membership in its log.
+    pub(super) fn new(size: u64) -> Self {
+        Self::with(size, |_| {})
+    }
+
+    /// Like [`Cluster::new`], with other than the default configuration.
+    pub(super) fn with(size: u64, configure: impl Fn(&mut Config)) -> Self {
+        Self::of(voters(size), configure)
+    }
+
+    pub(super) fn of(membership: Membership, configure: impl Fn(&mut Config)) -> Self {
+        let logs = membership.members().map(|_| Vec::new()).collect();
+        Self::with_logs(membership, Term::new(1), logs, configure)
+    }
+
+    /// Servers that restarted in `term` with the membership and then commands of the given terms
+    /// in their logs.
+    pub(super) fn with_logs(
+        membership: Membership,
+        term: Term,
+        logs: Vec<Vec<u64>>,
+        configure: impl Fn(&mut Config),
+    ) -> Self {
+        let founding = Restored::bootstrap(membership.clone());
+        let servers = membership.members().zip(logs).map(|(id, terms)| {
+            let commands = terms.into_iter().zip(2..).map(|(term, index)| entry(index, term));
+            let log: Vec<_> = founding.tail.iter().cloned().chain(commands).collect();
+            let disk = Disk { hard_state: HardState { term, vote: None }, log };
+            let mut config = Config::new(id);
+            configure(&mut config);
+            (id, Server::start(config, disk, id.get(), Timestamp::default()))
+        });
+        Self {
+            now: Timestamp::default(),
+            servers: servers.collect(),
+            wire: VecDeque::new(),
+            cut: BTreeSet::new(),
+            slow: BTreeSet::new(),
+            starts: 100,
+        }
+    }
+
+    pub(super) fn server(&self, id: u64) -> &Server {
+        &self.servers[&n(id)]
+    }
+
+    pub(super) fn raft(&self, id: u64) -> &Raft {
+        &self.server(id).raft
+    }
+
+    pub(super) fn role(&self, id: u64) -> RoleKind {
+        self.raft(id).status().role
+    }
+
+    pub(super) fn term(&self, id: u64) -> Term {
+        self.raft(id).status().hard_state.term
+    }
+
+    pub(super) fn commit(&self, id: u64) -> LogIndex {
+        self.raft(id).status().commit
+    }
+
+    /// Index of the last entry.
+    pub(super) fn last(&self, id: u64) -> LogIndex {
+        self.raft(id).status().last.index
+    }
+
+    pub(super) fn applied(&self, id: u64) -> LogIndex {
+        self.server(id).applied
+    }
+
+    /// Highest index that a leader knows to be on a follower.
+    pub(super) fn matched(&self, leader: u64, follower: u64) -> LogIndex {
+        let status = self.raft(leader).status();
+        status.followers.iter().find(|f| f.id == n(follower)).unwrap().matched
+    }
+
+    pub(super) fn step(&mut self, id: u64, input: Input) {
+        let now = self.now;
+        self.on(n(id), |raft| raft.step(now, input));
+    }
+
+    /// Does something to a server, and takes what comes out.
+    pub(super) fn on<T>(&mut self, id: NodeId, act: impl FnOnce(&mut Raft) -> T) -> T {
+        let server = self.servers.get_mut(&id).unwrap();
+        let answer = act(&mut server.raft);
+        while let Some(output) = server.raft.poll_output() {
+            self.wire.extend(server.take(output));
+        }
+        answer
+    }
+
+    /// Lets the server's deadline pass.
+    pub(super) fn time_out(&mut self, id: u64) {
+        self.now = self.now.max(self.raft(id).next_deadline());
+        self.step(id, Input::Timeout);
+    }
+
+    /// Lets an election timeout pass in which nothing happens.
+    pub(super) fn silence(&mut self) {
+        self.pass(self.servers.values().next().unwrap().config.election_timeout);
+    }
+
+    pub(super) fn pass(&mut self, duration: Duration) {
+        self.now = self.now.after(duration);
+    }
+
+    /// Has `leader` send its heartbeats.
+    pub(super) fn heartbeat(&mut self, leader: u64) {
+        self.pass(self.server(leader).config.heartbeat_interval);
+        self.step(leader, Input::Timeout);
+    }
+
+    /// Makes a server leader, with everyone's disk and network at their best.
+    pub(super) fn elect(&mut self, id: u64) {
+        self.silence();
+        self.time_out(id);
+        self.settle();
+        assert_eq!(self.role(id), RoleKind::Leader);
+    }
+
+    pub(super) fn propose(&mut self, id: u64, command: &str) -> Result<LogId, ProposeError> {
+        let (now, command) = (self.now, Bytes::copy_from_slice(command.as_bytes()));
+        self.on(n(id), |raft| raft.propose(now, command))
+    }
+
+    pub(super) fn read(&mut self, id: u64) -> ReadId {
+        let now = self.now;
+        self.on(n(id), |raft| raft.read(now))
+    }
+
+    /// Delivers messages, makes writes durable and answers fetches until nothing is left to do.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..100_000 {
+            let ids: Vec<_> = self.servers.keys().copied().collect();
+            for id in ids {
+                if !self.slow.contains(&id) {
+                    self.sync(id.get());
+                }
+                self.answer_fetches(id.get());
+            }
+            let Some(message) = self.wire.pop_front() else { return };
+            self.deliver(message);
+        }
+        panic!("the cluster never comes to rest");
+    }
+
+    /// Delivers messages for which `wanted` holds, and what they lead to, but nothing else; no
+    /// write becomes durable.
+    pub(super) fn deliver_where(&mut self, wanted: impl Fn(&Message) -> bool) {
+        while let Some(at) = self.wire.iter().position(&wanted) {
+            let message = self.wire.remove(at).unwrap();
+            self.deliver(message);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, message: Message) {
+        let is_cut = self.cut.contains(&(message.from, message.to));
+        if !is_cut && self.servers.get(&message.to).is_some_and(|server| server.is_up) {
+            self.step(message.to.get(), Input::Message(message));
+        }
+    }
+
+    /// Takes the messages from `from` to `to` off the wire.
+    pub(super) fn sent(&mut self, from: u64, to: u64) -> Vec<Body> {
+        let wanted = |m: &Message| m.from == n(from) && m.to == n(to);
+        let (wanted, rest) = self.wire.drain(..).partition::<Vec<_>, _>(wanted);
+        self.wire = rest.into();
+        wanted.into_iter().map(|m| m.body).collect()
+    }
+
+    /// Has `to` hear a message that nobody in the cluster has sent.
+    pub(super) fn hear(&mut self, to: u64, from: u64, term: u64, body: Body) {
+        let message = Message { from: n(from), to: n(to), term: Term::new(term), body };
+        self.step(to, Input::Message(message));
+    }
+
+    /// Loses everything between two servers, both ways.
+    pub(super) fn part(&mut self, a: u64, b: u64) {
+        self.cut.extend([(n(a), n(b)), (n(b), n(a))]);
+    }
+
+    /// Loses everything to and from a server.
+    pub(super) fn isolate(&mut self, id: u64) {
+        let others: Vec<_> = self.servers.keys().map(|other| other.get()).collect();
+        others.into_iter().filter(|&other| other != id).for_each(|other| self.part(id, other));
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub(super) fn slow_down_disk(&mut self, id: u64) {
+        self.slow.insert(n(id));
+    }
+
+    /// Makes all writes of a server durable.
+    pub(super) fn sync(&mut self, id: u64) {
+        while !self.server(id).writes.is_empty() {
+            self.sync_one(id);
+        }
+    }
+
+    /// Makes the oldest write of a server durable and says so.
+    pub(super) fn sync_one(&mut self, id: u64) {
+        let server = self.servers.get_mut(&n(id)).unwrap();
+        let write = server.writes.pop_front().unwrap();
+        let seq = write.seq;
+        server.disk.carry_out(write);
+        self.step(id, Input::Persisted(seq));
+    }
+
+    pub(super) fn answer_fetches(&mut self, id: u64) {
+        let server = self.servers.get_mut(&n(id)).unwrap();
+        for fetch in core::mem::take(&mut server.fetches) {
+            let entries = self.server(id).read_log(fetch);
+            self.step(id, Input::Fetched { fetch, entries });
+        }
+    }
+
+    /// Stops a server. What was not durable is lost.
+    pub(super) fn crash(&mut self, id: u64) {
+        self.servers.get_mut(&n(id)).unwrap().is_up = false;
+    }
+
+    /// Starts a server from its disk.
+    pub(super) fn restart(&mut self, id: u64) {
+        self.starts += 1;
+        let Server { config, disk, .. } = self.server(id).clone();
+        self.servers.insert(n(id), Server::start(config, disk, self.starts, self.now));
+    }
+
+    /// The faults that a server has seen.
+    pub(super) fn faults(&self, id: u64) -> Vec<PeerFault> {
+        let fault = |event: &Event| match event {
+            Event::PeerFaulted { fault, .. } => Some(*fault),
+            _ => None,
+        };
+        self.server(id).events.iter().filter_map(fault).collect()
+    }
+}
+
+impl Server {
+    fn start(config: Config, disk: Disk, seed: u64, now: Timestamp) -> Self {
+        let restored = Restored::from_entries(disk.hard_state, disk.log.clone()).unwrap();
+        Self {
+            raft: Raft::new(config.clone(), restored, seed, now).unwrap(),
+            config,
+            is_up: true,
+            log: disk.log.clone(),
+            disk,
+            writes: VecDeque::new(),
+            fetches: VecDeque::new(),
+            applied: LogIndex::ZERO,
+            reads: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes one output; gives the messages.
+    fn take(&mut self, output: Output) -> Vec<Message> {
+        let Output { write, messages, commit, fetches, reads, events } = output;
+        if let Some(write) = write {
+            let leads = self.raft.status().role == RoleKind::Leader;
+            assert!(!leads || write.truncate.is_none(), "a leader only appends");
+            carry_out(&mut self.log, &write);
+            self.writes.push_back(write);
+        }
+        if let Some(commit) = commit {
+            assert!(commit > self.applied, "a commit is handed out once");
+            assert!(commit <= last_of(&self.disk.log), "what is applied is durable");
+            self.applied = commit;
+        }
+        messages.iter().for_each(|message| self.check_promise(message));
+        self.fetches.extend(fetches);
+        self.reads.extend(reads);
+        self.events.extend(events);
+        messages
+    }
+
+    /// No message leaves before what it promises is durable.
+    fn check_promise(&self, message: &Message) {
+        let &Message { from, to, term, ref body } = message;
+        let HardState { term: durable_term, vote } = self.disk.hard_state;
+        let voted_for = |id| durable_term > term || (durable_term == term && vote == Some(id));
+        let kept = match body {
+            Body::RequestVote(_) => voted_for(from),
+            Body::VoteReply(VoteReply::Granted) => voted_for(to),
+            Body::AppendReply(AppendReply::Accepted { matched }) => {
+                // A later leader may have taken back what an earlier one was promised.
+                let is_past = self.raft.status().hard_state.term > term;
+                let upto = usize::try_from(matched.get()).unwrap();
+                durable_term >= term
+                    && (is_past || self.disk.log.get(..upto) == self.log.get(..upto))
+            }
+            Body::VoteReply(VoteReply::Denied)
+            | Body::AppendReply(AppendReply::Rejected { .. })
+            | Body::HeartbeatReply(_) => durable_term >= term,
+            Body::AppendEntries(_)
+            | Body::Heartbeat(_)
+            | Body::CommitNotice(_)
+            | Body::PreVote(_)
+            | Body::PreVoteReply(_)
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_) => true,
+        };
+        assert!(kept, "{message:?} promises what is not durable: {:?}", self.disk);
+    }
+
+    /// The answer to a fetch.
+    pub(super) fn read_log(&self, fetch: Fetch) -> Vec<Entry> {
+        let Fetch { peer: _, from, upto, bytes_max } = fetch;
+        let wanted = self.log.iter().filter(|e| from <= e.id.index && e.id.index <= upto);
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.payload.command_len();
+            entry.id.index == from || bytes <= bytes_max
+        };
+        wanted.take_while(fits).cloned().collect()
+    }
+}
+
+impl Disk {
+    pub(super) fn carry_out(&mut self, write: Write) {
+        self.hard_state = write.hard_state.unwrap_or(self.hard_state);
+        carry_out(&mut self.log, &write);
+    }
+}
+
+fn carry_out(log: &mut Vec<Entry>, write: &Write) {
+    if let Some(from) = write.truncate {
+        log.retain(|entry| entry.id.index < from);
+    }
+    log.extend(write.append.iter().cloned());
+    assert!(log.iter().zip(1..).all(|(e, i)| e.id.index.get() == i), "logs have no gaps");
+}
+
+pub(super) fn last_of(log: &[Entry]) -> LogIndex {
+    log.last().map_or(LogIndex::ZERO, |entry| entry.id.index)
+}
+
+pub(super) fn n(id: u64) -> NodeId {
+    NodeId::new(id).unwrap()
+}
+
+pub(super) fn i(index: u64) -> LogIndex {
+    LogIndex::new(index)
+}
+
+pub(super) fn id(index: u64, term: u64) -> LogId {
+    LogId::new(Term::new(term), i(index))
+}
+
+/// Voters 1 to `size`.
+pub(super) fn voters(size: u64) -> Membership {
+    Membership::of_voters((1..=size).map(|id| (n(id), ""))).unwrap()
+}
+
+/// A command that says where it was made.
+pub(super) fn entry(index: u64, term: u64) -> Entry {
+    let command = Bytes::from([index.to_le_bytes(), term.to_le_bytes()].concat());
+    Entry { id: id(index, term), payload: EntryPayload::Command(command) }
+}
+
+pub(super) fn membership_entry(index: u64, term: u64, membership: Membership) -> Entry {
+    Entry { id: id(index, term), payload: EntryPayload::Membership(Box::new(membership)) }
+}
+
+/// AppendEntries with `entries` after `prev`.
+pub(super) fn append(
+    prev: LogId,
+    entries: impl IntoIterator<Item = Entry>,
+    commit: LogIndex,
+) -> Body {
+    Body::AppendEntries(AppendEntries { prev, entries: entries.into_iter().collect(), commit })
+}
+
+pub(super) fn accepted(matched: u64) -> Body {
+    Body::AppendReply(AppendReply::Accepted { matched: i(matched) })
+}
+
+pub(super) fn rejected(prev: u64, hint: LogId) -> Body {
+    Body::AppendReply(AppendReply::Rejected { prev: i(prev), hint })
+}
+
+pub(super) fn heartbeat(commit: u64) -> Body {
+    Body::Heartbeat(Heartbeat { commit: i(commit), round: ReadRound::default() })
+}
+
+pub(super) fn heartbeat_reply(round: u64) -> Body {
+    Body::HeartbeatReply(HeartbeatReply { round: ReadRound::new(round) })
+}
+
+pub(super) fn pre_vote(last: LogId) -> Body {
+    Body::PreVote(RequestVote { last })
+}
+
+pub(super) fn request_vote(last: LogId) -> Body {
+    Body::RequestVote(RequestVote { last })
+}
+
+pub(super) const GRANTED: Body = Body::VoteReply(VoteReply::Granted);
+pub(super) const DENIED: Body = Body::VoteReply(VoteReply::Denied);
+pub(super) const PRE_GRANTED: Body = Body::PreVoteReply(VoteReply::Granted);
+pub(super) const PRE_DENIED: Body = Body::PreVoteReply(VoteReply::Denied);

@@ -1,0 +1,382 @@
+//! The rule about the disk: nothing is promised, and nothing counted, before it is durable (thesis
+//! §3.8, §10.2.1).
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::cluster::*;
+use crate::event::{Event, RoleKind};
+use crate::io::{Input, WriteSeq};
+use crate::types::Term;
+
+#[test]
+fn a_vote_is_withheld_until_it_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, request_vote(id(1, 1)));
+    assert_eq!(cluster.sent(1, 2), []);
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [GRANTED]);
+}
+
+#[test]
+fn votes_are_asked_for_when_the_candidates_own_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.time_out(1);
+    cluster.sent(1, 2);
+    cluster.hear(1, 3, 2, PRE_GRANTED);
+    assert_eq!(cluster.role(1), RoleKind::Candidate);
+    assert_eq!(cluster.sent(1, 2), []);
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [request_vote(id(1, 1))]);
+}
+
+/// One other vote is a majority of three only with the candidate's own.
+#[test]
+fn a_candidates_own_vote_counts_only_when_it_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.time_out(1);
+    cluster.hear(1, 3, 2, PRE_GRANTED);
+    cluster.hear(1, 3, 2, GRANTED);
+    assert_eq!(cluster.role(1), RoleKind::Candidate);
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.role(1), RoleKind::Leader);
+}
+
+#[test]
+fn a_candidate_whose_vote_was_not_durable_when_it_crashed_has_asked_nobody() {
+    let mut cluster = Cluster::new(3);
+    cluster.time_out(1);
+    cluster.hear(1, 3, 2, PRE_GRANTED);
+
+    cluster.restart(1);
+
+    assert_eq!(cluster.raft(1).status().hard_state.vote, None);
+    assert!(cluster.wire.iter().all(|m| m.body == pre_vote(id(1, 1))));
+}
+
+#[test]
+fn a_denial_is_withheld_until_its_term_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, request_vote(id(0, 0)));
+    assert_eq!(cluster.sent(1, 2), []);
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [DENIED]);
+}
+
+#[test]
+fn an_append_reply_is_withheld_until_the_entries_are_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+    assert_eq!(cluster.sent(1, 2), []);
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [accepted(2)]);
+}
+
+/// The first reply is lost or slow; the leader repeats itself. The entries are here, but not yet
+/// durable.
+#[test]
+fn the_reply_to_a_repeated_append_is_withheld_as_well() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+
+    cluster.hear(1, 2, 2, append(id(2, 2), [], i(0)));
+
+    assert_eq!(cluster.sent(1, 2), []);
+}
+
+/// While a disk is stuck, every heartbeat brings another question about the same entries.
+#[test]
+fn a_stuck_disk_does_not_gather_repeated_replies() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+    for _ in 0..100 {
+        cluster.hear(1, 2, 2, append(id(2, 2), [], i(0)));
+    }
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [accepted(2)]);
+}
+
+#[test]
+fn a_heartbeat_is_answered_while_an_append_is_being_written() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, heartbeat(0));
+    cluster.sync(1);
+    cluster.sent(1, 2);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+
+    cluster.hear(1, 2, 2, heartbeat(0));
+
+    assert_eq!(cluster.sent(1, 2), [heartbeat_reply(0)]);
+}
+
+/// A server that could forget the term again does not support its leader.
+#[test]
+fn a_heartbeat_of_a_new_term_is_answered_when_the_term_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, heartbeat(0));
+    assert_eq!(cluster.sent(1, 2), []);
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [heartbeat_reply(0)]);
+}
+
+#[test]
+fn a_leader_replicates_while_its_own_write_is_under_way() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+
+    cluster.propose(1, "x").unwrap();
+
+    assert!(!cluster.server(1).writes.is_empty());
+    assert_eq!(cluster.sent(1, 2).len(), 1);
+}
+
+#[test]
+fn a_leaders_own_copy_counts_only_when_it_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.isolate(3);
+    cluster.slow_down_disk(1);
+    cluster.propose(1, "x").unwrap();
+    cluster.settle();
+    assert_eq!((cluster.matched(1, 2), cluster.commit(1)), (i(3), i(2)));
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.commit(1), i(3));
+}
+
+/// A majority of the others is a majority; but a leader that applied what it can still lose would
+/// be ahead of its own log after a crash.
+#[test]
+fn an_entry_commits_without_the_leaders_disk_and_is_applied_there_when_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.slow_down_disk(1);
+    cluster.propose(1, "x").unwrap();
+    cluster.settle();
+    assert_eq!((cluster.commit(1), cluster.applied(1)), (i(3), i(2)));
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.applied(1), i(3));
+}
+
+#[test]
+fn a_follower_applies_only_what_is_durable_there() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(2)));
+    assert_eq!((cluster.commit(1), cluster.applied(1)), (i(2), i(1)));
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.applied(1), i(2));
+}
+
+#[test]
+fn a_single_voter_commits_only_what_is_durable() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect(1);
+    cluster.propose(1, "x").unwrap();
+    assert_eq!(cluster.commit(1), i(2));
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.commit(1), i(3));
+}
+
+/// ABA: the index is the same, the entry is not.
+#[test]
+fn the_acknowledgement_of_an_overwritten_write_acknowledges_nothing() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0)));
+    cluster.silence();
+    cluster.hear(1, 3, 3, append(id(1, 1), [entry(2, 3), entry(3, 3)], i(3)));
+
+    cluster.sync_one(1);
+
+    assert_eq!(cluster.raft(1).status().durable, i(1));
+    assert_eq!((cluster.sent(1, 3), cluster.applied(1)), (Vec::new(), i(1)));
+}
+
+/// ABA on a leader: it must not count itself by what it wrote as a follower.
+#[test]
+fn a_leader_does_not_count_a_write_that_was_overwritten() {
+    let mut cluster = Cluster::new(3);
+    let old = [entry(2, 2), entry(3, 2), entry(4, 2)];
+    cluster.hear(1, 2, 2, append(id(1, 1), old, i(0)));
+    cluster.silence();
+    cluster.hear(1, 3, 3, append(id(1, 1), [entry(2, 3)], i(0)));
+    cluster.silence();
+    cluster.silence();
+    cluster.time_out(1);
+    cluster.hear(1, 2, 4, PRE_GRANTED);
+    // Everything up to the vote is durable, but not what follows.
+    cluster.sync(1);
+    cluster.hear(1, 2, 4, GRANTED);
+    assert_eq!(cluster.role(1), RoleKind::Leader);
+
+    cluster.hear(1, 2, 4, accepted(3));
+
+    assert_eq!((cluster.raft(1).status().durable, cluster.commit(1)), (i(2), i(0)));
+}
+
+#[test]
+fn an_acknowledgement_covers_the_writes_before_it() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+    cluster.hear(1, 2, 2, append(id(2, 2), [entry(3, 2)], i(0)));
+    let server = cluster.servers.get_mut(&n(1)).unwrap();
+    let last = server.writes.back().unwrap().seq;
+    for write in server.writes.drain(..) {
+        server.disk.carry_out(write);
+    }
+
+    cluster.step(1, Input::Persisted(last));
+
+    assert_eq!(cluster.raft(1).status().durable, i(3));
+}
+
+#[test]
+fn an_acknowledgement_that_comes_again_or_late_changes_nothing() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+    cluster.hear(1, 2, 2, append(id(2, 2), [entry(3, 2)], i(0)));
+    let seqs: Vec<_> = cluster.server(1).writes.iter().map(|write| write.seq).collect();
+    cluster.sync(1);
+    cluster.sent(1, 2);
+    let before = cluster.raft(1).clone();
+
+    for seq in seqs {
+        cluster.step(1, Input::Persisted(seq));
+    }
+
+    assert_eq!(*cluster.raft(1), before);
+}
+
+#[test]
+fn the_acknowledgement_of_a_write_that_was_not_handed_out_is_reported_and_ignored() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+
+    cluster.step(1, Input::Persisted(WriteSeq::new(99)));
+
+    assert!(cluster.server(1).events.contains(&Event::UnknownWrite));
+    assert_eq!(cluster.raft(1).status().durable, i(1));
+    assert_eq!(cluster.sent(1, 2), []);
+}
+
+/// The write is being collected; a driver that acknowledges it cannot have seen it.
+#[test]
+fn a_write_that_has_not_been_polled_cannot_be_acknowledged() {
+    let mut cluster = Cluster::new(3);
+    let now = cluster.now;
+    let mut raft = cluster.raft(1).clone();
+    let message = crate::message::Message {
+        from: n(2),
+        to: n(1),
+        term: Term::new(2),
+        body: append(id(1, 1), [entry(2, 2)], i(0)),
+    };
+    raft.step(now, Input::Message(message));
+
+    raft.step(now, Input::Persisted(WriteSeq::new(1)));
+
+    assert_eq!(raft.status().durable, i(1));
+    cluster.wire.clear();
+}
+
+#[test]
+fn many_proposals_make_one_write_and_one_message_a_follower() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let now = cluster.now;
+
+    cluster.on(n(1), |raft| {
+        for _ in 0..100 {
+            raft.propose(now, Bytes::from_static(b"x")).unwrap();
+        }
+    });
+
+    assert_eq!(cluster.server(1).writes.len(), 1);
+    assert_eq!((cluster.sent(1, 2).len(), cluster.sent(1, 3).len()), (1, 1));
+}
+
+#[test]
+fn a_batch_of_proposals_has_consecutive_indexes() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect(1);
+    let now = cluster.now;
+    let commands = Vec::from(["a", "b", "c"].map(|c| Bytes::from_static(c.as_bytes())));
+
+    let first = cluster.on(n(1), |raft| raft.propose_batch(now, commands)).unwrap();
+
+    assert_eq!((first, cluster.last(1)), (id(3, 2), i(5)));
+}
+
+#[test]
+fn what_was_not_durable_is_lost_in_a_crash_and_was_not_promised() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.slow_down_disk(2);
+    cluster.slow_down_disk(3);
+    cluster.propose(1, "x").unwrap();
+    cluster.settle();
+
+    cluster.restart(2);
+    cluster.restart(3);
+
+    assert_eq!((cluster.last(2), cluster.last(3)), (i(2), i(2)));
+    assert_eq!(cluster.commit(1), i(2));
+}
+
+#[test]
+fn a_command_that_was_committed_survives_the_crash_of_all() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let committed = cluster.propose(1, "x").unwrap();
+    cluster.settle();
+    assert_eq!(cluster.commit(1), committed.index);
+
+    (1..=3).for_each(|id| cluster.restart(id));
+    cluster.elect(2);
+
+    assert_eq!(cluster.raft(2).log_id_at(committed.index), Some(committed));
+    assert!(cluster.applied(2) >= committed.index);
+}
+
+/// In one batch an entry is appended and overwritten. What was promised about it is void, and the
+/// promise about its successor waits for the same write.
+#[test]
+fn an_entry_that_was_overwritten_before_it_was_written_is_not_written() {
+    let mut cluster = Cluster::new(3);
+    let now = cluster.now.after(2 * cluster.server(1).config.election_timeout);
+    let message = |from, term, entry| crate::message::Message {
+        from: n(from),
+        to: n(1),
+        term: Term::new(term),
+        body: append(id(1, 1), [entry], i(0)),
+    };
+
+    cluster.on(n(1), |raft| {
+        raft.step(now, Input::Message(message(2, 2, entry(2, 2))));
+        raft.step(now, Input::Message(message(3, 3, entry(2, 3))));
+    });
+
+    let write = &cluster.server(1).writes[0];
+    assert_eq!(write.append, [entry(2, 3)]);
+}

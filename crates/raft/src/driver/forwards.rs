@@ -1,0 +1,95 @@
+//! Commands that were sent to a leader which has not answered.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft_core::{NodeId, Timestamp};
+
+use super::earliest;
+
+/// Batches under way to a leader, by number. While it has not answered, nobody knows whether it
+/// appended them.
+#[derive(Debug)]
+pub(super) struct Forwards<P> {
+    last_id: u64,
+    under_way: BTreeMap<u64, Forwarded<P>>,
+    bytes: usize,
+}
+
+/// A batch under way to a leader.
+#[derive(Debug)]
+pub(super) struct Forwarded<P> {
+    pub(super) to: NodeId,
+    /// Who proposed each command, and the command: it goes elsewhere if it was refused.
+    pub(super) batch: Vec<(Bytes, P)>,
+    pub(super) deadline: Timestamp,
+}
+
+impl<P> Default for Forwards<P> {
+    fn default() -> Self {
+        Self { last_id: 0, under_way: BTreeMap::new(), bytes: 0 }
+    }
+}
+
+impl<P> Forwards<P> {
+    /// Bytes of the commands under way.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps a batch that is sent to `to`, and numbers it.
+    pub(super) fn push(&mut self, to: NodeId, batch: Vec<(Bytes, P)>, deadline: Timestamp) -> u64 {
+        self.last_id += 1;
+        self.bytes += weight(&batch);
+        self.under_way.insert(self.last_id, Forwarded { to, batch, deadline });
+        self.last_id
+    }
+
+    /// Takes the batch that `from` has answered; `None` if it gave up or was never sent there.
+    pub(super) fn take(&mut self, from: NodeId, id: u64) -> Option<Forwarded<P>> {
+        self.under_way.get(&id).filter(|forwarded| forwarded.to == from)?;
+        let forwarded = self.under_way.remove(&id)?;
+        self.bytes -= weight(&forwarded.batch);
+        Some(forwarded)
+    }
+
+    pub(super) fn take_sent_to(&mut self, peer: NodeId) -> Vec<P> {
+        self.take_if(|forwarded| forwarded.to == peer)
+    }
+
+    pub(super) fn take_not_sent_to(&mut self, leader: NodeId) -> Vec<P> {
+        self.take_if(|forwarded| forwarded.to != leader)
+    }
+
+    pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<P> {
+        self.take_if(|forwarded| forwarded.deadline <= now)
+    }
+
+    /// All batches wait equally long, so the oldest is the first to give up.
+    pub(super) fn deadline(&self) -> Timestamp {
+        earliest(self.under_way.values().next().map(|f| f.deadline).into_iter())
+    }
+
+    pub(super) fn into_callers(self) -> Vec<P> {
+        self.under_way.into_values().flat_map(Forwarded::into_callers).collect()
+    }
+
+    fn take_if(&mut self, condition: impl Fn(&Forwarded<P>) -> bool) -> Vec<P> {
+        let mut taken = Vec::new();
+        for (_, forwarded) in self.under_way.extract_if(.., |_, f| condition(f)) {
+            self.bytes -= weight(&forwarded.batch);
+            taken.extend(forwarded.into_callers());
+        }
+        taken
+    }
+}
+
+impl<P> Forwarded<P> {
+    pub(super) fn into_callers(self) -> impl Iterator<Item = P> {
+        self.batch.into_iter().map(|(_, caller)| caller)
+    }
+}
+
+fn weight<P>(batch: &[(Bytes, P)]) -> usize {
+    batch.iter().map(|(command, _)| command.len()).sum()
+}

@@ -1,0 +1,463 @@
+//! Everything a node decides, without any I/O.
+//!
+//! The driver stands between the protocol and the world: it matches replies to callers, forwards
+//! commands to the leader, orders what is applied and what is read, and gives up on callers that
+//! have waited too long. It takes inputs and yields [`Requests`]; a shell carries them out. The same
+//! code runs under tokio and in simulation.
+
+mod apply;
+mod forwards;
+mod proposals;
+mod reads;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raft_core::{
+    Event, Fetch, Input, LogIndex, Message, NodeId, Output, ProposeError, Raft, ReadReady,
+    Timestamp, Write,
+};
+use raft_net::{Forward, ForwardOutcome, ForwardReply, Packet};
+
+use self::apply::ApplyQueue;
+pub use self::apply::{Entries, Job};
+use self::forwards::Forwards;
+use self::proposals::{Parked, Waiting};
+use self::reads::Reads;
+
+/// A node's decisions. `P` is a caller who proposed, `R` one who reads; both are handed back in
+/// [`Requests`], each exactly once.
+#[derive(Debug)]
+pub struct Driver<P, R> {
+    raft: Raft,
+    options: Options,
+    /// Commands for which no leader is known.
+    parked: Parked<P>,
+    /// Commands sent to a leader that has not answered.
+    forwards: Forwards<P>,
+    /// Commands in the log.
+    waiting: Waiting<P>,
+    reads: Reads<R>,
+    apply: ApplyQueue,
+    requests: Requests<P, R>,
+}
+
+/// What a driver may do, and how much.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// How long a caller waits at most.
+    pub request_timeout: Duration,
+    /// What happens to commands on a node that does not lead.
+    pub forwarding: Forwarding,
+    /// Bytes of commands that wait for a leader, or for its answer.
+    pub parked_bytes_max: usize,
+    /// Bytes of entries that the state machine was given and has not applied.
+    pub apply_bytes_max: usize,
+    /// Bytes of commands in one message to the leader.
+    pub forward_bytes_max: usize,
+}
+
+/// What happens to commands on a node that does not lead.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forwarding {
+    /// They go to the leader, or wait until there is one.
+    ToLeader,
+    /// They are refused with the leader's name.
+    Refused,
+}
+
+/// Work for the shell. The fields are independent of each other.
+#[derive(Debug)]
+#[must_use]
+pub struct Requests<P, R> {
+    /// To be made durable in this order, then reported with [`Input::Persisted`].
+    pub writes: Vec<Write>,
+    /// To be sent, in this order for each peer.
+    pub packets: Vec<(NodeId, Packet)>,
+    /// To be read from the log and answered with [`Input::Fetched`].
+    pub fetches: Vec<Fetch>,
+    /// For the state machine, in this order.
+    pub jobs: Vec<Job<P, R>>,
+    /// Callers whose commands will not be applied, or nobody knows.
+    pub refused: Vec<(P, Refusal)>,
+    /// Callers whose reads will not be answered: they have waited too long.
+    pub reads_timed_out: Vec<R>,
+    /// What happened, for logs and metrics.
+    pub events: Vec<Event>,
+}
+
+/// Why a caller's command was not acknowledged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// Certainly not applied: another node leads, and commands are not forwarded.
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// Certainly not applied: nobody led in time.
+    NoLeader,
+    /// Certainly not applied: too much is waiting.
+    Overloaded,
+    /// Certainly not applied: a new leader put another entry in its place.
+    Superseded,
+    /// Unknown: not committed in time.
+    TimedOut,
+    /// Unknown: this leader lost touch with the majority.
+    QuorumLost,
+    /// Unknown: the leader did not answer.
+    ConnectionLost,
+    /// Unknown: applied before this node learned whose it was.
+    ResponseLost,
+}
+
+/// Callers that are left when a node stops.
+#[derive(Debug)]
+pub struct Leftover<P, R> {
+    /// Their commands left this node for nowhere: certainly not applied.
+    pub not_applied: Vec<P>,
+    /// Their commands may be applied.
+    pub unknown: Vec<P>,
+    /// Their reads will not be answered.
+    pub reads: Vec<R>,
+}
+
+impl<P, R> Default for Requests<P, R> {
+    fn default() -> Self {
+        Self {
+            writes: Vec::new(),
+            packets: Vec::new(),
+            fetches: Vec::new(),
+            jobs: Vec::new(),
+            refused: Vec::new(),
+            reads_timed_out: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+impl<P, R> Requests<P, R> {
+    fn is_empty(&self) -> bool {
+        let Self { writes, packets, fetches, jobs, refused, reads_timed_out, events } = self;
+        writes.is_empty()
+            && packets.is_empty()
+            && fetches.is_empty()
+            && jobs.is_empty()
+            && refused.is_empty()
+            && reads_timed_out.is_empty()
+            && events.is_empty()
+    }
+}
+
+impl<P, R> Driver<P, R> {
+    /// A driver for `raft`, whose state machine has applied nothing yet.
+    #[must_use]
+    pub fn new(raft: Raft, options: Options) -> Self {
+        let base = raft.status().base.index;
+        Self {
+            raft,
+            options,
+            parked: Parked::default(),
+            forwards: Forwards::default(),
+            waiting: Waiting::default(),
+            reads: Reads::default(),
+            apply: ApplyQueue::new(base),
+            requests: Requests::default(),
+        }
+    }
+
+    /// The protocol's state.
+    #[must_use]
+    pub const fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Takes what happened to the protocol: a write that is durable, entries that were read.
+    pub fn on_input(&mut self, now: Timestamp, input: Input) {
+        self.raft.step(now, input);
+    }
+
+    /// Proposes commands of one batch, with the caller of each; all wait until `now` plus the
+    /// request timeout at most.
+    pub fn propose(&mut self, now: Timestamp, batch: Vec<(Bytes, P)>) {
+        let deadline = now.after(self.options.request_timeout);
+        self.route(now, batch, deadline);
+    }
+
+    /// Asks for a linearizable read for `callers`, which will be in [`Job::Read`].
+    pub fn read(&mut self, now: Timestamp, callers: Vec<R>) {
+        let deadline = now.after(self.options.request_timeout);
+        let id = self.raft.read(now);
+        self.reads.push(id, callers, deadline);
+    }
+
+    /// Takes a packet from a peer.
+    pub fn on_packet(&mut self, now: Timestamp, from: NodeId, packet: Packet) {
+        match packet {
+            // The transport has checked that it comes from there.
+            Packet::Raft(message) if message.from == from => {
+                self.raft.step(now, Input::Message(message));
+            }
+            Packet::Raft(Message { .. }) => {}
+            Packet::Forward(forward) => self.on_forward(now, from, forward),
+            Packet::ForwardReply(reply) => self.on_forward_reply(now, from, reply),
+        }
+    }
+
+    /// Takes the news that packets to `peer` may have been lost, or that it can be reached again.
+    pub fn on_unreachable(&mut self, now: Timestamp, peer: NodeId) {
+        self.raft.step(now, Input::Unreachable(peer));
+        let lost = self.forwards.take_sent_to(peer);
+        self.refuse_all(lost, Refusal::ConnectionLost);
+    }
+
+    /// Takes the news that the state machine has applied everything up to `index`; true if there
+    /// is work now that waited for that.
+    pub fn on_applied(&mut self, index: LogIndex) -> bool {
+        let waited = self.waits_for_apply();
+        self.apply.on_applied(index);
+        waited && !self.waits_for_apply()
+    }
+
+    /// Gives up on callers that have waited too long, and lets the protocol's time pass.
+    pub fn on_timeout(&mut self, now: Timestamp) {
+        if now >= self.raft.next_deadline() {
+            self.raft.step(now, Input::Timeout);
+        }
+        let parked = self.parked.take_expired(now);
+        self.refuse_all(parked, Refusal::NoLeader);
+        let unanswered = self.forwards.take_expired(now);
+        self.refuse_all(unanswered, Refusal::TimedOut);
+        let uncommitted = self.waiting.take_expired(now);
+        self.refuse_all(uncommitted, Refusal::TimedOut);
+        self.requests.reads_timed_out.extend(self.reads.take_expired(now));
+    }
+
+    /// When to call [`Driver::on_timeout`], at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Timestamp {
+        self.raft
+            .next_deadline()
+            .min(self.parked.deadline())
+            .min(self.forwards.deadline())
+            .min(self.waiting.deadline())
+            .min(self.reads.deadline())
+    }
+
+    /// Whether committed entries wait until [`Driver::on_applied`] makes room for them.
+    #[must_use]
+    pub fn waits_for_apply(&self) -> bool {
+        self.apply.is_held_back(self.options.apply_bytes_max)
+    }
+
+    /// Takes the work that has come up since the last call; `None` if there is none.
+    pub fn poll(&mut self, now: Timestamp) -> Option<Requests<P, R>> {
+        while let Some(output) = self.raft.poll_output() {
+            self.on_output(now, output);
+        }
+        self.hand_out_applies();
+        if self.requests.is_empty() {
+            return None;
+        }
+        Some(std::mem::take(&mut self.requests))
+    }
+
+    /// Ends the driver: every caller that is left.
+    #[must_use]
+    pub fn stop(self) -> Leftover<P, R> {
+        let Self { parked, forwards, waiting, reads, mut requests, .. } = self;
+        let mut unknown: Vec<P> = forwards.into_callers();
+        unknown.extend(waiting.into_callers());
+        let mut reading = reads.into_callers();
+        for job in requests.jobs.drain(..) {
+            match job {
+                Job::Apply { callers, .. } => unknown.extend(callers.into_iter().map(|c| c.1)),
+                Job::Read { callers } => reading.extend(callers),
+            }
+        }
+        unknown.extend(requests.refused.into_iter().map(|(caller, _)| caller));
+        reading.extend(requests.reads_timed_out);
+        Leftover { not_applied: parked.into_callers(), unknown, reads: reading }
+    }
+
+    /// Brings a batch to the leader's log, wherever that is.
+    fn route(&mut self, now: Timestamp, batch: Vec<(Bytes, P)>, deadline: Timestamp) {
+        let me = self.raft.status().id;
+        match (self.raft.leader(), self.options.forwarding) {
+            (Some(leader), _) if leader == me => self.append(now, batch, deadline),
+            (leader, Forwarding::Refused) => {
+                let callers = batch.into_iter().map(|(_, caller)| caller);
+                self.refuse_all(callers.collect(), Refusal::NotLeader { leader });
+            }
+            (Some(leader), Forwarding::ToLeader) => self.forward(leader, batch, deadline),
+            (None, Forwarding::ToLeader) => self.park(batch, deadline),
+        }
+    }
+
+    fn append(&mut self, now: Timestamp, batch: Vec<(Bytes, P)>, deadline: Timestamp) {
+        let (commands, callers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        match self.raft.propose_batch(now, commands) {
+            Ok(first) => self.waiting.push(first, callers, deadline),
+            // It led when it was asked, so it does not refuse for that.
+            Err(ProposeError::NotLeader { leader }) => {
+                self.refuse_all(callers, Refusal::NotLeader { leader });
+            }
+            Err(ProposeError::Busy { .. } | _) => self.refuse_all(callers, Refusal::Overloaded),
+        }
+    }
+
+    fn forward(&mut self, leader: NodeId, batch: Vec<(Bytes, P)>, deadline: Timestamp) {
+        for part in split_by_bytes(batch, self.options.forward_bytes_max) {
+            if self.forwards.bytes() > self.options.parked_bytes_max {
+                let callers = part.into_iter().map(|(_, caller)| caller);
+                self.refuse_all(callers.collect(), Refusal::Overloaded);
+                continue;
+            }
+            let commands = part.iter().map(|(command, _)| command.clone()).collect();
+            let id = self.forwards.push(leader, part, deadline);
+            self.requests.packets.push((leader, Packet::Forward(Forward { id, commands })));
+        }
+    }
+
+    fn park(&mut self, batch: Vec<(Bytes, P)>, deadline: Timestamp) {
+        if let Err(refused) = self.parked.push(batch, deadline, self.options.parked_bytes_max) {
+            self.refuse_all(refused, Refusal::Overloaded);
+        }
+    }
+
+    /// A follower's commands: appended all or none.
+    fn on_forward(&mut self, now: Timestamp, from: NodeId, forward: Forward) {
+        let Forward { id, commands } = forward;
+        let count = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        let outcome = match self.raft.propose_batch(now, commands) {
+            Ok(first) => ForwardOutcome::Appended { first, count },
+            Err(ProposeError::NotLeader { leader }) => ForwardOutcome::NotLeader { leader },
+            Err(ProposeError::Busy { .. } | _) => ForwardOutcome::Busy,
+        };
+        let reply = Packet::ForwardReply(ForwardReply { id, outcome });
+        self.requests.packets.push((from, reply));
+    }
+
+    fn on_forward_reply(&mut self, now: Timestamp, from: NodeId, reply: ForwardReply) {
+        let Some(forwarded) = self.forwards.take(from, reply.id) else { return };
+        match reply.outcome {
+            ForwardOutcome::Appended { first, count } => {
+                let as_sent = usize::try_from(count).is_ok_and(|n| n == forwarded.batch.len());
+                let deadline = forwarded.deadline;
+                let callers = forwarded.into_callers().collect();
+                if as_sent && first.index > self.apply.handed() {
+                    self.waiting.push(first, callers, deadline);
+                } else {
+                    self.refuse_all(callers, Refusal::ResponseLost);
+                }
+            }
+            ForwardOutcome::Busy => {
+                self.refuse_all(forwarded.into_callers().collect(), Refusal::Overloaded);
+            }
+            // Certainly not appended. It goes to whoever leads; but if that is still the one who
+            // refused, this node has not heard the news yet, and it waits for them.
+            ForwardOutcome::NotLeader { .. } if self.raft.leader() == Some(from) => {
+                self.park(forwarded.batch, forwarded.deadline);
+            }
+            ForwardOutcome::NotLeader { .. } => {
+                self.route(now, forwarded.batch, forwarded.deadline);
+            }
+        }
+    }
+
+    fn on_output(&mut self, now: Timestamp, output: Output) {
+        let Output { write, messages, commit, fetches, reads, events } = output;
+        if let Some(write) = write {
+            self.apply.on_write(&write, self.options.apply_bytes_max);
+            self.requests.writes.push(write);
+        }
+        let packets = messages.into_iter().map(|m| (m.to, Packet::Raft(m)));
+        self.requests.packets.extend(packets);
+        self.requests.fetches.extend(fetches);
+        if let Some(commit) = commit {
+            self.apply.on_committed(commit);
+        }
+        for ReadReady { upto, index } in reads {
+            self.reads.on_ready(upto, index);
+        }
+        for event in events {
+            self.on_event(now, event);
+        }
+    }
+
+    fn on_event(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::LeaderChanged { leader: Some(leader), .. } => {
+                let lost = self.forwards.take_not_sent_to(leader);
+                self.refuse_all(lost, Refusal::ConnectionLost);
+                for (batch, deadline) in self.parked.take_all() {
+                    self.route(now, batch, deadline);
+                }
+            }
+            Event::QuorumLost { .. } => {
+                let uncommitted = self.waiting.take_all();
+                self.refuse_all(uncommitted, Refusal::QuorumLost);
+            }
+            Event::LeaderChanged { leader: None, .. } | Event::RoleChanged { .. } | _ => {}
+        }
+        self.requests.events.push(event);
+    }
+
+    /// Gives the state machine what is committed, as far as there is room, and the reads that
+    /// need no more than that.
+    fn hand_out_applies(&mut self) {
+        while let Some(entries) = self.apply.next(self.options.apply_bytes_max) {
+            let (first, last) = (entries.first(), entries.last());
+            let callers = self.take_callers(first, last);
+            self.requests.jobs.push(Job::Apply { entries, callers });
+        }
+        let callers = self.reads.take_ready(self.apply.handed());
+        if !callers.is_empty() {
+            self.requests.jobs.push(Job::Read { callers });
+        }
+    }
+
+    /// The callers of the entries from `first` to `last`, which are committed.
+    fn take_callers(&mut self, first: LogIndex, last: LogIndex) -> VecDeque<(LogIndex, P)> {
+        let mut callers = VecDeque::new();
+        for (id, caller) in self.waiting.take_until(last) {
+            let committed = self.raft.log_id_at(id.index);
+            if id.index < first {
+                self.requests.refused.push((caller, Refusal::ResponseLost));
+            } else if committed == Some(id) {
+                callers.push_back((id.index, caller));
+            } else {
+                self.requests.refused.push((caller, Refusal::Superseded));
+            }
+        }
+        callers
+    }
+
+    fn refuse_all(&mut self, callers: Vec<P>, refusal: Refusal) {
+        self.requests.refused.extend(callers.into_iter().map(|caller| (caller, refusal)));
+    }
+}
+
+/// The first of the deadlines, or never.
+fn earliest(deadlines: impl Iterator<Item = Timestamp>) -> Timestamp {
+    deadlines.min().unwrap_or(Timestamp::NEVER)
+}
+
+/// Cuts a batch into parts of at most `bytes_max`, but of one command at least.
+fn split_by_bytes<P>(batch: Vec<(Bytes, P)>, bytes_max: usize) -> Vec<Vec<(Bytes, P)>> {
+    let mut parts: Vec<Vec<(Bytes, P)>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for (command, caller) in batch {
+        bytes = bytes.saturating_add(command.len());
+        match parts.last_mut() {
+            Some(part) if bytes <= bytes_max => part.push((command, caller)),
+            Some(_) | None => {
+                bytes = command.len();
+                parts.push(Vec::from([(command, caller)]));
+            }
+        }
+    }
+    parts
+}

@@ -1,0 +1,1 @@
+//! The driver, scenario by scenario.

@@ -1,0 +1,207 @@
+//! Why something did not work, in terms of what the caller can do about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{NodeId, RestoreError};
+
+use crate::command::CommandError;
+use crate::log_store::LogError;
+
+/// Why a command was not acknowledged.
+///
+/// All but [`ProposeError::Unknown`] mean that it was not applied and never will be:
+/// see [`ProposeError::is_certainly_not_applied`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// This node does not lead, and does not forward: propose to `leader`.
+    #[error("this node is not the leader{}", hint(.leader))]
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// Nobody led for as long as a proposal waits; try again later.
+    #[error("no leader was elected in time; is a majority of the nodes up and connected?")]
+    NoLeader,
+    /// Too much is waiting already; try again later, and more slowly.
+    #[error("too many commands are waiting; try again later")]
+    Overloaded,
+    /// The command is longer than the node accepts.
+    #[error("the command is {bytes} bytes long, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The bound, see `Builder::command_bytes_max`.
+        bytes_max: usize,
+    },
+    /// The command could not be encoded.
+    #[error(transparent)]
+    Encode(#[from] CommandError),
+    /// A new leader put another entry in its place; propose it again.
+    #[error("a new leader replaced the command before it was committed; propose it again")]
+    Superseded,
+    /// The node has stopped, or stopped before it passed the command on.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+    /// The command may have been applied, or may still be. Repeat it only if applying it twice is
+    /// harmless.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(UnknownReason),
+}
+
+impl ProposeError {
+    /// Whether the command was not applied and never will be, so that it may be proposed again
+    /// without being applied twice.
+    #[must_use]
+    pub const fn is_certainly_not_applied(&self) -> bool {
+        match self {
+            Self::Unknown(_) => false,
+            Self::NotLeader { .. }
+            | Self::NoLeader
+            | Self::Overloaded
+            | Self::TooLarge { .. }
+            | Self::Encode(_)
+            | Self::Superseded
+            | Self::Stopped(_) => true,
+        }
+    }
+}
+
+/// Why nobody knows whether a command is applied.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownReason {
+    /// It was not committed in time.
+    #[error("it was not committed in time")]
+    TimedOut,
+    /// This leader lost touch with the majority.
+    #[error("the leader lost touch with the majority")]
+    QuorumLost,
+    /// The connection to the leader was lost before it answered.
+    #[error("the connection to the leader was lost")]
+    ConnectionLost,
+    /// It was applied here before this node learned that it was the caller's.
+    #[error("its response was lost")]
+    ResponseLost,
+    /// The node stopped.
+    #[error("the node stopped: {0}")]
+    Stopped(StopReason),
+}
+
+/// Why a read was not answered. A read changes nothing, so it may be repeated.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No leader proved in time that it leads; is a majority of the nodes up and connected?
+    #[error("no leader confirmed the read in time; is a majority of the nodes up and connected?")]
+    TimedOut,
+    /// Too much is waiting already; try again later, and more slowly.
+    #[error("too many reads are waiting; try again later")]
+    Overloaded,
+    /// The node has stopped.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+}
+
+/// Why a node stopped.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was asked to.
+    #[error("it was shut down")]
+    Shutdown,
+    /// The log could not be written or read. Nothing that was acknowledged is lost; start the node
+    /// again once the cause is mended.
+    #[error("its log failed: {0}")]
+    Log(Arc<LogError>),
+    /// A committed command cannot be decoded: a newer version of the program wrote it, or another
+    /// program did.
+    #[error("it cannot decode the committed command at index {index}: {error}")]
+    Undecodable {
+        /// Where the command stands.
+        index: u64,
+        /// What is wrong with it.
+        error: CommandError,
+    },
+    /// The state machine panicked.
+    #[error("its state machine panicked")]
+    StateMachinePanicked,
+    /// A check of the protocol failed in this node: a bug of this library. It stops rather than
+    /// go on from a state that cannot be right.
+    #[error("it failed an internal check; please report this")]
+    InvariantViolated,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It was not said where to keep the log.
+    #[error("a node needs a place for its log: call `data_dir`, or `in_memory` for tests")]
+    NoLog,
+    /// A cluster of several needs a network.
+    #[error("a cluster of {members} members needs a transport: call `quic` or `transport`")]
+    NoTransport {
+        /// How many members the cluster has.
+        members: usize,
+    },
+    /// Nobody said who the members are, and the log does not either.
+    #[error("the log is empty and no members were given: call `bootstrap`")]
+    NotBootstrapped,
+    /// The node is not one of the members.
+    #[error("node {id} is not one of the members {members:?}")]
+    NotAMember {
+        /// This node.
+        id: NodeId,
+        /// The members that were given.
+        members: Vec<NodeId>,
+    },
+    /// The log belongs to a cluster of other members.
+    #[error(
+        "the log was created for the members {stored:?}, not {given:?}; \
+         start the node with the members it was created with"
+    )]
+    OtherMembers {
+        /// The members that were given.
+        given: Vec<NodeId>,
+        /// The members that the log names.
+        stored: Vec<NodeId>,
+    },
+    /// An option is out of range.
+    #[error("{0}")]
+    Option(String),
+    /// The configuration or the log cannot be used.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The log could not be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The transport could not be started.
+    #[error(transparent)]
+    Transport(Box<dyn std::error::Error + Send + Sync>),
+    /// The operating system refused a thread or a source of randomness.
+    #[error("the operating system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Its answer.
+        source: std::io::Error,
+    },
+}
+
+/// Nobody led within the time that the caller was willing to wait.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// No leader within the time.
+    #[error("no leader within {0:?}; is a majority of the nodes up and connected?")]
+    TimedOut(Duration),
+    /// The node stopped meanwhile.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+}
+
+fn hint(leader: &Option<NodeId>) -> String {
+    leader.map(|id| format!("; node {id} is")).unwrap_or_default()
+}

@@ -1,0 +1,84 @@
+//! A log in memory: gone with the process.
+
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use raft_core::{Entry, LogIndex, Write};
+
+use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
+
+/// Opens a new log in memory.
+#[derive(Debug)]
+pub(crate) struct OpenMemory {
+    /// Keeps the runs of a node apart, since no disk does.
+    pub(crate) generation: u64,
+}
+
+struct MemoryLog {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The entry at index 1 comes first.
+    entries: Vec<Entry>,
+    durable: DurableCallback,
+}
+
+impl OpenLog for OpenMemory {
+    fn open(self: Box<Self>, durable: DurableCallback) -> Result<OpenedLog, LogError> {
+        let state = Mutex::new(State { entries: Vec::new(), durable });
+        Ok(OpenedLog {
+            store: Arc::new(MemoryLog { state }),
+            restored: None,
+            generation: self.generation,
+        })
+    }
+}
+
+impl MemoryLog {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogStore for MemoryLog {
+    fn submit(&self, write: Write) -> Result<(), LogError> {
+        let mut state = self.state();
+        if let Some(from) = write.truncate {
+            state.entries.truncate(slot(from));
+        }
+        state.entries.extend(write.append);
+        (state.durable)(Ok(write.seq));
+        Ok(())
+    }
+
+    fn entries(
+        &self,
+        range: RangeInclusive<LogIndex>,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        let state = self.state();
+        let (first, end) = (slot(*range.start()), slot(*range.end()) + 1);
+        let end = end.min(state.entries.len());
+        let entries = state.entries.get(first..end).unwrap_or_default();
+        let mut bytes = 0;
+        let within = |entry: &&Entry| {
+            let is_first = bytes == 0;
+            bytes += entry.payload.command_len() + 1;
+            is_first || bytes <= bytes_max
+        };
+        Ok(entries.iter().take_while(within).cloned().collect())
+    }
+
+    fn stats(&self) -> LogStats {
+        LogStats::default()
+    }
+
+    fn close(self: Arc<Self>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+fn slot(index: LogIndex) -> usize {
+    usize::try_from(index.prev().get()).unwrap_or(usize::MAX)
+}

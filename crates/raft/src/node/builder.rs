@@ -1,0 +1,424 @@
+//! Starting a node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+#[cfg(feature = "persistence")]
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{ClusterId, Config, LogIndex, Membership, NodeId, Raft, Restored, Write, WriteSeq};
+use tokio::sync::{oneshot, watch};
+
+use super::Node;
+use super::event_loop::{Clock, EventLoop, metrics_of};
+use super::inbox::{Happening, Inbox};
+use super::worker::{Progress, Worker};
+use crate::driver::{Driver, Forwarding, Options};
+use crate::error::{StartError, StopReason};
+use crate::log::OpenMemory;
+use crate::log_store::{LogError, OpenLog, OpenedLog};
+use crate::state_machine::StateMachine;
+use crate::status::Metrics;
+use crate::transport::{Local, Nowhere, OpenTransport, Transport};
+
+/// Says how a node is to run; [`Builder::start`] runs it. Made by [`Node::builder`].
+pub struct Builder {
+    config: Config,
+    cluster: ClusterId,
+    log: Place,
+    transport: Option<Box<dyn OpenTransport>>,
+    bootstrap: Option<Membership>,
+    options: Options,
+    command_bytes_max: usize,
+}
+
+/// Where the log is kept.
+enum Place {
+    Unsaid,
+    Memory,
+    #[cfg(feature = "persistence")]
+    Directory(PathBuf),
+    Store(Box<dyn OpenLog>),
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("cluster", &self.cluster)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(super) const fn new(id: NodeId) -> Self {
+        Self {
+            config: Config::new(id),
+            cluster: ClusterId::new([0; 16]),
+            log: Place::Unsaid,
+            transport: None,
+            bootstrap: None,
+            options: Options {
+                request_timeout: Duration::from_secs(5),
+                forwarding: Forwarding::ToLeader,
+                parked_bytes_max: 64 << 20,
+                apply_bytes_max: 64 << 20,
+                forward_bytes_max: 1 << 20,
+            },
+            command_bytes_max: 4 << 20,
+        }
+    }
+
+    /// The cluster. Nodes of another one are not talked to, and a directory of another one is not
+    /// opened. Default: all zero, which is fine for a cluster of one.
+    #[must_use]
+    pub const fn cluster(mut self, cluster: ClusterId) -> Self {
+        self.cluster = cluster;
+        self
+    }
+
+    /// Keeps the log in this directory, which is made if it does not exist.
+    #[cfg(feature = "persistence")]
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.log = Place::Directory(dir.into());
+        self
+    }
+
+    /// Keeps the log in memory. For tests: a node that restarts has forgotten its votes and what it
+    /// acknowledged, so it must never come back under the same id in a cluster of several.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.log = Place::Memory;
+        self
+    }
+
+    /// Keeps the log in a store of your own.
+    #[must_use]
+    pub fn log_store(mut self, log: impl OpenLog) -> Self {
+        self.log = Place::Store(Box::new(log));
+        self
+    }
+
+    /// Connects to the others by QUIC, listening at `listen`.
+    #[cfg(feature = "quic")]
+    #[must_use]
+    pub fn quic(self, listen: std::net::SocketAddr, security: raft_net_quic::Security) -> Self {
+        self.transport(crate::transport::Quic::new(listen, security))
+    }
+
+    /// Connects to the others by a transport of your own.
+    #[must_use]
+    pub fn transport(mut self, transport: impl OpenTransport) -> Self {
+        self.transport = Some(Box::new(transport));
+        self
+    }
+
+    /// The founding members, with the address of each. The same on every one of them, and at every
+    /// start; only addresses may change.
+    #[must_use]
+    pub fn bootstrap(mut self, members: Membership) -> Self {
+        self.bootstrap = Some(members);
+        self
+    }
+
+    /// Longest silence of a leader. Default: 100 ms.
+    #[must_use]
+    pub const fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.config.heartbeat_interval = interval;
+        self
+    }
+
+    /// Shortest silence after which a node campaigns; each wait is drawn from one to two times
+    /// this. Default: 1 s.
+    #[must_use]
+    pub const fn election_timeout(mut self, timeout: Duration) -> Self {
+        self.config.election_timeout = timeout;
+        self
+    }
+
+    /// How long a proposal or a read waits at most. Default: 5 s.
+    #[must_use]
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.request_timeout = timeout;
+        self
+    }
+
+    /// Whether a node that does not lead passes commands on. Default: [`Forwarding::ToLeader`].
+    #[must_use]
+    pub const fn forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.options.forwarding = forwarding;
+        self
+    }
+
+    /// Longest command that is accepted, in bytes. Default: 4 MiB, which is also the most.
+    #[must_use]
+    pub const fn command_bytes_max(mut self, bytes: usize) -> Self {
+        self.command_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of commands that a leader holds without having committed them, and that wait to be
+    /// taken, before it refuses more. Default: 64 MiB.
+    #[must_use]
+    pub const fn uncommitted_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.uncommitted_bytes_max = bytes;
+        self
+    }
+
+    /// Starts the node, on threads of its own, with a state machine that has applied nothing.
+    ///
+    /// Returns once the log is open and the transport listens; there may be no leader yet. Not
+    /// cancel safe: a start that is dropped may go on, and then stops the node again.
+    ///
+    /// # Errors
+    ///
+    /// If the node cannot run. The error says what to do.
+    pub async fn start<S: StateMachine>(self, state_machine: S) -> Result<Node<S>, StartError> {
+        /// A larger one would not fit into a frame of the transport.
+        const COMMAND_BYTES_MAX: usize = 4 << 20;
+        if self.command_bytes_max > COMMAND_BYTES_MAX {
+            return Err(StartError::Option(format!(
+                "command_bytes_max is {}, at most {COMMAND_BYTES_MAX} is possible",
+                self.command_bytes_max
+            )));
+        }
+        let id = self.config.id;
+        let command_bytes_max = self.command_bytes_max;
+        let inbox = Arc::new(Inbox::new(self.config.uncommitted_bytes_max));
+        let inside = Arc::clone(&inbox);
+        let (ready, started) = oneshot::channel();
+        let (stopped, stop_reason) = watch::channel(None);
+        std::thread::Builder::new()
+            .name(format!("raft-{id}"))
+            .spawn(move || {
+                let reason = run(self, state_machine, &inside, ready);
+                inside.close(reason.clone());
+                // Nobody may be left to hear it.
+                drop(stopped.send(Some(reason)));
+            })
+            .map_err(|source| StartError::System { what: "a thread", source })?;
+        let metrics = started.await.unwrap_or_else(|_| {
+            Err(StartError::Option("the node stopped while it started".to_owned()))
+        })?;
+        Ok(Node::new(inbox, metrics, stop_reason, command_bytes_max))
+    }
+
+    fn open_log(
+        log: Place,
+        id: NodeId,
+        cluster: ClusterId,
+    ) -> Result<Box<dyn OpenLog>, StartError> {
+        match log {
+            Place::Unsaid => Err(StartError::NoLog),
+            Place::Memory => Ok(Box::new(OpenMemory { generation: seed() >> 1 })),
+            #[cfg(feature = "persistence")]
+            Place::Directory(dir) => Ok(Box::new(crate::log::OpenWal {
+                dir,
+                node: id,
+                cluster,
+                options: raft_wal::Options::default(),
+                tail_bytes_max: 16 << 20,
+            })),
+            Place::Store(log) => {
+                let _ = (id, cluster);
+                Ok(log)
+            }
+        }
+    }
+}
+
+/// The life of a node's thread.
+fn run<S: StateMachine>(
+    builder: Builder,
+    state_machine: S,
+    inbox: &Arc<Inbox<S>>,
+    ready: oneshot::Sender<Result<watch::Receiver<Metrics>, StartError>>,
+) -> StopReason {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            let what = "an event loop";
+            drop(ready.send(Err(StartError::System { what, source })));
+            return StopReason::Shutdown;
+        }
+    };
+    let body = async {
+        match open(builder, state_machine, inbox).await {
+            Ok((event_loop, metrics)) => {
+                if ready.send(Ok(metrics)).is_err() {
+                    inbox.tell(Happening::Stop(StopReason::Shutdown));
+                }
+                event_loop.run().await
+            }
+            Err(error) => {
+                drop(ready.send(Err(error)));
+                StopReason::Shutdown
+            }
+        }
+    };
+    // What a panic leaves behind is not used: the node ends with it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(body)))
+        .unwrap_or(StopReason::InvariantViolated)
+}
+
+/// Opens everything that a node needs.
+async fn open<S: StateMachine>(
+    builder: Builder,
+    state_machine: S,
+    inbox: &Arc<Inbox<S>>,
+) -> Result<(EventLoop<S>, watch::Receiver<Metrics>), StartError> {
+    let Builder { config, cluster, log, transport, bootstrap, options, .. } = builder;
+    let id = config.id;
+    config.validate().map_err(raft_core::RestoreError::from)?;
+    check_membership(id, bootstrap.as_ref(), transport.is_some())?;
+
+    let durable = Arc::clone(inbox);
+    let callback = Box::new(move |seq| durable.tell(Happening::Durable(seq)));
+    let OpenedLog { store, restored, generation } =
+        Builder::open_log(log, id, cluster)?.open(callback)?;
+    let restored = match restored {
+        Some(restored) => restored,
+        None => found_cluster(&*store, inbox, bootstrap.clone()).await?,
+    };
+    check_members_agree(bootstrap.as_ref(), &restored)?;
+    let local = Local {
+        node: id,
+        cluster,
+        generation,
+        genesis: genesis(&restored),
+        peers: peers(id, bootstrap.as_ref(), &restored),
+    };
+
+    let clock = Clock::start();
+    let raft = Raft::new(config, restored, seed(), clock.now())?;
+    let status = raft.status();
+    let (metrics, watched) =
+        watch::channel(metrics_of(&status, Arc::new(status.membership.clone())));
+    let transport = open_transport(transport, local, inbox)?;
+    let progress = Progress::new();
+    let log = Arc::clone(&store);
+    let worker = Worker::start(id, state_machine, log, Arc::clone(inbox), progress)
+        .map_err(|source| StartError::System { what: "a thread", source })?;
+    let driver = Driver::new(raft, options);
+    let inbox = Arc::clone(inbox);
+    let event_loop = EventLoop { id, driver, inbox, log: store, transport, worker, clock, metrics };
+    Ok((event_loop, watched))
+}
+
+fn open_transport<S: StateMachine>(
+    transport: Option<Box<dyn OpenTransport>>,
+    local: Local,
+    inbox: &Arc<Inbox<S>>,
+) -> Result<Box<dyn Transport>, StartError> {
+    let members = local.peers.len() + 1;
+    match transport {
+        Some(transport) => {
+            let inbound: Arc<dyn raft_net::Inbound> = Arc::<Inbox<S>>::clone(inbox);
+            let runtime = tokio::runtime::Handle::current();
+            transport.open(local, inbound, runtime).map_err(StartError::Transport)
+        }
+        None if members == 1 => Ok(Box::new(Nowhere)),
+        None => Err(StartError::NoTransport { members }),
+    }
+}
+
+fn check_membership(
+    id: NodeId,
+    bootstrap: Option<&Membership>,
+    has_transport: bool,
+) -> Result<(), StartError> {
+    let Some(membership) = bootstrap else { return Ok(()) };
+    let members: Vec<_> = membership.members().collect();
+    if !members.contains(&id) {
+        return Err(StartError::NotAMember { id, members });
+    }
+    if members.len() > 1 && !has_transport {
+        return Err(StartError::NoTransport { members: members.len() });
+    }
+    Ok(())
+}
+
+/// A node keeps the members that its log names; others would not be the cluster it belongs to.
+fn check_members_agree(
+    bootstrap: Option<&Membership>,
+    restored: &Restored,
+) -> Result<(), StartError> {
+    let stored = restored.memberships.last().map(|(_, membership)| membership);
+    let (Some(given), Some(stored)) = (bootstrap, stored) else { return Ok(()) };
+    let (given, stored): (Vec<_>, Vec<_>) = (given.members().collect(), stored.members().collect());
+    if given == stored { Ok(()) } else { Err(StartError::OtherMembers { given, stored }) }
+}
+
+/// Makes the first entry of a new cluster durable.
+async fn found_cluster<S: StateMachine>(
+    log: &dyn crate::log_store::LogStore,
+    inbox: &Inbox<S>,
+    bootstrap: Option<Membership>,
+) -> Result<Restored, StartError> {
+    let membership = bootstrap.ok_or(StartError::NotBootstrapped)?;
+    let restored = Restored::bootstrap(membership);
+    log.submit(Write {
+        seq: WriteSeq::default(),
+        hard_state: Some(restored.hard_state),
+        truncate: None,
+        append: restored.tail.clone(),
+    })?;
+    let mut happenings = Vec::new();
+    loop {
+        inbox.drain(&mut happenings);
+        for happening in happenings.drain(..) {
+            match happening {
+                Happening::Durable(Ok(_)) => return Ok(restored),
+                Happening::Durable(Err(error)) => return Err(StartError::Log(error)),
+                Happening::Stop(_) => {
+                    let error = LogError::new("the node was stopped while it started");
+                    return Err(StartError::Log(error));
+                }
+                // Nobody can ask a node that has not started.
+                Happening::Propose(_)
+                | Happening::Read(_)
+                | Happening::Packet { .. }
+                | Happening::Peer(_)
+                | Happening::Fetched { .. }
+                | Happening::Applied => {}
+            }
+        }
+        inbox.filled().await;
+    }
+}
+
+/// Where the other members listen: as given, or else as the log says.
+fn peers(
+    id: NodeId,
+    bootstrap: Option<&Membership>,
+    restored: &Restored,
+) -> BTreeMap<NodeId, String> {
+    let Some((_, stored)) = restored.memberships.last() else { return BTreeMap::new() };
+    let address = |peer| {
+        let given = bootstrap.and_then(|given| given.address(peer));
+        given.or_else(|| stored.address(peer)).unwrap_or_default().to_owned()
+    };
+    stored.members().filter(|&peer| peer != id).map(|peer| (peer, address(peer))).collect()
+}
+
+/// Digest of the founding members (FNV-1a), so that nodes that were started with different ones do
+/// not take their logs for the same. Addresses may change, so they do not count.
+fn genesis(restored: &Restored) -> Option<u64> {
+    let (index, founding) = restored.memberships.first()?;
+    let digest = |membership: &Membership| {
+        let ids = membership.members().flat_map(|id| id.get().to_le_bytes());
+        ids.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    (*index == LogIndex::new(1)).then(|| digest(founding))
+}
+
+/// Randomness that differs from start to start: the standard library seeds its hash maps so.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,291 @@
+//! The shell around the driver: it waits, and carries out what the driver wants. It decides
+//! nothing.
+//!
+//! Shutdown, in this order: the inbox takes no more; callers that are left are told; the transport
+//! closes; the state machine ends what it was given; the log closes; everybody learns the reason.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use raft_core::{Event, Input, Membership, NodeId, Timestamp};
+use raft_net::{Lane, PeerEvent, SendOutcome};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+use tracing::{debug, error, info, warn};
+
+use super::inbox::{Happening, Inbox, Proposer, Reader};
+use super::worker::Worker;
+use crate::driver::{Driver, Leftover, Refusal, Requests};
+use crate::error::{ProposeError, ReadError, StopReason, UnknownReason};
+use crate::log_store::LogStore;
+use crate::state_machine::StateMachine;
+use crate::status::{Metrics, Status};
+use crate::transport::Transport;
+
+type NodeDriver<S> = Driver<Proposer<S>, Reader<S>>;
+type NodeRequests<S> = Requests<Proposer<S>, Reader<S>>;
+
+/// A running node, as its own thread sees it.
+pub(super) struct EventLoop<S: StateMachine> {
+    pub(super) id: NodeId,
+    pub(super) driver: NodeDriver<S>,
+    pub(super) inbox: Arc<Inbox<S>>,
+    pub(super) log: Arc<dyn LogStore>,
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) worker: Worker<S>,
+    pub(super) clock: Clock,
+    pub(super) metrics: watch::Sender<Metrics>,
+}
+
+/// The core's clock: microseconds since the node's start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn now(self) -> Timestamp {
+        Timestamp::default().after(self.0.elapsed())
+    }
+
+    fn instant(self, timestamp: Timestamp) -> tokio::time::Instant {
+        /// Longer than any timeout; the loop looks again after it.
+        const FAR: Duration = Duration::from_secs(3600);
+        let from_start = Duration::from_micros(timestamp.as_micros()).min(self.0.elapsed() + FAR);
+        tokio::time::Instant::from_std(self.0 + from_start)
+    }
+}
+
+impl<S: StateMachine> EventLoop<S> {
+    /// Runs until the node stops; gives the reason.
+    pub(super) async fn run(mut self) -> StopReason {
+        let mut happenings = Vec::new();
+        let mut alarm = Box::pin(tokio::time::sleep_until(self.next_wake()));
+        let reason = loop {
+            if let Err(reason) = self.turn(&mut happenings) {
+                break reason;
+            }
+            self.set(alarm.as_mut());
+            tokio::select! {
+                biased;
+                () = self.inbox.filled() => {}
+                () = alarm.as_mut() => {}
+            }
+        };
+        self.stop(reason).await
+    }
+
+    /// Takes what has happened, and does what follows from it.
+    fn turn(&mut self, happenings: &mut Vec<Happening<S>>) -> Result<(), StopReason> {
+        self.inbox.drain(happenings);
+        let now = self.clock.now();
+        for happening in happenings.drain(..) {
+            self.take(now, happening)?;
+        }
+        self.driver.on_applied(self.worker.applied());
+        if now >= self.driver.next_deadline() {
+            self.driver.on_timeout(now);
+        }
+        while let Some(requests) = self.driver.poll(now) {
+            self.carry_out(now, requests)?;
+        }
+        self.await_room();
+        self.publish();
+        Ok(())
+    }
+
+    fn take(&mut self, now: Timestamp, happening: Happening<S>) -> Result<(), StopReason> {
+        match happening {
+            Happening::Propose(batch) => self.driver.propose(now, batch),
+            Happening::Read(readers) => self.driver.read(now, readers),
+            Happening::Packet { from, packet } => self.driver.on_packet(now, from, packet),
+            Happening::Peer(event) => self.on_peer_event(now, event),
+            Happening::Durable(Ok(seq)) => self.driver.on_input(now, Input::Persisted(seq)),
+            Happening::Durable(Err(error)) => return Err(StopReason::Log(Arc::new(error))),
+            Happening::Fetched { fetch, entries } => {
+                let entries = entries.unwrap_or_else(|error| {
+                    warn!(%error, peer = %fetch.peer, "cannot read entries for a follower");
+                    Vec::new()
+                });
+                self.driver.on_input(now, Input::Fetched { fetch, entries });
+            }
+            // It is asked how far it is at every turn.
+            Happening::Applied => {}
+            Happening::Stop(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+
+    /// The transport itself logs changes; here only what follows from them counts.
+    fn on_peer_event(&mut self, now: Timestamp, event: PeerEvent) {
+        match event {
+            PeerEvent::Up { peer, .. }
+            | PeerEvent::Down { peer, .. }
+            | PeerEvent::Dropped { peer, .. } => self.driver.on_unreachable(now, peer),
+            PeerEvent::Rejected { .. } | _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, now: Timestamp, requests: NodeRequests<S>) -> Result<(), StopReason> {
+        let Requests { writes, packets, fetches, jobs, refused, reads_timed_out, events } =
+            requests;
+        for write in writes {
+            self.log.submit(write).map_err(|error| StopReason::Log(Arc::new(error)))?;
+        }
+        if !jobs.is_empty() {
+            self.worker.submit(jobs);
+        }
+        for (to, packet) in packets {
+            let lane = packet.lane();
+            let outcome = self.transport.send(to, packet);
+            if matches!((lane, outcome), (Lane::Append, SendOutcome::Dropped(_))) {
+                self.driver.on_unreachable(now, to);
+            }
+        }
+        for fetch in fetches {
+            let (log, inbox) = (Arc::clone(&self.log), Arc::clone(&self.inbox));
+            // Not awaited: the answer comes through the inbox.
+            drop(Handle::current().spawn_blocking(move || {
+                let entries = log.entries(fetch.from..=fetch.upto, fetch.bytes_max);
+                inbox.tell(Happening::Fetched { fetch, entries });
+            }));
+        }
+        for (caller, refusal) in refused {
+            // Whoever does not wait any more need not be told.
+            drop(caller.send(Err(propose_error(refusal))));
+        }
+        for Reader { reply, .. } in reads_timed_out {
+            drop(reply.send(Err(ReadError::TimedOut)));
+        }
+        events.into_iter().for_each(|event| log_event(self.id, event));
+        Ok(())
+    }
+
+    /// If entries wait for room, the state machine says when there is some; there may be by now.
+    fn await_room(&mut self) {
+        if self.driver.waits_for_apply() {
+            self.worker.await_progress();
+            if self.driver.on_applied(self.worker.applied()) {
+                self.inbox.tell(Happening::Applied);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let raft = self.driver.raft().status();
+        self.metrics.send_modify(|metrics| {
+            let known = &metrics.status.membership;
+            let membership = if **known == *raft.membership {
+                Arc::clone(known)
+            } else {
+                Arc::new(raft.membership.clone())
+            };
+            *metrics = metrics_of(&raft, membership);
+            metrics.status.applied = self.worker.applied();
+            metrics.log = self.log.stats();
+        });
+    }
+
+    fn next_wake(&self) -> tokio::time::Instant {
+        self.clock.instant(self.driver.next_deadline())
+    }
+
+    /// Sets the alarm to the next deadline. One that is set too early rings in vain, which is
+    /// cheaper than to move it whenever a deadline does.
+    fn set(&self, mut alarm: std::pin::Pin<&mut Sleep>) {
+        let wake = self.next_wake();
+        if alarm.is_elapsed() || wake < alarm.deadline() {
+            alarm.as_mut().reset(wake);
+        }
+    }
+
+    async fn stop(self, reason: StopReason) -> StopReason {
+        let Self { id, driver, inbox, log, transport, worker, .. } = self;
+        if matches!(reason, StopReason::Shutdown) {
+            info!(node = %id, "stopping");
+        } else {
+            error!(node = %id, %reason, "stopping");
+        }
+        inbox.close(reason.clone());
+        refuse_leftover(driver.stop(), &reason);
+        transport.shutdown().await;
+        worker.stop();
+        match log.close() {
+            Ok(()) => reason,
+            Err(error) if matches!(reason, StopReason::Shutdown) => {
+                StopReason::Log(Arc::new(error))
+            }
+            Err(_) => reason,
+        }
+    }
+}
+
+pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membership>) -> Metrics {
+    Metrics {
+        status: Status {
+            id: raft.id,
+            role: raft.role,
+            term: raft.hard_state.term,
+            leader: raft.leader,
+            commit: raft.commit,
+            applied: raft.base.index,
+            first: raft.base.index.next(),
+            last: raft.last.index,
+            membership,
+        },
+        followers: raft.followers.clone(),
+        log: crate::log_store::LogStats::default(),
+    }
+}
+
+fn refuse_leftover<S: StateMachine>(
+    leftover: Leftover<Proposer<S>, Reader<S>>,
+    reason: &StopReason,
+) {
+    for caller in leftover.not_applied {
+        drop(caller.send(Err(ProposeError::Stopped(reason.clone()))));
+    }
+    for caller in leftover.unknown {
+        let unknown = UnknownReason::Stopped(reason.clone());
+        drop(caller.send(Err(ProposeError::Unknown(unknown))));
+    }
+    for Reader { reply, .. } in leftover.reads {
+        drop(reply.send(Err(ReadError::Stopped(reason.clone()))));
+    }
+}
+
+const fn propose_error(refusal: Refusal) -> ProposeError {
+    match refusal {
+        Refusal::NotLeader { leader } => ProposeError::NotLeader { leader },
+        Refusal::NoLeader => ProposeError::NoLeader,
+        Refusal::Overloaded => ProposeError::Overloaded,
+        Refusal::Superseded => ProposeError::Superseded,
+        Refusal::TimedOut => ProposeError::Unknown(UnknownReason::TimedOut),
+        Refusal::QuorumLost => ProposeError::Unknown(UnknownReason::QuorumLost),
+        Refusal::ConnectionLost => ProposeError::Unknown(UnknownReason::ConnectionLost),
+        Refusal::ResponseLost => ProposeError::Unknown(UnknownReason::ResponseLost),
+    }
+}
+
+fn log_event(id: NodeId, event: Event) {
+    match event {
+        Event::RoleChanged { role, term } => debug!(node = %id, ?role, %term, "role changed"),
+        Event::LeaderChanged { leader, term } => match leader {
+            Some(leader) => info!(node = %id, %leader, %term, "leader elected"),
+            None => info!(node = %id, %term, "no leader"),
+        },
+        Event::QuorumLost { term } => {
+            warn!(node = %id, %term, "lost touch with the majority; stepping down");
+        }
+        Event::FollowerBehindLog { peer, next } => {
+            warn!(node = %id, %peer, %next, "a follower needs entries that are gone from the log");
+        }
+        Event::PeerFaulted { peer, fault } => {
+            warn!(node = %id, %peer, ?fault, "ignored what no correct peer sends");
+        }
+        event @ (Event::UnknownWrite | _) => warn!(node = %id, ?event, "unexpected"),
+    }
+}

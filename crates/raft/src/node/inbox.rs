@@ -1,0 +1,141 @@
+//! Where everything that happens to a node arrives.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use raft_core::{Entry, Fetch, NodeId, WriteSeq};
+use raft_net::{Inbound, Packet, PeerEvent};
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::{ProposeError, ReadError, StopReason};
+use crate::log_store::LogError;
+use crate::state_machine::StateMachine;
+
+/// Who waits for the response to a command.
+pub(super) type Proposer<S> = oneshot::Sender<Result<<S as StateMachine>::Response, ProposeError>>;
+
+/// Who waits for the answer to a query.
+pub(super) struct Reader<S: StateMachine> {
+    pub(super) query: S::Query,
+    pub(super) reply: oneshot::Sender<Result<S::Answer, ReadError>>,
+}
+
+/// Something that happened.
+pub(super) enum Happening<S: StateMachine> {
+    Propose(Vec<(Bytes, Proposer<S>)>),
+    Read(Vec<Reader<S>>),
+    Packet {
+        from: NodeId,
+        packet: Packet,
+    },
+    Peer(PeerEvent),
+    Durable(Result<WriteSeq, LogError>),
+    Fetched {
+        fetch: Fetch,
+        entries: Result<Vec<Entry>, LogError>,
+    },
+    /// The state machine has made progress that somebody waits for.
+    Applied,
+    /// To be stopped, for this reason.
+    Stop(StopReason),
+}
+
+/// The queue between everybody and a node's event loop. Each drain takes all of it.
+pub(super) struct Inbox<S: StateMachine> {
+    queue: Mutex<Queue<S>>,
+    wake: Notify,
+    bytes_max: usize,
+}
+
+struct Queue<S: StateMachine> {
+    happenings: Vec<Happening<S>>,
+    /// Bytes of commands and packets in it.
+    bytes: usize,
+    closed: Option<StopReason>,
+}
+
+/// Why something was not put into the inbox.
+pub(super) enum Closed {
+    Full,
+    Stopped(StopReason),
+}
+
+impl<S: StateMachine> Inbox<S> {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let queue = Queue { happenings: Vec::new(), bytes: 0, closed: None };
+        Self { queue: Mutex::new(queue), wake: Notify::new(), bytes_max }
+    }
+
+    /// Puts in what a caller asks for, unless too much is waiting.
+    pub(super) fn ask(&self, happening: Happening<S>, bytes: usize) -> Result<(), Closed> {
+        let queue = self.queue();
+        if let Some(reason) = &queue.closed {
+            return Err(Closed::Stopped(reason.clone()));
+        }
+        if queue.bytes > 0 && queue.bytes + bytes > self.bytes_max {
+            return Err(Closed::Full);
+        }
+        self.push(queue, happening, bytes);
+        Ok(())
+    }
+
+    /// Puts in what cannot wait. After the end it is dropped.
+    pub(super) fn tell(&self, happening: Happening<S>) {
+        let queue = self.queue();
+        if queue.closed.is_none() {
+            self.push(queue, happening, 0);
+        }
+    }
+
+    /// Takes everything; `taken` must be empty.
+    pub(super) fn drain(&self, taken: &mut Vec<Happening<S>>) {
+        let mut queue = self.queue();
+        std::mem::swap(&mut queue.happenings, taken);
+        queue.bytes = 0;
+    }
+
+    /// Returns when something may be in it. Cancel safe.
+    pub(super) async fn filled(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes no more. What is in it is dropped, and with it whoever waits for an answer.
+    pub(super) fn close(&self, reason: StopReason) {
+        let mut queue = self.queue();
+        queue.closed.get_or_insert(reason);
+        let left = std::mem::take(&mut queue.happenings);
+        drop(queue);
+        drop(left);
+    }
+
+    pub(super) fn stop_reason(&self) -> Option<StopReason> {
+        self.queue().closed.clone()
+    }
+
+    fn push(&self, mut queue: MutexGuard<'_, Queue<S>>, happening: Happening<S>, bytes: usize) {
+        let was_empty = queue.happenings.is_empty();
+        queue.happenings.push(happening);
+        queue.bytes += bytes;
+        drop(queue);
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<S>> {
+        // Every change leaves the queue whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: StateMachine> Inbound for Inbox<S> {
+    fn on_packet(&self, from: NodeId, packet: Packet) {
+        let bytes = packet.payload().weight();
+        // The network may lose packets, so it may lose those for which there is no room.
+        drop(self.ask(Happening::Packet { from, packet }, bytes));
+    }
+
+    fn on_event(&self, event: PeerEvent) {
+        self.tell(Happening::Peer(event));
+    }
+}

@@ -1,0 +1,183 @@
+//! The thread on which the state machine lives.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use raft_core::{Entry, EntryPayload, LogIndex, NodeId};
+
+use super::inbox::{Happening, Inbox, Proposer, Reader};
+use crate::command::Command;
+use crate::driver::{Entries, Job};
+use crate::error::StopReason;
+use crate::log_store::LogStore;
+use crate::state_machine::{Applied, StateMachine};
+
+/// Bytes of entries that are read from the log at a time.
+const READ_BYTES: usize = 4 << 20;
+
+type Jobs<S> = Vec<Job<Proposer<S>, Reader<S>>>;
+
+/// The event loop's end of the thread.
+pub(super) struct Worker<S: StateMachine> {
+    jobs: Sender<Jobs<S>>,
+    progress: Arc<Progress>,
+    thread: JoinHandle<()>,
+}
+
+/// How far the state machine is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    applied: AtomicU64,
+    /// Whether the event loop wants to be told when that changes.
+    awaited: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { applied: AtomicU64::new(0), awaited: AtomicBool::new(false) })
+    }
+
+    pub(super) fn applied(&self) -> LogIndex {
+        LogIndex::new(self.applied.load(Ordering::Acquire))
+    }
+}
+
+impl<S: StateMachine> Worker<S> {
+    pub(super) fn start(
+        id: NodeId,
+        state_machine: S,
+        log: Arc<dyn LogStore>,
+        inbox: Arc<Inbox<S>>,
+        progress: Arc<Progress>,
+    ) -> std::io::Result<Self> {
+        let (jobs, receiver) = channel();
+        let machine = Machine { state_machine, log, inbox, progress: Arc::clone(&progress) };
+        let thread = std::thread::Builder::new()
+            .name(format!("raft-apply-{id}"))
+            .spawn(move || machine.run(&receiver))?;
+        Ok(Self { jobs, progress, thread })
+    }
+
+    pub(super) fn submit(&self, jobs: Jobs<S>) {
+        // If it is gone, it has told the inbox why; the callers are dropped with the jobs.
+        drop(self.jobs.send(jobs));
+    }
+
+    pub(super) fn applied(&self) -> LogIndex {
+        self.progress.applied()
+    }
+
+    /// Asks for [`Happening::Applied`] when there is progress past what [`Worker::applied`] said.
+    pub(super) fn await_progress(&self) {
+        self.progress.awaited.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the thread once it has done what it was given.
+    pub(super) fn stop(self) {
+        drop(self.jobs);
+        // A panic of the state machine was caught, and reported.
+        drop(self.thread.join());
+    }
+}
+
+/// The thread's end.
+struct Machine<S: StateMachine> {
+    state_machine: S,
+    log: Arc<dyn LogStore>,
+    inbox: Arc<Inbox<S>>,
+    progress: Arc<Progress>,
+}
+
+/// Responses to be given, once all entries of a job are applied.
+type Responses<S> = Vec<(Proposer<S>, <S as StateMachine>::Response)>;
+
+impl<S: StateMachine> Machine<S> {
+    fn run(mut self, jobs: &Receiver<Jobs<S>>) {
+        while let Ok(batch) = jobs.recv() {
+            for job in batch {
+                // The state machine is not used after a panic.
+                let done = catch_unwind(AssertUnwindSafe(|| self.carry_out(job)));
+                let reason = match done {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(reason)) => reason,
+                    Err(_) => StopReason::StateMachinePanicked,
+                };
+                return self.inbox.tell(Happening::Stop(reason));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, job: Job<Proposer<S>, Reader<S>>) -> Result<(), StopReason> {
+        match job {
+            Job::Apply { entries: Entries::Here(entries), mut callers } => {
+                self.apply(entries, &mut callers)
+            }
+            Job::Apply { entries: Entries::InLog { first, last }, mut callers } => {
+                self.apply_from_log(first, last, &mut callers)
+            }
+            Job::Read { callers } => {
+                for Reader { query, reply } in callers {
+                    // Nobody waits any more: the answer is of no use.
+                    drop(reply.send(Ok(self.state_machine.query(query))));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_from_log(
+        &mut self,
+        first: LogIndex,
+        last: LogIndex,
+        callers: &mut VecDeque<(LogIndex, Proposer<S>)>,
+    ) -> Result<(), StopReason> {
+        let mut next = first;
+        while next <= last {
+            let entries = self
+                .log
+                .entries(next..=last, READ_BYTES)
+                .map_err(|error| StopReason::Log(Arc::new(error)))?;
+            let Some(end) = entries.last().map(|entry| entry.id.index) else {
+                let error = format!("entry {next} is committed, but cannot be found in the log");
+                return Err(StopReason::Log(Arc::new(crate::log_store::LogError::new(error))));
+            };
+            self.apply(entries, callers)?;
+            next = end.next();
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        entries: Vec<Entry>,
+        callers: &mut VecDeque<(LogIndex, Proposer<S>)>,
+    ) -> Result<(), StopReason> {
+        let mut responses: Responses<S> = Vec::new();
+        let mut applied = LogIndex::ZERO;
+        for entry in entries {
+            let index = entry.id.index;
+            if let EntryPayload::Command(bytes) = entry.payload {
+                let command = S::Command::decode(bytes)
+                    .map_err(|error| StopReason::Undecodable { index: index.get(), error })?;
+                let response = self.state_machine.apply(Applied { id: entry.id, command });
+                if let Some((_, caller)) = callers.pop_front_if(|(at, _)| *at == index) {
+                    responses.push((caller, response));
+                }
+            }
+            applied = index;
+        }
+        self.progress.applied.store(applied.get(), Ordering::SeqCst);
+        // The last first: one who waits for many, in order, wakes when all are there.
+        for (caller, response) in responses.into_iter().rev() {
+            drop(caller.send(Ok(response)));
+        }
+        if self.progress.awaited.swap(false, Ordering::SeqCst) {
+            self.inbox.tell(Happening::Applied);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! A node at a glance.
+
+use std::sync::Arc;
+
+use raft_core::{FollowerStatus, LogIndex, Membership, NodeId, RoleKind, Term};
+
+use crate::log_store::LogStats;
+
+/// A node at a glance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// This node.
+    pub id: NodeId,
+    /// What it is.
+    pub role: RoleKind,
+    /// Its term.
+    pub term: Term,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// Highest index known to be committed.
+    pub commit: LogIndex,
+    /// Highest index that the state machine has applied.
+    pub applied: LogIndex,
+    /// First index in the log.
+    pub first: LogIndex,
+    /// Last index in the log.
+    pub last: LogIndex,
+    /// The members.
+    pub membership: Arc<Membership>,
+}
+
+/// What a node measures. See [`Node::metrics`](crate::Node::metrics).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// The node at a glance.
+    pub status: Status,
+    /// A leader's view of the others; empty on any other node.
+    pub followers: Vec<FollowerStatus>,
+    /// What the log store has done.
+    pub log: LogStats,
+}
