@@ -1,1 +1,491 @@
-//! The driver, scenario by scenario.
+//! The driver, scenario by scenario: three of them, with instant disks and a network by hand.
+
+use raft_core::{
+    Config, Entry, EntryPayload, LogId, Membership, Restored, RoleKind, Term, WriteSeq,
+};
+
+use super::*;
+
+type Caller = &'static str;
+
+fn n(id: u64) -> NodeId {
+    NodeId::new(id).unwrap()
+}
+
+fn options() -> Options {
+    Options {
+        request_timeout: Duration::from_secs(5),
+        forwarding: Forwarding::ToLeader,
+        parked_bytes_max: 1 << 20,
+        apply_bytes_max: 1 << 20,
+        forward_bytes_max: 1 << 10,
+    }
+}
+
+fn batch(callers: &[Caller]) -> Vec<(Bytes, Caller)> {
+    callers.iter().map(|&caller| (Bytes::from_static(caller.as_bytes()), caller)).collect()
+}
+
+/// One driver, and what came out of it.
+struct Node {
+    driver: Driver<Caller, Caller>,
+    /// Callers whose commands were handed to the state machine, and readers, in that order.
+    served: Vec<Caller>,
+    refused: Vec<(Caller, Refusal)>,
+    reads_timed_out: Vec<Caller>,
+    jobs: Vec<Entries>,
+    /// Whether jobs are reported as applied at once.
+    applies: bool,
+    /// Whether writes are durable at once.
+    syncs: bool,
+}
+
+struct Cluster {
+    now: Timestamp,
+    nodes: Vec<Node>,
+    packets: VecDeque<(NodeId, NodeId, Packet)>,
+    cut: Vec<(NodeId, NodeId)>,
+}
+
+impl Cluster {
+    fn new(count: u64, options: Options) -> Self {
+        let members = Membership::of_voters((1..=count).map(|id| (n(id), ""))).unwrap();
+        let now = Timestamp::default();
+        let node = |id| {
+            let restored = Restored::bootstrap(members.clone());
+            let raft = Raft::new(Config::new(n(id)), restored, id, now).unwrap();
+            Node {
+                driver: Driver::new(raft, options),
+                served: Vec::new(),
+                refused: Vec::new(),
+                reads_timed_out: Vec::new(),
+                jobs: Vec::new(),
+                applies: true,
+                syncs: true,
+            }
+        };
+        let nodes = (1..=count).map(node).collect();
+        Self { now, nodes, packets: VecDeque::new(), cut: Vec::new() }
+    }
+
+    /// A cluster in which node 1 leads.
+    fn led(count: u64, options: Options) -> Self {
+        let mut cluster = Self::new(count, options);
+        cluster.now = cluster.node(1).driver.next_deadline().max(
+            // Whoever would be first waits: only node 1 is told the time.
+            Timestamp::default().after(Duration::from_secs(1)),
+        );
+        let now = cluster.now;
+        cluster.node(1).driver.on_timeout(now);
+        cluster.settle();
+        assert_eq!(cluster.node(1).driver.raft().status().role, RoleKind::Leader);
+        cluster
+    }
+
+    fn node(&mut self, id: u64) -> &mut Node {
+        &mut self.nodes[usize::try_from(id - 1).unwrap()]
+    }
+
+    fn propose(&mut self, id: u64, callers: &[Caller]) {
+        let now = self.now;
+        self.node(id).driver.propose(now, batch(callers));
+    }
+
+    fn read(&mut self, id: u64, caller: Caller) {
+        let now = self.now;
+        self.node(id).driver.read(now, Vec::from([caller]));
+    }
+
+    fn cut(&mut self, from: u64, to: u64) {
+        self.cut.push((n(from), n(to)));
+    }
+
+    fn isolate(&mut self, id: u64) {
+        let count = u64::try_from(self.nodes.len()).unwrap();
+        for other in (1..=count).filter(|&other| other != id) {
+            self.cut(id, other);
+            self.cut(other, id);
+        }
+    }
+
+    /// Carries out all work, until there is none.
+    fn settle(&mut self) {
+        loop {
+            let now = self.now;
+            let mut idle = true;
+            for index in 0..self.nodes.len() {
+                while let Some(requests) = self.nodes[index].driver.poll(now) {
+                    idle = false;
+                    self.carry_out(index, requests);
+                }
+            }
+            if let Some((from, to, packet)) = self.packets.pop_front() {
+                idle = false;
+                self.node(to.get()).driver.on_packet(now, from, packet);
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, requests: Requests<Caller, Caller>) {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        let me = node.driver.raft().status().id;
+        for write in requests.writes {
+            if node.syncs {
+                node.driver.on_input(now, Input::Persisted(write.seq));
+            }
+        }
+        for job in requests.jobs {
+            match job {
+                Job::Apply { entries, callers } => {
+                    if node.applies {
+                        node.driver.on_applied(entries.last());
+                    }
+                    node.served.extend(callers.into_iter().map(|(_, caller)| caller));
+                    node.jobs.push(entries);
+                }
+                Job::Read { callers } => node.served.extend(callers),
+            }
+        }
+        node.refused.extend(requests.refused);
+        node.reads_timed_out.extend(requests.reads_timed_out);
+        for (to, packet) in requests.packets {
+            if !self.cut.contains(&(me, to)) {
+                self.packets.push_back((me, to, packet));
+            }
+        }
+    }
+
+    /// Lets time pass on all nodes, deadline by deadline.
+    fn wait(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        loop {
+            let next = self.nodes.iter().map(|node| node.driver.next_deadline()).min();
+            let Some(next) = next.filter(|&next| next <= end) else { break };
+            self.now = self.now.max(next);
+            for index in 0..self.nodes.len() {
+                self.nodes[index].driver.on_timeout(self.now);
+            }
+            self.settle();
+        }
+        self.now = end;
+    }
+}
+
+#[test]
+fn a_leaders_callers_are_served_in_order_once_their_commands_are_committed() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.propose(1, &["a", "b"]);
+    cluster.settle();
+    assert!(cluster.node(1).served.is_empty());
+
+    cluster.cut.clear();
+    cluster.wait(Duration::from_millis(500));
+
+    assert_eq!(cluster.node(1).served, ["a", "b"]);
+}
+
+#[test]
+fn a_followers_callers_are_served_by_itself() {
+    let mut cluster = Cluster::led(3, options());
+
+    cluster.propose(2, &["a", "b", "c"]);
+    cluster.settle();
+
+    assert_eq!(cluster.node(2).served, ["a", "b", "c"]);
+    assert!(cluster.node(1).served.is_empty());
+}
+
+#[test]
+fn commands_wait_for_a_leader() {
+    let mut cluster = Cluster::new(3, options());
+    cluster.propose(2, &["a"]);
+    cluster.settle();
+    assert!(cluster.node(2).served.is_empty());
+
+    cluster.wait(Duration::from_secs(4));
+
+    assert_eq!(cluster.node(2).served, ["a"]);
+}
+
+#[test]
+fn without_a_leader_a_caller_is_refused_in_the_end_and_nothing_was_applied() {
+    let mut cluster = Cluster::new(3, options());
+    cluster.isolate(2);
+    cluster.propose(2, &["a"]);
+
+    cluster.wait(Duration::from_secs(5));
+
+    assert_eq!(cluster.node(2).refused, [("a", Refusal::NoLeader)]);
+}
+
+#[test]
+fn a_node_that_does_not_forward_names_the_leader() {
+    let mut cluster = Cluster::led(3, Options { forwarding: Forwarding::Refused, ..options() });
+
+    cluster.propose(2, &["a"]);
+    cluster.settle();
+
+    assert_eq!(cluster.node(2).refused, [("a", Refusal::NotLeader { leader: Some(n(1)) })]);
+}
+
+#[test]
+fn a_forwarded_batch_whose_leader_is_gone_is_unknown() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.cut(1, 2);
+    cluster.propose(2, &["a"]);
+    cluster.settle();
+
+    let now = cluster.now;
+    cluster.node(2).driver.on_unreachable(now, n(1));
+    cluster.settle();
+
+    assert_eq!(cluster.node(2).refused, [("a", Refusal::ConnectionLost)]);
+}
+
+#[test]
+fn a_forwarded_batch_is_unknown_when_another_leader_is_elected_before_the_answer() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.propose(2, &["a"]);
+
+    cluster.wait(Duration::from_secs(4));
+
+    assert_eq!(cluster.node(2).refused, [("a", Refusal::ConnectionLost)]);
+}
+
+#[test]
+fn an_answer_from_someone_else_is_no_answer() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.cut(2, 1);
+    cluster.propose(2, &["a"]);
+    cluster.settle();
+
+    let outcome = ForwardOutcome::Busy;
+    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
+    let now = cluster.now;
+    cluster.node(2).driver.on_packet(now, n(3), reply);
+    cluster.settle();
+
+    assert!(cluster.node(2).refused.is_empty());
+}
+
+#[test]
+fn an_answer_for_another_number_of_commands_is_unknown() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.cut(2, 1);
+    cluster.propose(2, &["a", "b"]);
+    cluster.settle();
+
+    let first = LogId::new(Term::new(2), LogIndex::new(9));
+    let outcome = ForwardOutcome::Appended { first, count: 1 };
+    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
+    let now = cluster.now;
+    cluster.node(2).driver.on_packet(now, n(1), reply);
+    cluster.settle();
+
+    let lost = Refusal::ResponseLost;
+    assert_eq!(cluster.node(2).refused, [("a", lost), ("b", lost)]);
+}
+
+#[test]
+fn a_batch_refused_by_one_who_does_not_lead_waits_for_the_news_of_who_does() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.cut(2, 1);
+    cluster.propose(2, &["a"]);
+    cluster.settle();
+    cluster.cut.clear();
+
+    let outcome = ForwardOutcome::NotLeader { leader: None };
+    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
+    let now = cluster.now;
+    cluster.node(2).driver.on_packet(now, n(1), reply);
+    cluster.isolate(1);
+    cluster.wait(Duration::from_secs(4));
+
+    assert_eq!(cluster.node(2).refused, []);
+    assert_eq!(cluster.node(2).served, ["a"]);
+}
+
+#[test]
+fn a_leader_that_loses_its_quorum_tells_its_callers_that_the_outcome_is_unknown() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.propose(1, &["a"]);
+
+    cluster.wait(Duration::from_secs(2));
+
+    assert_eq!(cluster.node(1).refused, [("a", Refusal::QuorumLost)]);
+}
+
+#[test]
+fn a_command_whose_place_went_to_another_leaders_entry_was_certainly_not_applied() {
+    let mut cluster = Cluster::led(3, options());
+    // The leader appends for node 2, which hears of it but of nothing after.
+    cluster.cut(1, 3);
+    cluster.cut(3, 1);
+    cluster.propose(2, &["a"]);
+    let now = cluster.now;
+    let requests = cluster.node(2).driver.poll(now).unwrap();
+    cluster.carry_out(1, requests);
+    let (from, _, forward) = cluster.packets.pop_front().unwrap();
+    cluster.node(1).driver.on_packet(now, from, forward);
+    let requests = cluster.node(1).driver.poll(now).unwrap();
+    let reply = requests.packets.into_iter().find(|(_, p)| matches!(p, Packet::ForwardReply(_)));
+    cluster.node(2).driver.on_packet(now, n(1), reply.unwrap().1);
+
+    cluster.isolate(1);
+    cluster.wait(Duration::from_secs(4));
+    cluster.propose(2, &["b"]);
+    cluster.wait(Duration::from_secs(1));
+
+    assert_eq!(cluster.node(2).refused, [("a", Refusal::Superseded)]);
+    assert_eq!(cluster.node(2).served, ["b"]);
+}
+
+#[test]
+fn reads_are_served_after_everything_that_was_acknowledged_before() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.propose(3, &["write"]);
+    cluster.settle();
+
+    cluster.read(2, "read");
+    cluster.settle();
+
+    let served = &cluster.node(2).served;
+    assert_eq!(served, &["read"]);
+    let applied = cluster.node(2).jobs.last().map(Entries::last);
+    let written = cluster.node(3).jobs.last().map(Entries::last);
+    assert_eq!(applied, written);
+}
+
+#[test]
+fn a_read_that_nobody_confirms_times_out() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(2);
+    cluster.read(2, "read");
+
+    cluster.wait(Duration::from_secs(5));
+
+    assert_eq!(cluster.node(2).reads_timed_out, ["read"]);
+    assert!(cluster.node(2).served.is_empty());
+}
+
+#[test]
+fn nothing_is_handed_to_a_state_machine_that_is_behind_until_it_has_caught_up() {
+    let mut cluster = Cluster::led(1, Options { apply_bytes_max: 100, ..options() });
+    let node = cluster.node(1);
+    node.applies = false;
+    node.jobs.clear();
+
+    for caller in ["a", "b", "c", "d"] {
+        cluster.propose(1, &[caller]);
+        cluster.settle();
+    }
+    assert!(cluster.node(1).driver.waits_for_apply());
+    let held = cluster.node(1).served.clone();
+    assert!(held.len() < 4, "{held:?}");
+
+    let handed = cluster.node(1).jobs.last().unwrap().last();
+    cluster.node(1).applies = true;
+    assert!(cluster.node(1).driver.on_applied(handed));
+    cluster.settle();
+
+    assert_eq!(cluster.node(1).served, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn entries_that_do_not_fit_in_memory_are_applied_from_the_log() {
+    let mut cluster = Cluster::led(1, Options { apply_bytes_max: 200, ..options() });
+    cluster.node(1).syncs = false;
+    cluster.node(1).jobs.clear();
+    cluster.propose(1, &["a", "b", "c", "d", "e", "f"]);
+    cluster.settle();
+
+    let now = cluster.now;
+    cluster.node(1).driver.on_input(now, Input::Persisted(WriteSeq::new(3)));
+    cluster.settle();
+
+    assert_eq!(cluster.node(1).served, ["a", "b", "c", "d", "e", "f"]);
+    let jobs = &cluster.node(1).jobs;
+    assert!(matches!(jobs.first(), Some(Entries::InLog { .. })), "{jobs:?}");
+    let consecutive =
+        |jobs: &[Entries]| jobs.windows(2).all(|pair| pair[0].last().next() == pair[1].first());
+    assert!(consecutive(jobs), "{jobs:?}");
+}
+
+#[test]
+fn too_many_bytes_waiting_for_a_leader_are_refused() {
+    let mut cluster = Cluster::new(3, Options { parked_bytes_max: 100, ..options() });
+
+    cluster.propose(1, &["a"]);
+    cluster.propose(1, &["b"]);
+    cluster.settle();
+
+    assert_eq!(cluster.node(1).refused, [("b", Refusal::Overloaded)]);
+}
+
+#[test]
+fn a_large_batch_is_forwarded_in_parts_and_served_in_order() {
+    let mut cluster = Cluster::led(3, Options { forward_bytes_max: 2, ..options() });
+
+    cluster.propose(2, &["a", "b", "c", "d", "e"]);
+    cluster.settle();
+
+    assert_eq!(cluster.node(2).served, ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn whoever_is_left_when_the_node_stops_is_handed_back_once() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.propose(1, &["waiting"]);
+    cluster.read(1, "reading");
+    cluster.settle();
+
+    let leftover = cluster.nodes.remove(0).driver.stop();
+
+    assert_eq!(leftover.unknown, ["waiting"]);
+    assert_eq!(leftover.reads, ["reading"]);
+    assert!(leftover.not_applied.is_empty());
+}
+
+#[test]
+fn a_raft_message_under_another_name_than_its_senders_is_dropped() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.propose(1, &["a"]);
+    let now = cluster.now;
+    let requests = cluster.node(1).driver.poll(now).unwrap();
+    let (_, packet) = requests.packets.into_iter().find(|(to, _)| *to == n(2)).unwrap();
+    let last = cluster.node(2).driver.raft().status().last;
+
+    cluster.node(2).driver.on_packet(now, n(3), packet);
+
+    assert_eq!(cluster.node(2).driver.raft().status().last, last);
+}
+
+#[test]
+fn a_replaced_suffix_is_not_applied() {
+    let entry = |index, term, text: &'static str| Entry {
+        id: LogId::new(Term::new(term), LogIndex::new(index)),
+        payload: EntryPayload::Command(Bytes::from_static(text.as_bytes())),
+    };
+    let write = |truncate: Option<u64>, append: Vec<Entry>| Write {
+        truncate: truncate.map(LogIndex::new),
+        append,
+        ..Write::default()
+    };
+    let mut queue = ApplyQueue::new(LogIndex::ZERO);
+    queue.on_write(&write(None, Vec::from([entry(1, 1, "a"), entry(2, 1, "b")])), 1 << 20);
+    queue.on_write(&write(Some(2), Vec::from([entry(2, 2, "c")])), 1 << 20);
+    queue.on_committed(LogIndex::new(2));
+
+    let applied = queue.next(1 << 20);
+
+    let expected = Vec::from([entry(1, 1, "a"), entry(2, 2, "c")]);
+    assert_eq!(applied, Some(Entries::Here(expected)));
+}
