@@ -1,4 +1,59 @@
 //! A replicated state machine on Raft: durable, authenticated, linearizable.
+//!
+//! Say what your state is and how a command changes it; the library keeps a log of the commands on
+//! the disks of a majority of your nodes, and applies them on all nodes in the same order.
+//!
+//! ```
+//! use raft::{Applied, Membership, Node, NodeId, StateMachine};
+//!
+//! #[derive(Default)]
+//! struct Sum(i64);
+//!
+//! impl StateMachine for Sum {
+//!     type Command = i64;
+//!     type Response = i64;
+//!     type Query = ();
+//!     type Answer = i64;
+//!     fn apply(&mut self, entry: Applied<i64>) -> i64 {
+//!         self.0 += entry.command;
+//!         self.0
+//!     }
+//!     fn query(&self, (): ()) -> i64 {
+//!         self.0
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let id = NodeId::new(1).ok_or("zero is no id")?;
+//! let members = Membership::of_voters([(id, "")])?;
+//! let node = Node::<Sum>::builder(id).in_memory().bootstrap(members).start(Sum(0)).await?;
+//! assert_eq!(node.propose(40).await?, 40);
+//! assert_eq!(node.propose(2).await?, 42);
+//! assert_eq!(node.read(()).await?, 42);
+//! node.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In production replace `in_memory()` by `data_dir("…")` and, for a cluster of several, add
+//! `quic(listen, security)` and the other members.
+//!
+//! # What is promised
+//!
+//! * [`Node::propose`] returns `Ok` when the command is durable on a majority and applied here. An
+//!   error tells whether the command is *certainly not applied* or its outcome is *unknown*.
+//! * [`Node::read`] is linearizable, on any node: it sees everything that was acknowledged before
+//!   it was called, wherever that was.
+//! * Every call that waits ends, with a reason, whatever happens to the cluster.
+//!
+//! # Features
+//!
+//! * `persistence` (default): the log on disk, by `raft-wal`.
+//! * `quic` (default): the network, by `raft-net-quic`, with mutual TLS.
+//!
+//! Without them, bring a [`LogStore`] and a [`transport::Transport`] of your own. No feature changes
+//! the protocol or a format.
 
 #![forbid(unsafe_code)]
 

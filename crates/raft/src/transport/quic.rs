@@ -35,8 +35,7 @@ impl OpenTransport for Quic {
         runtime: Handle,
     ) -> Result<Box<dyn Transport>, Box<dyn Error + Send + Sync>> {
         let Local { node, cluster, generation, genesis, peers } = local;
-        let mut config = QuicConfig::new(node, cluster, self.listen, self.security);
-        config.generation = generation;
+        let mut config = QuicConfig::new(node, cluster, generation, self.listen, self.security);
         config.genesis = genesis;
         Ok(Box::new(QuicTransport::bind(config, peers, runtime, inbound)?))
     }

@@ -1,0 +1,87 @@
+//! Clusters of the facade over real QUIC on loopback.
+#![cfg(feature = "quic")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use raft::quic::{ClusterCa, Security};
+use raft::{Applied, ClusterId, Membership, Node, NodeId, Raw, StateMachine};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Counts the bytes it is given.
+#[derive(Default)]
+struct Length(usize);
+
+impl StateMachine for Length {
+    type Command = Raw;
+    type Response = usize;
+    type Query = ();
+    type Answer = usize;
+
+    fn apply(&mut self, entry: Applied<Raw>) -> usize {
+        self.0 += entry.command.0.len();
+        self.0
+    }
+
+    fn query(&self, (): ()) -> usize {
+        self.0
+    }
+}
+
+fn n(id: u64) -> NodeId {
+    NodeId::new(id).unwrap()
+}
+
+/// Addresses on loopback that nobody listens at.
+fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    let sockets: Vec<_> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    sockets.iter().map(|socket| socket.local_addr().unwrap()).collect()
+}
+
+async fn start(security: impl Fn(NodeId) -> Security) -> Vec<Node<Length>> {
+    let addresses = free_addresses(3);
+    let members = (1..).map(n).zip(addresses.iter().map(ToString::to_string));
+    let members = Membership::of_voters(members).unwrap();
+    let mut nodes = Vec::new();
+    for (id, address) in (1..).map(n).zip(addresses) {
+        let node = Node::<Length>::builder(id)
+            .cluster(ClusterId::new([7; 16]))
+            .in_memory()
+            .quic(address, security(id))
+            .bootstrap(members.clone())
+            .request_timeout(PATIENCE)
+            .start(Length::default())
+            .await
+            .unwrap();
+        nodes.push(node);
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn nodes_with_certificates_of_one_authority_form_a_cluster() {
+    let ca = ClusterCa::create(ClusterId::new([7; 16])).unwrap();
+    let nodes = start(|id| Security::MutualTls(ca.issue(id).unwrap().identity().unwrap())).await;
+
+    for node in &nodes {
+        node.propose(Raw(vec![0; 1 << 20].into())).await.unwrap();
+    }
+    for node in &nodes {
+        assert_eq!(node.read(()).await.unwrap(), 3 << 20);
+    }
+    for node in &nodes {
+        node.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_certificates_they_do_so_only_when_told() {
+    let nodes = start(|_| Security::Insecure).await;
+
+    nodes.last().unwrap().propose(Raw(vec![0; 3].into())).await.unwrap();
+    for node in &nodes {
+        assert_eq!(node.read(()).await.unwrap(), 3);
+    }
+}
