@@ -132,7 +132,7 @@ impl Progress {
     pub(crate) fn on_rejected(&mut self, prev: LogIndex, hint: LogIndex) {
         match self.phase {
             // A reordered rejection may name a `prev` that has been confirmed since.
-            Phase::Replicate(_) if prev <= self.matched => {}
+            _ if prev <= self.matched => {}
             Phase::Replicate(_) => self.probe(),
             // Or one that belongs to an earlier probe.
             Phase::Probe(_) if self.next.prev() != prev => {}
@@ -140,6 +140,17 @@ impl Progress {
                 self.next = hint.next().min(prev).max(self.matched.next());
                 self.phase = Phase::Probe(Probe::Ready);
             }
+        }
+    }
+
+    /// Takes the news that messages to it may have been lost.
+    ///
+    /// A probe is left to the next heartbeat's answer: while the follower stays unreachable, each
+    /// repetition would only bring the same news.
+    pub(crate) fn on_unreachable(&mut self) {
+        match self.phase {
+            Phase::Probe(_) => {}
+            Phase::Replicate(_) => self.probe(),
         }
     }
 

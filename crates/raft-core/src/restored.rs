@@ -93,6 +93,9 @@ impl Restored {
     pub(crate) fn into_parts(self) -> Result<(HardState, Log, MembershipHistory), RestoreError> {
         let wrong = |what| RestoreError::Inconsistent { what };
         let terms = self.terms().ok_or_else(|| wrong("the terms are out of order"))?;
+        if self.memberships.last().is_some_and(|(index, _)| *index > self.last.index) {
+            return Err(wrong("it holds a membership after the end of the log"));
+        }
         let memberships = MembershipHistory::new(self.memberships)
             .ok_or_else(|| wrong("it holds no membership; was the cluster bootstrapped?"))?;
         let indexes_follow = self.tail.is_sorted_by(|a, b| a.id.index.next() == b.id.index);

@@ -62,7 +62,8 @@ impl Follower {
     /// Passes on the reads that have gathered.
     pub(super) fn pump(&self, common: &mut Common) {
         let Some(leader) = self.leader else { return };
-        if let Some(upto) = common.reads().ask() {
+        let now = common.now();
+        if let Some(upto) = common.reads().ask(now) {
             common.send(leader, Body::ReadIndex(ReadIndex { upto }));
         }
     }
@@ -76,8 +77,9 @@ impl Follower {
     ) -> Next {
         match body {
             Body::AppendEntries(m) => {
-                self.on_leader_heard(common);
                 on_append_entries(common, from, m);
+                // After the entries: one of them may have made us a voter, who has a deadline.
+                self.on_leader_heard(common);
             }
             Body::Heartbeat(m) => {
                 self.on_leader_heard(common);
@@ -137,7 +139,7 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     // Keep what agrees: this may be an old message whose successors have been appended already.
     let base = common.log().base().index;
     let mut entries = m.entries.into_iter().peekable();
-    while entries.next_if(|e| e.id.index <= base || common.log().contains(e.id)).is_some() {}
+    while entries.next_if(|e| e.id.index < base || common.log().contains(e.id)).is_some() {}
     if let Some(first) = entries.peek().map(|entry| entry.id.index) {
         if first <= common.commit() {
             return common.report_fault(from, PeerFault::ConflictsWithCommitted);
@@ -163,8 +165,8 @@ fn is_well_formed(common: &Common, m: &AppendEntries) -> bool {
 
 fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
     commit_known(common, m.commit);
-    // In case a question or its answer was lost.
-    common.reads().ask_again();
+    let (now, patience) = (common.now(), common.config().heartbeat_interval);
+    common.reads().ask_again_after(patience, now);
     common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round }));
 }
 

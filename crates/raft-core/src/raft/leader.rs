@@ -137,6 +137,9 @@ impl Leader {
     }
 
     fn on_heartbeat_reply(&mut self, common: &mut Common, from: NodeId, m: HeartbeatReply) {
+        if m.round > self.rounds.last() {
+            return common.report_fault(from, PeerFault::AnswersUnasked);
+        }
         let Some(progress) = self.hear_follower(common, from) else { return };
         let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round);
         if loss_would_pass_unnoticed {
@@ -166,7 +169,7 @@ impl Leader {
 
     pub(super) fn on_unreachable(&mut self, peer: NodeId) {
         if let Some(progress) = self.followers.get_mut(&peer) {
-            progress.probe();
+            progress.on_unreachable();
         }
     }
 
@@ -201,7 +204,8 @@ impl Leader {
     }
 
     fn start_read_round(&mut self, common: &mut Common) {
-        if let Some(upto) = common.reads().ask() {
+        let now = common.now();
+        if let Some(upto) = common.reads().ask(now) {
             self.rounds.ask_own(upto);
         }
         // Before that, others may have committed what we do not know to be committed (thesis §6.4).

@@ -5,9 +5,10 @@
 //! still leads. All reads that have gathered when a round starts share it, whoever asked them.
 
 use alloc::collections::BTreeMap;
+use core::time::Duration;
 
 use crate::message::{ReadId, ReadRound};
-use crate::types::{LogIndex, NodeId};
+use crate::types::{LogIndex, NodeId, Timestamp};
 
 /// The reads of this server, as positions in a sequence. They outlive roles: a new leader is asked
 /// again.
@@ -15,13 +16,15 @@ use crate::types::{LogIndex, NodeId};
 pub(super) struct OwnReads {
     issued: ReadId,
     asked: ReadId,
+    /// When the last question was asked. It covers all before it.
+    asked_at: Timestamp,
     answered: ReadId,
 }
 
 impl OwnReads {
     pub(super) const fn new(session: u64) -> Self {
         let none = ReadId::new(session, 0);
-        Self { issued: none, asked: none, answered: none }
+        Self { issued: none, asked: none, asked_at: Timestamp::from_micros(0), answered: none }
     }
 
     pub(super) const fn issue(&mut self) -> ReadId {
@@ -30,14 +33,25 @@ impl OwnReads {
     }
 
     /// The reads that nobody was asked about yet, by the last one; they count as asked from now.
-    pub(super) fn ask(&mut self) -> Option<ReadId> {
+    pub(super) fn ask(&mut self, now: Timestamp) -> Option<ReadId> {
         (self.issued > self.asked).then(|| {
             self.asked = self.issued;
+            self.asked_at = now;
             self.asked
         })
     }
 
-    /// Asks again for what was not answered: the question or the one who knew may be gone.
+    /// Asks again for what has waited for an answer longer than `patience`: the question or the
+    /// answer may be lost.
+    ///
+    /// Not sooner: every question makes a round of heartbeats, and every heartbeat leads here.
+    pub(super) fn ask_again_after(&mut self, patience: Duration, now: Timestamp) {
+        if now >= self.asked_at.after(patience) {
+            self.ask_again();
+        }
+    }
+
+    /// Asks again for what was not answered: the one who knew may be gone.
     pub(super) const fn ask_again(&mut self) {
         self.asked = self.answered;
     }

@@ -22,6 +22,6 @@ impl Rng {
     /// A duration of at least `shortest` and less than twice that.
     pub(super) fn draw_from_one_to_two(&mut self, shortest: Duration) -> Duration {
         let micros = u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX);
-        shortest + Duration::from_micros(self.next() % micros.max(1))
+        shortest.saturating_add(Duration::from_micros(self.next() % micros.max(1)))
     }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{
-    ClusterId, Entry, EntryPayload, GroupId, LogIndex, Membership, NodeId, Restored, Write,
+    ClusterId, Entry, EntryPayload, GroupId, LogId, LogIndex, Membership, NodeId, Restored, Write,
     WriteSeq,
 };
-use raft_wal::{Batch, Completion, Identity, Recovered, Wal};
+use raft_wal::{Batch, Completion, Identity, Recovered, RecoveredGroup, Wal};
 
 use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
 
@@ -113,16 +113,17 @@ fn restore(
     recovered: &Recovered,
     tail_bytes_max: usize,
 ) -> Result<Option<Restored>, LogError> {
-    if recovered.last == recovered.base && recovered.base.index == LogIndex::ZERO {
+    let Some(group) = recovered.groups.get(&GroupId::FIRST) else { return Ok(None) };
+    if group.last == LogId::ZERO {
         return Ok(None);
     }
-    let memberships = recovered.memberships.iter().map(|&index| read_membership(wal, index));
+    let memberships = group.memberships.iter().map(|&index| read_membership(wal, index));
     Ok(Some(Restored {
-        hard_state: recovered.hard_state,
-        base: recovered.base,
-        term_starts: recovered.term_starts.clone(),
-        last: recovered.last,
-        tail: read_tail(wal, recovered, tail_bytes_max)?,
+        hard_state: group.hard_state,
+        base: group.base,
+        term_starts: group.term_starts.clone(),
+        last: group.last,
+        tail: read_tail(wal, group, tail_bytes_max)?,
         memberships: memberships.collect::<Result<_, _>>()?,
     }))
 }
@@ -138,14 +139,14 @@ fn read_membership(wal: &Wal, index: LogIndex) -> Result<(LogIndex, Membership),
 }
 
 /// The newest entries, at most about `bytes_max` of them.
-fn read_tail(wal: &Wal, recovered: &Recovered, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
+fn read_tail(wal: &Wal, group: &RecoveredGroup, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
     /// Entries that are read at a time, from the end.
-    const STEP: u64 = 256;
+    const STEP: u64 = 32;
     let mut tail: VecDeque<Entry> = VecDeque::new();
     let mut bytes = 0;
-    let mut next_end = recovered.last.index;
-    while bytes < bytes_max && next_end >= recovered.first {
-        let start = next_end.get().saturating_sub(STEP - 1).max(recovered.first.get());
+    let mut next_end = group.last.index;
+    while bytes < bytes_max && next_end >= group.first {
+        let start = next_end.get().saturating_sub(STEP - 1).max(group.first.get());
         let range = LogIndex::new(start)..=next_end;
         let entries = wal.entries(GroupId::FIRST, range, usize::MAX).map_err(LogError::new)?;
         for entry in entries.into_iter().rev() {

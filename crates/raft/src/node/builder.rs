@@ -219,7 +219,12 @@ impl Builder {
                 dir,
                 node: id,
                 cluster,
-                options: raft_wal::Options::default(),
+                options: raft_wal::Options {
+                    // More than the protocol lets gather: `uncommitted_bytes_max` and what peers
+                    // may have under way to here.
+                    queue_bytes_max: 512 << 20,
+                    ..raft_wal::Options::default()
+                },
                 tail_bytes_max: 16 << 20,
             })),
             Place::Store(log) => {

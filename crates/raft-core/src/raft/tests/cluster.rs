@@ -93,7 +93,7 @@ impl Cluster {
             let disk = Disk { hard_state: HardState { term, vote: None }, log };
             let mut config = Config::new(id);
             configure(&mut config);
-            (id, Server::start(config, disk, id.get(), Timestamp::default()))
+            (id, Server::start(config, disk, usize::MAX, id.get(), Timestamp::default()))
         });
         Self {
             now: Timestamp::default(),
@@ -103,6 +103,12 @@ impl Cluster {
             slow: BTreeSet::new(),
             starts: 100,
         }
+    }
+
+    /// Three servers that restarted in `term`, all with the same log.
+    pub(super) fn of_three_with(term: u64, terms: &[u64]) -> Self {
+        let logs = Vec::from([terms.to_vec(), terms.to_vec(), terms.to_vec()]);
+        Self::with_logs(voters(3), Term::new(term), logs, |_| {})
     }
 
     pub(super) fn server(&self, id: u64) -> &Server {
@@ -290,24 +296,29 @@ impl Cluster {
 
     /// Starts a server from its disk.
     pub(super) fn restart(&mut self, id: u64) {
+        self.restart_with(id, usize::MAX);
+    }
+
+    /// Starts a server from its disk, with the last `tail` entries in memory.
+    pub(super) fn restart_with(&mut self, id: u64, tail: usize) {
         self.starts += 1;
         let Server { config, disk, .. } = self.server(id).clone();
-        self.servers.insert(n(id), Server::start(config, disk, self.starts, self.now));
+        self.servers.insert(n(id), Server::start(config, disk, tail, self.starts, self.now));
     }
 
     /// The faults that a server has seen.
     pub(super) fn faults(&self, id: u64) -> Vec<PeerFault> {
-        let fault = |event: &Event| match event {
-            Event::PeerFaulted { fault, .. } => Some(*fault),
-            _ => None,
+        let fault = |event: &Event| {
+            if let Event::PeerFaulted { fault, .. } = event { Some(*fault) } else { None }
         };
         self.server(id).events.iter().filter_map(fault).collect()
     }
 }
 
 impl Server {
-    fn start(config: Config, disk: Disk, seed: u64, now: Timestamp) -> Self {
-        let restored = Restored::from_entries(disk.hard_state, disk.log.clone()).unwrap();
+    fn start(config: Config, disk: Disk, tail: usize, seed: u64, now: Timestamp) -> Self {
+        let mut restored = Restored::from_entries(disk.hard_state, disk.log.clone()).unwrap();
+        restored.tail.drain(..disk.log.len().saturating_sub(tail));
         Self {
             raft: Raft::new(config.clone(), restored, seed, now).unwrap(),
             config,

@@ -1,0 +1,515 @@
+//! Clusters under random faults, and what must hold whatever happens (paper Figure 3).
+//!
+//! Every seed draws its own cluster, configuration and weather: with fixed ones, most planted bugs
+//! stay hidden. `RAFT_CORE_SEEDS=0..100000` runs other seeds than the usual ones.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::ops::{AddAssign, Range};
+use core::time::Duration;
+
+use super::cluster::*;
+use super::std;
+use crate::config::Config;
+use crate::event::RoleKind;
+use crate::io::Input;
+use crate::membership::{Membership, Quorum, VoteOutcome, Voters};
+use crate::message::ReadId;
+use crate::raft::rng::Rng;
+use crate::types::{Entry, LogId, LogIndex, NodeId, Term};
+
+const USUAL_SEEDS: Range<u64> = 0..400;
+const STEPS: u64 = 4_000;
+
+#[test]
+fn no_weather_breaks_a_promise_and_good_weather_brings_progress() {
+    let mut seen = Seen::default();
+    for seed in seeds() {
+        let _announced = Announced(seed);
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.act();
+        }
+        world.calm_down();
+        seen += world.seen();
+    }
+    // A test in which nothing happens finds nothing.
+    let Seen { seeds, leaders, commits, reads } = seen;
+    assert!(leaders > 2 * seeds, "{leaders} leaders in {seeds} runs");
+    assert!(commits > 20 * seeds, "{commits} entries in {seeds} runs");
+    assert!(reads > 3 * seeds, "{reads} reads in {seeds} runs");
+}
+
+fn seeds() -> Range<u64> {
+    let range = std::env::var("RAFT_CORE_SEEDS").ok().and_then(|text| {
+        let (first, end) = text.split_once("..")?;
+        Some(first.parse().ok()?..end.parse().ok()?)
+    });
+    range.unwrap_or(USUAL_SEEDS)
+}
+
+/// Says which seed was running when a check failed.
+struct Announced(u64);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self(seed) = *self;
+            #[expect(clippy::print_stderr, reason = "a failure has to name its seed")]
+            {
+                std::eprintln!("seed {seed}: RAFT_CORE_SEEDS={seed}..{}", seed + 1);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    seeds: usize,
+    leaders: usize,
+    commits: usize,
+    reads: usize,
+}
+
+impl AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.leaders += other.leaders;
+        self.commits += other.commits;
+        self.reads += other.reads;
+    }
+}
+
+/// What may happen next, and how often it usually does.
+const ACTIONS: [(Action, u64); 17] = [
+    (Action::Deliver, 400),
+    (Action::Lose, 15),
+    (Action::Repeat, 10),
+    (Action::SyncOne, 80),
+    (Action::SyncAll, 80),
+    (Action::Crash, 3),
+    (Action::Restart, 10),
+    (Action::CutOneWay, 3),
+    (Action::Part, 2),
+    (Action::Heal, 10),
+    (Action::TimeOut, 10),
+    (Action::Tick, 80),
+    (Action::Propose, 60),
+    (Action::Read, 15),
+    (Action::Fetch, 40),
+    (Action::FailToFetch, 3),
+    (Action::Unreachable, 3),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Deliver,
+    Lose,
+    Repeat,
+    SyncOne,
+    SyncAll,
+    Crash,
+    Restart,
+    CutOneWay,
+    Part,
+    Heal,
+    TimeOut,
+    Tick,
+    Propose,
+    Read,
+    Fetch,
+    FailToFetch,
+    Unreachable,
+}
+
+/// In which order messages arrive.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    AsSent,
+    NewestFirst,
+    Any,
+}
+
+struct World {
+    cluster: Cluster,
+    dice: Dice,
+    weights: Vec<u64>,
+    order: Order,
+    /// Longest time from one action to the next.
+    pace: Duration,
+    check: Checker,
+    proposals: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(Rng::new(seed));
+        let membership = draw_membership(&mut dice);
+        let configs = draw_config(&mut dice);
+        let cluster = Cluster::of(membership, configs);
+        let weight = |&(_, usual): &(Action, u64)| usual * dice.pick(&[0, 1, 1, 2, 10]);
+        let mut weights: Vec<_> = ACTIONS.iter().map(weight).collect();
+        // Without these nothing would happen at all.
+        for at in [0, 3, 6, 9, 11, 12] {
+            weights[at] = weights[at].max(ACTIONS[at].1);
+        }
+        Self {
+            cluster,
+            weights,
+            order: dice.pick(&[Order::AsSent, Order::AsSent, Order::NewestFirst, Order::Any]),
+            pace: Duration::from_micros(dice.pick(&[10, 200, 1_000, 5_000, 20_000])),
+            dice,
+            check: Checker::default(),
+            proposals: 0,
+        }
+    }
+
+    fn act(&mut self) {
+        let pace = u64::try_from(self.pace.as_micros()).unwrap();
+        self.cluster.pass(Duration::from_micros(self.dice.below(pace + 1)));
+        // What a network forgets when it is flooded.
+        while self.cluster.wire.len() > 300 {
+            self.cluster.wire.pop_front();
+        }
+        let ids: Vec<_> = self.cluster.servers.keys().map(|id| id.get()).collect();
+        let (id, other) = (self.dice.pick(&ids), self.dice.pick(&ids));
+        let action = self.draw_action();
+        if self.cluster.server(id).is_up || matches!(action, Action::Restart) {
+            self.carry_out(action, id, other);
+        }
+        self.check.check_all(&mut self.cluster);
+    }
+
+    fn draw_action(&mut self) -> Action {
+        let mut draw = self.dice.below(self.weights.iter().sum());
+        for ((action, _), weight) in ACTIONS.iter().zip(&self.weights) {
+            if draw < *weight {
+                return *action;
+            }
+            draw -= weight;
+        }
+        Action::Tick
+    }
+
+    fn carry_out(&mut self, action: Action, id: u64, other: u64) {
+        let Self { cluster, dice, .. } = self;
+        match action {
+            Action::Deliver => match self.take_message() {
+                Some(message) => self.cluster.deliver(message),
+                None => self.cluster.time_out_next(),
+            },
+            Action::Lose => drop(self.take_message()),
+            Action::Repeat => {
+                if let Some(message) = self.take_message() {
+                    self.cluster.wire.push_back(message.clone());
+                    self.cluster.wire.push_front(message);
+                }
+            }
+            Action::SyncOne if cluster.server(id).writes.is_empty() => {}
+            Action::SyncOne => cluster.sync_one(id),
+            Action::SyncAll => cluster.sync(id),
+            Action::Crash => {
+                // Some of what was being written may have reached the disk.
+                let server = cluster.servers.get_mut(&n(id)).unwrap();
+                let written = dice.below_len(server.writes.len() + 1);
+                let writes: Vec<_> = server.writes.drain(..).take(written).collect();
+                writes.into_iter().for_each(|write| server.disk.carry_out(write));
+                cluster.crash(id);
+            }
+            Action::Restart => {
+                let tail = dice.pick(&[0, 2, usize::MAX]);
+                if !cluster.server(id).is_up {
+                    cluster.restart_with(id, tail);
+                    self.check.forget_run(n(id));
+                }
+            }
+            Action::CutOneWay => drop(cluster.cut.insert((n(id), n(other)))),
+            Action::Part => cluster.part(id, other),
+            Action::Heal => cluster.heal(),
+            Action::TimeOut => cluster.time_out_if_ever(id),
+            Action::Tick => cluster.step(id, Input::Timeout),
+            Action::Propose => {
+                self.proposals += 1;
+                let command = self.proposals.to_string();
+                let leads = |s: &&Server| s.is_up && s.raft.status().role == RoleKind::Leader;
+                let leaders: Vec<_> = cluster.servers.values().filter(leads).collect();
+                let leaders: Vec<_> = leaders.iter().map(|s| s.config.id.get()).collect();
+                let to = if leaders.is_empty() { id } else { dice.pick(&leaders) };
+                let _refused = cluster.propose(to, &command);
+            }
+            Action::Read => {
+                let read = cluster.read(id);
+                self.check.on_read(n(id), read);
+            }
+            Action::Fetch | Action::FailToFetch => self.answer_fetch(action, id),
+            Action::Unreachable => cluster.step(id, Input::Unreachable(n(other))),
+        }
+    }
+
+    fn take_message(&mut self) -> Option<crate::message::Message> {
+        let len = self.cluster.wire.len();
+        let at = match self.order {
+            Order::AsSent => 0,
+            Order::NewestFirst => len.checked_sub(1)?,
+            Order::Any => self.dice.below_len(len),
+        };
+        self.cluster.wire.remove(at)
+    }
+
+    fn answer_fetch(&mut self, action: Action, id: u64) {
+        let Self { cluster, dice, .. } = self;
+        let server = cluster.servers.get_mut(&n(id)).unwrap();
+        let Some(fetch) = server.fetches.pop_front() else { return };
+        let mut entries = server.read_log(fetch);
+        if matches!(action, Action::FailToFetch) {
+            entries.clear();
+        } else {
+            entries.truncate(1 + dice.below_len(entries.len().max(1)));
+        }
+        cluster.step(id, Input::Fetched { fetch, entries });
+    }
+
+    /// Faults stop; then a leader must be found, a command committed everywhere, and every read
+    /// answered.
+    fn calm_down(&mut self) {
+        self.cluster.heal();
+        let ids: Vec<_> = self.cluster.servers.keys().map(|id| id.get()).collect();
+        for &id in &ids {
+            if !self.cluster.server(id).is_up {
+                self.cluster.restart(id);
+                self.check.forget_run(n(id));
+            }
+        }
+        let mut proposed: Option<LogId> = None;
+        for _ in 0..500 {
+            self.cluster.pass(self.cluster.server(ids[0]).config.heartbeat_interval);
+            for &id in &ids {
+                self.cluster.step(id, Input::Timeout);
+                self.cluster.settle();
+                self.check.check_all(&mut self.cluster);
+                let arrived = |id: LogId| self.cluster.raft(ids[0]).log_id_at(id.index) == Some(id);
+                if !proposed.is_some_and(arrived) {
+                    proposed = self.cluster.propose(id, "last").ok().or(proposed);
+                }
+            }
+            let done = |id: &u64| proposed.is_some_and(|p| self.cluster.applied(*id) >= p.index);
+            if ids.iter().all(done) && self.check.all_reads_answered() {
+                return self.check.check_logs(&self.cluster);
+            }
+        }
+        panic!("no progress though nothing is wrong");
+    }
+
+    fn seen(&self) -> Seen {
+        Seen {
+            seeds: 1,
+            leaders: self.check.leaders.len(),
+            commits: self.check.history.len(),
+            reads: self.check.reads_answered,
+        }
+    }
+}
+
+impl Cluster {
+    /// Lets the earliest deadline pass.
+    fn time_out_next(&mut self) {
+        let up = self.servers.iter().filter(|(_, server)| server.is_up);
+        let next = up.min_by_key(|(_, server)| server.raft.next_deadline());
+        if let Some(id) = next.map(|(id, _)| id.get()) {
+            self.time_out_if_ever(id);
+        }
+    }
+
+    fn time_out_if_ever(&mut self, id: u64) {
+        if self.raft(id).next_deadline() != crate::types::Timestamp::NEVER {
+            self.time_out(id);
+        }
+    }
+}
+
+/// One to five servers: mostly voters, sometimes a learner, sometimes between two memberships.
+fn draw_membership(dice: &mut Dice) -> Membership {
+    let size = dice.pick(&[1, 2, 3, 3, 3, 4, 5, 5]);
+    let of = |ids: Range<u64>| Voters::new(ids.map(n)).unwrap();
+    let (quorum, learners) = match dice.below(8) {
+        0 if size > 1 => (Quorum::Majority(of(1..size)), BTreeSet::from([n(size)])),
+        1 if size > 2 => {
+            let (incoming, outgoing) = (of(1..size), of(2..size + 1));
+            (Quorum::Joint { incoming, outgoing }, BTreeSet::new())
+        }
+        _ => (Quorum::Majority(of(1..size + 1)), BTreeSet::new()),
+    };
+    Membership::new(quorum, learners, BTreeMap::new()).unwrap()
+}
+
+fn draw_config(dice: &mut Dice) -> impl Fn(&mut Config) + use<> {
+    let heartbeat_interval = Duration::from_millis(50);
+    let heartbeats = dice.pick(&[3, 10]);
+    let append_bytes_max = dice.pick(&[1, 100, 300, 1 << 20]);
+    let in_flight_messages_max = dice.pick(&[1, 2, 5, 256]);
+    let in_flight_bytes_max = dice.pick(&[1, 200, 8 << 20]);
+    let uncommitted_bytes_max = dice.pick(&[1, 500, 64 << 20]);
+    let tail_bytes_max = dice.pick(&[0, 200, 16 << 20]);
+    move |config| {
+        *config = Config {
+            id: config.id,
+            election_timeout: heartbeat_interval * heartbeats,
+            heartbeat_interval,
+            append_bytes_max,
+            in_flight_messages_max,
+            in_flight_bytes_max,
+            uncommitted_bytes_max,
+            tail_bytes_max,
+        }
+    }
+}
+
+struct Dice(Rng);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0.next() % bound.max(1)
+    }
+
+    fn below_len(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(len).unwrap())).unwrap()
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below_len(from.len())]
+    }
+}
+
+/// What has happened so far, and must never be contradicted.
+#[derive(Default)]
+struct Checker {
+    leaders: BTreeMap<Term, NodeId>,
+    /// Every entry that was ever in a log, with the one before it.
+    entries: BTreeMap<LogId, (LogId, Entry)>,
+    /// What was committed, by whomever it was known first.
+    history: Vec<Entry>,
+    /// Votes that are durable.
+    votes: BTreeMap<(Term, NodeId), NodeId>,
+    /// What each server has committed in this run.
+    commits: BTreeMap<NodeId, LogIndex>,
+    /// Reads that wait, and what was committed when they were asked.
+    reads: BTreeMap<NodeId, Vec<(ReadId, LogIndex)>>,
+    reads_answered: usize,
+}
+
+impl Checker {
+    fn on_read(&mut self, id: NodeId, read: ReadId) {
+        let committed = last_of(&self.history);
+        self.reads.entry(id).or_default().push((read, committed));
+    }
+
+    /// The server has lost what was not on its disk.
+    fn forget_run(&mut self, id: NodeId) {
+        self.commits.remove(&id);
+        self.reads.remove(&id);
+    }
+
+    fn all_reads_answered(&self) -> bool {
+        self.reads.values().all(Vec::is_empty)
+    }
+
+    fn check_all(&mut self, cluster: &mut Cluster) {
+        let ids: Vec<_> = cluster.servers.keys().copied().collect();
+        for id in ids {
+            let server = &cluster.servers[&id];
+            self.check_vote(id, server);
+            if server.is_up {
+                self.check_log_matching(server, 30);
+                self.check_commit(id, cluster);
+                self.check_leader(id, server);
+                let reads = core::mem::take(&mut cluster.servers.get_mut(&id).unwrap().reads);
+                self.check_reads(id, &reads);
+            }
+        }
+    }
+
+    /// A vote that is durable is never followed by another in its term.
+    fn check_vote(&mut self, id: NodeId, server: &Server) {
+        let state = server.disk.hard_state;
+        if let Some(vote) = state.vote {
+            let first = *self.votes.entry((state.term, id)).or_insert(vote);
+            assert_eq!(first, vote, "{id} voted twice in term {}", state.term);
+        }
+    }
+
+    /// Log Matching: an entry's id tells its content and all that comes before it. Looks at the
+    /// last `len` entries.
+    fn check_log_matching(&mut self, server: &Server, len: usize) {
+        let log = &server.log;
+        for (at, entry) in log.iter().enumerate().rev().take(len) {
+            let before = at.checked_sub(1).map_or(LogId::ZERO, |before| log[before].id);
+            let first = self.entries.entry(entry.id).or_insert_with(|| (before, entry.clone()));
+            assert_eq!((first.0, &first.1), (before, entry), "one id, one entry");
+        }
+    }
+
+    /// State Machine Safety; and what is committed is durable on a quorum.
+    fn check_commit(&mut self, id: NodeId, cluster: &Cluster) {
+        let server = &cluster.servers[&id];
+        let commit = server.raft.status().commit;
+        let before = self.commits.insert(id, commit);
+        assert!(before.is_none_or(|before| before <= commit), "commit indexes grow");
+        assert!(server.applied <= commit, "what is applied is committed");
+
+        let upto = usize::try_from(commit.get()).unwrap();
+        let known = upto.min(self.history.len());
+        let first_unchecked = usize::try_from(before.unwrap_or_default().get()).unwrap().min(known);
+        assert_eq!(
+            server.log[first_unchecked..known],
+            self.history[first_unchecked..known],
+            "all apply the same"
+        );
+        if let Some(last) = server.log[known..upto].last() {
+            let holds = |voter| cluster.servers[&voter].disk.log.get(upto - 1) == Some(last);
+            let quorum = server.raft.status().membership.quorum();
+            let outcome = quorum.tally(|voter| Some(holds(voter)));
+            assert_eq!(outcome, VoteOutcome::Won, "{} is durable on a quorum", last.id);
+            self.history.extend_from_slice(&server.log[known..upto]);
+        }
+    }
+
+    /// Election Safety and Leader Completeness.
+    fn check_leader(&mut self, id: NodeId, server: &Server) {
+        let status = server.raft.status();
+        if status.role != RoleKind::Leader {
+            return;
+        }
+        let term = status.hard_state.term;
+        if let Some(first) = self.leaders.insert(term, id) {
+            assert_eq!(first, id, "one leader in term {term}");
+        } else {
+            let complete = server.log.starts_with(&self.history);
+            assert!(complete, "a leader has all that was committed");
+        }
+    }
+
+    /// No read is older than what was committed when it was asked.
+    fn check_reads(&mut self, id: NodeId, ready: &[crate::io::ReadReady]) {
+        for ready in ready {
+            let waiting = self.reads.entry(id).or_default();
+            let served = waiting.partition_point(|(read, _)| *read <= ready.upto);
+            assert!(served > 0, "a read is served once");
+            for (_, committed) in waiting.drain(..served) {
+                assert!(ready.index >= committed, "no read is stale");
+                self.reads_answered += 1;
+            }
+            assert!(ready.index <= last_of(&self.history), "a read index is committed");
+        }
+    }
+
+    /// At the end: all of every log.
+    fn check_logs(&mut self, cluster: &Cluster) {
+        for server in cluster.servers.values() {
+            self.check_log_matching(server, usize::MAX);
+            assert!(
+                server.log.starts_with(&self.history[..server.log.len().min(self.history.len())])
+            );
+        }
+    }
+}

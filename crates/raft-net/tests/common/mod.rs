@@ -1,0 +1,178 @@
+//! Packets to try, and the way through a frame.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use raft_core::{
+    AppendEntries, AppendReply, Body, ClusterId, CommitNotice, Entry, EntryPayload, GroupId,
+    Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId, ReadId, ReadIndex,
+    ReadIndexReply, ReadRound, RequestVote, Term, VoteReply,
+};
+use raft_net::{
+    Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
+    Integrity, Lane, Packet, Route,
+};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId::new(*b"sixteen bytes id");
+
+pub(crate) fn id(id: u64) -> NodeId {
+    NodeId::new(id).expect("tests use ids above zero")
+}
+
+pub(crate) fn route() -> Route {
+    Route { cluster: CLUSTER, group: GroupId::FIRST, from: id(1), to: id(2) }
+}
+
+pub(crate) fn message(term: u64, body: Body) -> Packet {
+    Packet::Raft(Message { from: id(1), to: id(2), term: Term::new(term), body })
+}
+
+pub(crate) fn log_id(term: u64, index: u64) -> LogId {
+    LogId::new(Term::new(term), LogIndex::new(index))
+}
+
+pub(crate) fn command(term: u64, index: u64, bytes: impl Into<Bytes>) -> Entry {
+    Entry { id: log_id(term, index), payload: EntryPayload::Command(bytes.into()) }
+}
+
+/// An append of `entries` that follow each other, after `prev`.
+pub(crate) fn append(term: u64, prev: LogId, entries: Vec<Entry>) -> Packet {
+    let commit = LogIndex::ZERO;
+    message(term, Body::AppendEntries(AppendEntries { prev, entries, commit }))
+}
+
+pub(crate) fn encode(packets: &[Packet], integrity: Integrity) -> Bytes {
+    let mut writer = FrameWriter::new(CLUSTER, GroupId::FIRST, integrity);
+    for packet in packets {
+        writer.push(packet).expect("the packet has an encoding");
+    }
+    writer.take_contiguous()
+}
+
+pub(crate) fn decode(
+    lane: Lane,
+    integrity: Integrity,
+    chunks: impl IntoIterator<Item = Bytes>,
+) -> Result<Vec<Packet>, FrameError> {
+    let mut reader = FrameReader::stream(lane, FrameLimits::default(), integrity);
+    let mut packets = Vec::new();
+    for chunk in chunks {
+        reader.push(chunk);
+        while let Some(frame) = reader.next_frame()? {
+            packets.push(frame.decode(&route())?);
+        }
+    }
+    Ok(packets)
+}
+
+pub(crate) fn decode_one(packet: &Packet) -> Result<Packet, FrameError> {
+    let bytes = encode(std::slice::from_ref(packet), Integrity::Sealed);
+    let mut packets = decode(packet.lane(), Integrity::Sealed, [bytes])?;
+    assert_eq!(packets.len(), 1);
+    Ok(packets.remove(0))
+}
+
+fn indexes() -> impl Strategy<Value = LogIndex> {
+    any::<u64>().prop_map(LogIndex::new)
+}
+
+fn log_ids() -> impl Strategy<Value = LogId> {
+    (any::<u64>(), any::<u64>()).prop_map(|(term, index)| log_id(term, index))
+}
+
+fn blobs() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        4 => prop::collection::vec(any::<u8>(), 0..20),
+        1 => prop::collection::vec(any::<u8>(), 500..530),
+    ]
+    .prop_map(Bytes::from)
+}
+
+fn payloads() -> impl Strategy<Value = EntryPayload> {
+    let membership =
+        Membership::of_voters([(id(1), "a:1"), (id(9), "b:2")]).expect("it has voters");
+    let membership =
+        EntryPayload::from_bytes(raft_core::EntryKind::Membership, membership.encode());
+    prop_oneof![
+        8 => blobs().prop_map(EntryPayload::Command),
+        1 => Just(membership.expect("it is what was encoded")),
+        1 => Just(EntryPayload::Noop),
+    ]
+}
+
+fn appends() -> impl Strategy<Value = (u64, Body)> {
+    let entries = prop::collection::vec((0u64..3, payloads()), 0..20);
+    (0u64..1000, 0u64..u64::MAX / 2, entries, indexes()).prop_map(
+        |(term, index, payloads, commit)| {
+            let prev = log_id(term, index);
+            let mut last = prev;
+            let mut entries = Vec::new();
+            for (step, payload) in payloads {
+                last = log_id(last.term.get() + step, last.index.get() + 1);
+                entries.push(Entry { id: last, payload });
+            }
+            (last.term.get(), Body::AppendEntries(AppendEntries { prev, entries, commit }))
+        },
+    )
+}
+
+fn other_bodies() -> impl Strategy<Value = Body> {
+    let accepted = indexes().prop_map(|matched| AppendReply::Accepted { matched });
+    let rejected =
+        (indexes(), log_ids()).prop_map(|(prev, hint)| AppendReply::Rejected { prev, hint });
+    let vote = || log_ids().prop_map(|last| RequestVote { last });
+    let reply = || prop_oneof![Just(VoteReply::Granted), Just(VoteReply::Denied)];
+    let round = || any::<u64>().prop_map(ReadRound::new);
+    let read =
+        || (any::<u64>(), any::<u64>()).prop_map(|(run, position)| ReadId::new(run, position));
+    prop_oneof![
+        accepted.prop_map(Body::AppendReply),
+        rejected.prop_map(Body::AppendReply),
+        (indexes(), round())
+            .prop_map(|(commit, round)| Body::Heartbeat(Heartbeat { commit, round })),
+        round().prop_map(|round| Body::HeartbeatReply(HeartbeatReply { round })),
+        indexes().prop_map(|commit| Body::CommitNotice(CommitNotice { commit })),
+        vote().prop_map(Body::PreVote),
+        reply().prop_map(Body::PreVoteReply),
+        vote().prop_map(Body::RequestVote),
+        reply().prop_map(Body::VoteReply),
+        read().prop_map(|upto| Body::ReadIndex(ReadIndex { upto })),
+        (read(), indexes())
+            .prop_map(|(upto, index)| Body::ReadIndexReply(ReadIndexReply { upto, index })),
+    ]
+}
+
+fn forwards() -> impl Strategy<Value = Packet> {
+    let outcome = prop_oneof![
+        (log_ids(), any::<u32>())
+            .prop_map(|(first, count)| ForwardOutcome::Appended { first, count }),
+        prop::option::of(1u64..9)
+            .prop_map(|leader| ForwardOutcome::NotLeader { leader: leader.map(id) }),
+        Just(ForwardOutcome::Busy),
+    ];
+    prop_oneof![
+        (any::<u64>(), prop::collection::vec(blobs(), 0..8))
+            .prop_map(|(id, commands)| Packet::Forward(Forward { id, commands })),
+        (any::<u64>(), outcome)
+            .prop_map(|(id, outcome)| Packet::ForwardReply(ForwardReply { id, outcome })),
+    ]
+}
+
+/// Every kind of packet.
+pub(crate) fn packets() -> impl Strategy<Value = Packet> {
+    prop_oneof![
+        3 => appends().prop_map(|(term, body)| message(term, body)),
+        6 => (any::<u64>(), other_bodies()).prop_map(|(term, body)| message(term, body)),
+        2 => forwards(),
+    ]
+}
+
+/// Packets of one lane.
+pub(crate) fn streams() -> impl Strategy<Value = (Lane, Vec<Packet>)> {
+    prop::collection::vec(packets(), 1..8).prop_map(|mut packets| {
+        let lane = packets.first().expect("there is at least one").lane();
+        packets.retain(|packet| packet.lane() == lane);
+        (lane, packets)
+    })
+}

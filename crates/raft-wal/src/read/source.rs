@@ -1,0 +1,109 @@
+//! Bytes of a file: from a map, or read ahead in chunks.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::{DiskFile, DiskFileExt as _, Map};
+use crate::num::{narrow, wide};
+
+/// How much is read at once where less is asked for.
+const CHUNK: usize = 128 << 10;
+
+/// Where bytes come from.
+#[derive(Debug)]
+pub(crate) enum Source<'a, F> {
+    /// A file, with the chunk that was read last.
+    File(Window<'a, F>),
+    /// A map, and the file as a fallback.
+    Mapped(&'a Mapped, Window<'a, F>),
+}
+
+impl<'a, F: DiskFile> Source<'a, F> {
+    pub(crate) const fn file(file: &'a F) -> Self {
+        Self::File(Window::new(file, CHUNK))
+    }
+
+    pub(crate) const fn mapped(mapped: &'a Mapped, file: &'a F) -> Self {
+        Self::Mapped(mapped, Window::new(file, CHUNK))
+    }
+
+    /// `len` bytes at `offset`, shared and not copied again; `None` past the end of the file.
+    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        match self {
+            Self::File(window) => window.bytes(offset, len),
+            Self::Mapped(mapped, window) => match mapped.bytes(offset, len) {
+                // Past the map, or the disk failed to deliver a page: let `pread` say how.
+                None => window.bytes(offset, len),
+                found => Ok(found),
+            },
+        }
+    }
+}
+
+/// A chunk of a file, in memory.
+#[derive(Debug)]
+pub(crate) struct Window<'a, F> {
+    file: &'a F,
+    chunk: usize,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl<'a, F: DiskFile> Window<'a, F> {
+    pub(crate) const fn new(file: &'a F, chunk: usize) -> Self {
+        Self { file, chunk, start: 0, bytes: Bytes::new() }
+    }
+
+    /// `len` bytes at `offset`; `None` past the end of the file.
+    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        if let Some(found) = self.loaded(offset, len) {
+            return Ok(Some(found));
+        }
+        let mut buffer = vec![0; len.max(self.chunk)];
+        let read = self.file.read_full_at(offset, &mut buffer)?;
+        buffer.truncate(read);
+        self.start = offset;
+        self.bytes = Bytes::from(buffer);
+        Ok(self.loaded(offset, len))
+    }
+
+    fn loaded(&self, offset: u64, len: usize) -> Option<Bytes> {
+        let from = narrow(offset.checked_sub(self.start)?);
+        let to = from.checked_add(len)?;
+        (to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
+    }
+}
+
+/// A mapped file.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    map: Arc<Map>,
+    /// The same bytes, to be sliced; each slice keeps the map alive.
+    whole: Bytes,
+}
+
+struct Owner(Arc<Map>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl Mapped {
+    pub(crate) fn new(map: Map) -> Self {
+        let map = Arc::new(map);
+        let whole = Bytes::from_owner(Owner(Arc::clone(&map)));
+        Self { map, whole }
+    }
+
+    /// `len` bytes at `offset` whose pages could be read just now.
+    fn bytes(&self, offset: u64, len: usize) -> Option<Bytes> {
+        let from = narrow(offset);
+        let to = from.checked_add(len).filter(|to| wide(*to) <= wide(self.whole.len()))?;
+        self.map.populate(from, len).ok()?;
+        Some(self.whole.slice(from..to))
+    }
+}

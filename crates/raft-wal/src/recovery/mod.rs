@@ -1,0 +1,68 @@
+//! Opening a log: from the bytes on disk to a log that can be written to.
+//!
+//! ```text
+//! R0  lock the directory                         creation.rs
+//! R1  read the identity file, or create the log  creation.rs
+//! R2  list the files                             survey.rs
+//! R3  read every segment's header                survey.rs
+//! R4  drop what the system caches of segments    survey.rs
+//! R5  read the seals of sealed ones              survey.rs
+//! R6  scan the others, batch by batch            chain.rs, scan.rs
+//! R7  decide what the end of the log means       evidence.rs, verdict.rs
+//! R8  join the hard states found behind it       evidence.rs
+//! R9  check that nothing needed is missing       chain.rs, replay.rs
+//! R10 begin a new segment that pins the end      activate.rs
+//! ```
+//!
+//! Until R10 nothing is modified: a log that cannot be trusted is left as it was found.
+
+mod activate;
+mod chain;
+mod creation;
+mod evidence;
+mod replay;
+mod scan;
+mod survey;
+mod verdict;
+
+use crate::disk::Disk;
+use crate::error::{Doing as _, OpenError};
+use crate::log::Parts;
+use crate::options::{OnAmbiguousTail, Options};
+use crate::recovered::{Recovered, Tail};
+use crate::submit::Identity;
+
+/// Opens or creates the log on `disk`.
+pub(crate) fn open<D: Disk>(
+    disk: D,
+    identity: Identity,
+    options: Options,
+) -> Result<(Parts<D>, Recovered), OpenError> {
+    options.validate_for(D::SEGMENT_BYTES_MIN)?;
+    disk.make_dir().doing("create the directory", &disk.path(""))?;
+    let lock = disk.lock().doing("lock", &disk.path("LOCK"))?;
+    let Some(lock) = lock else {
+        return Err(OpenError::AlreadyOpen { dir: disk.path("") });
+    };
+    let (ident, created) = creation::establish(&disk, identity, &options)?;
+    let survey = survey::read(&disk, &ident)?;
+    let found = chain::follow(&disk, &survey)?;
+    if let Tail::Ambiguous(at) = found.tail
+        && options.on_ambiguous_tail == OnAmbiguousTail::Fail
+    {
+        let path = disk.path(&crate::segment::segment_name(at.segment));
+        return Err(OpenError::AmbiguousTail { path, offset: at.offset, bytes: at.bytes });
+    }
+    if found.tail != Tail::Clean {
+        tracing::warn!(tail = ?found.tail, "the log ended in the middle of a write");
+    }
+    let tail = found.tail;
+    let parts = activate::activate(disk, lock, &ident, options, survey, found)?;
+    let recovered = Recovered {
+        generation: parts.active.segment.number,
+        created,
+        tail,
+        groups: parts.ledger.iter().map(|(group, log)| (*group, log.recovered())).collect(),
+    };
+    Ok((parts, recovered))
+}

@@ -1,0 +1,165 @@
+//! Carrying out what batches and seals say, to find what each group's log is.
+
+use raft_core::{GroupId, HardState, LogId, LogIndex, Term};
+
+use crate::format::checkpoint::{Checkpoint, GroupMark};
+use crate::format::record::{Change, Slot};
+use crate::format::seal::SealedSection;
+use crate::group::{GroupLog, Ledger, join_hard_states};
+use crate::places::Places;
+
+/// The groups, as far as the log has been followed.
+///
+/// Segments that compaction deleted are not there to be read. What the first checkpoint says about
+/// their entries is believed: a group's log begins behind the last of them, until a compaction
+/// record says that they may be missing. At the end there must be one.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    pub(super) ledger: Ledger,
+    pub(super) places: Places,
+    /// The last compacted entry of each group, by slot. What lies between it and the beginning of
+    /// the group's log in the ledger is missing.
+    compacted: Vec<LogId>,
+}
+
+impl Replay {
+    /// Begins with the checkpoint of the first segment there is.
+    pub(super) fn begin(&mut self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.groups.iter().all(|mark| {
+            self.compacted.push(mark.base);
+            self.ledger.add(mark.group, GroupLog::new(mark.last, mark.hard_state)).is_some()
+        })
+    }
+
+    /// Whether a checkpoint says what has been found so far.
+    pub(super) fn agrees_with(&self, checkpoint: &Checkpoint) -> bool {
+        let same = |((group, log), (base, mark)): (&(GroupId, GroupLog), (&LogId, &GroupMark))| {
+            // Behind missing entries the term is not known.
+            let last = log.last();
+            let is_last = last == mark.last || (last.term == Term::ZERO && last.index == mark.last.index);
+            *group == mark.group
+                && is_last
+                && *base == mark.base
+                && join_hard_states(log.hard_state(), mark.hard_state) == mark.hard_state
+        };
+        let marks = &checkpoint.groups;
+        self.ledger.len() == marks.len()
+            && self.ledger.iter().zip(self.compacted.iter().zip(marks)).all(same)
+    }
+
+    /// Takes over the hard states of a checkpoint: a recovery may have adopted one that stands
+    /// behind the end of the segment before.
+    pub(super) fn adopt(&mut self, checkpoint: &Checkpoint) {
+        for (slot, mark) in (0..).zip(&checkpoint.groups) {
+            if let Some((_, log)) = self.ledger.at_mut(slot) {
+                log.apply(Change::HardState(mark.hard_state));
+            }
+        }
+    }
+
+    /// Gives `slot` to a group; `false` if that is not the next slot or the group has one.
+    pub(super) fn add_group(&mut self, slot: Slot, group: u64) -> bool {
+        let Some(group) = GroupId::new(group) else { return false };
+        self.compacted.push(LogId::ZERO);
+        self.ledger.add(group, GroupLog::default()) == Some(slot)
+    }
+
+    /// Carries out a change that stands in the batch at `offset` of `segment`; `false` if it does
+    /// not fit.
+    pub(super) fn change(&mut self, slot: Slot, change: Change, segment: u64, offset: u64) -> bool {
+        let Some((group, _)) = self.ledger.at(slot) else { return false };
+        let group = *group;
+        let fits = match change {
+            Change::Truncate(from) => self.truncate(slot, from),
+            Change::Compact(upto) => self.compact(slot, upto),
+            Change::Entry(..) | Change::HardState(_) => {
+                self.ledger.at_mut(slot).is_some_and(|(_, log)| log.apply(change))
+            }
+        };
+        if fits {
+            self.places.change((group, slot), change, segment, offset);
+        }
+        fits
+    }
+
+    fn truncate(&mut self, slot: Slot, from: LogIndex) -> bool {
+        let Some((_, log)) = self.ledger.at_mut(slot) else { return false };
+        if from > log.base().index {
+            return log.apply(Change::Truncate(from));
+        }
+        let compacted = self.compacted.get(usize::from(slot)).copied().unwrap_or_default();
+        if from <= compacted.index {
+            return false;
+        }
+        // Some of the missing entries were removed: they need not be there.
+        let base = LogId::new(Term::ZERO, from.prev());
+        *log = GroupLog::new(base, log.hard_state());
+        true
+    }
+
+    fn compact(&mut self, slot: Slot, upto: LogId) -> bool {
+        let Some(compacted) = self.compacted.get_mut(usize::from(slot)) else { return false };
+        let Some((_, log)) = self.ledger.at_mut(slot) else { return false };
+        *compacted = upto.max_by_index(*compacted);
+        upto.index < log.base().index || log.apply(Change::Compact(upto))
+    }
+
+    /// Takes over what a sealed segment says; `false` if it does not fit.
+    pub(super) fn absorb(&mut self, segment: u64, sections: &[SealedSection]) -> bool {
+        let mut sections: Vec<_> = sections.iter().collect();
+        sections.sort_unstable_by_key(|section| section.slot);
+        sections.into_iter().all(|section| self.absorb_section(segment, section))
+    }
+
+    fn absorb_section(&mut self, segment: u64, section: &SealedSection) -> bool {
+        let slot = section.slot;
+        let is_known = self.ledger.slot(section.group) == Some(slot);
+        if !is_known && !self.add_group(slot, section.group.get()) {
+            return false;
+        }
+        if let Some(from) = section.truncated_from
+            && !self.truncate(slot, from)
+        {
+            return false;
+        }
+        let Some((_, log)) = self.ledger.at_mut(slot) else { return false };
+        if !section.offsets.is_empty() {
+            if section.lo > log.last().index.next() {
+                // The log was replaced by a snapshot within the segment.
+                let base = LogId::new(Term::ZERO, section.lo.prev());
+                *log = GroupLog::new(base, log.hard_state());
+            }
+            log.extend(&section.runs, &section.memberships, section.last);
+        }
+        log.apply(Change::HardState(section.hard_state));
+        self.places.absorb(segment, section);
+        self.compact(slot, section.base)
+    }
+
+    /// Adopts the hard states found behind the end of the log, where they are later.
+    pub(super) fn join(&mut self, hard_states: &[(Slot, HardState)]) {
+        for (slot, found) in hard_states {
+            if let Some((_, log)) = self.ledger.at_mut(*slot) {
+                let joined = join_hard_states(log.hard_state(), *found);
+                log.apply(Change::HardState(joined));
+            }
+        }
+    }
+
+    /// Whether every entry after the last compacted one is there.
+    pub(super) fn is_complete(&self) -> bool {
+        let mut groups = self.ledger.iter().zip(&self.compacted);
+        groups.all(|((_, log), compacted)| *compacted == log.base())
+    }
+}
+
+/// The later of two positions in one log.
+trait MaxByIndex {
+    fn max_by_index(self, other: Self) -> Self;
+}
+
+impl MaxByIndex for LogId {
+    fn max_by_index(self, other: Self) -> Self {
+        if self.index >= other.index { self } else { other }
+    }
+}

@@ -1,0 +1,116 @@
+//! Reading one batch, and saying what is wrong with it.
+
+use raft_core::LogId;
+
+use super::survey::{CHUNK, Found};
+use crate::disk::Disk;
+use crate::error::{DiskError, Doing as _};
+use crate::format::batch::{BatchHeader, HEADER_LEN};
+use crate::format::crc::Seed;
+use crate::format::record::{DESCRIPTOR_LEN, Descriptor, Slot, kind};
+use crate::num::{narrow, wide};
+use crate::read::source::Window;
+use bytes::Bytes;
+
+/// Reads the batches of a segment.
+pub(super) struct Scanner<'a, D: Disk> {
+    found: &'a Found<D>,
+    window: Window<'a, D::File>,
+}
+
+/// A batch whose every byte that matters is intact.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) header: BatchHeader,
+    pub(super) table: Vec<Descriptor>,
+}
+
+/// What the batch before promises about the next one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Expected {
+    pub(super) seq: u64,
+    pub(super) prev_crc: u32,
+}
+
+/// Why there is no batch at a place.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) what: &'static str,
+    /// Entries in it, if the table is intact.
+    pub(super) entries: Vec<(Slot, LogId)>,
+}
+
+impl Broken {
+    const fn new(what: &'static str) -> Self {
+        Self { what, entries: Vec::new() }
+    }
+}
+
+impl<'a, D: Disk> Scanner<'a, D> {
+    pub(super) const fn new(found: &'a Found<D>) -> Self {
+        Self { found, window: Window::new(&found.segment.file, CHUNK) }
+    }
+
+    /// Reads the batch at `offset`.
+    pub(super) fn batch(
+        &mut self,
+        offset: u64,
+        expected: Expected,
+    ) -> Result<Result<Batch, Broken>, DiskError> {
+        let seed = self.found.segment.seed;
+        let head = self.bytes(offset, HEADER_LEN)?;
+        let header = head.and_then(|bytes| BatchHeader::decode(&bytes, seed));
+        let Some(header) = header else { return Ok(Err(Broken::new("a batch is missing"))) };
+        let fault = check_header(&header, self.found.segment.number, offset, expected);
+        let body = self.bytes(offset + wide(HEADER_LEN), narrow(u64::from(header.body_len)))?;
+        let checked = match (fault, body) {
+            (Some(what), _) => Err(Broken::new(what)),
+            (None, None) => Err(Broken::new("the file ends within a batch")),
+            (None, Some(body)) => check_body(&header, &body, seed),
+        };
+        Ok(checked.map(|table| Batch { header, table }))
+    }
+
+    /// `len` bytes at `offset`; `None` past the end of the file.
+    pub(super) fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>, DiskError> {
+        self.window.bytes(offset, len).doing("read", &self.found.segment.path)
+    }
+}
+
+fn check_header(
+    header: &BatchHeader,
+    segment: u64,
+    offset: u64,
+    expected: Expected,
+) -> Option<&'static str> {
+    if !header.is_at(segment, offset) {
+        Some("a batch stands where it was not written")
+    } else if header.seq != expected.seq {
+        Some("a batch is out of sequence")
+    } else if header.prev_crc != expected.prev_crc {
+        Some("a batch does not follow the one before")
+    } else {
+        None
+    }
+}
+
+fn check_body(header: &BatchHeader, body: &[u8], seed: Seed) -> Result<Vec<Descriptor>, Broken> {
+    let table = body.get(..header.table_len()).filter(|t| seed.crc(&[t]) == header.table_crc);
+    let Some(table) = table else {
+        return Err(Broken::new("the table of a batch is damaged"));
+    };
+    let (rows, _) = table.as_chunks::<DESCRIPTOR_LEN>();
+    let table: Vec<_> = rows.iter().filter_map(|row| Descriptor::decode(row)).collect();
+    let is_intact = |row: &Descriptor| {
+        let from = row.payload_offset().checked_sub(wide(HEADER_LEN)).map(narrow);
+        let to = from.and_then(|from| from.checked_add(narrow(row.padded_len())));
+        let padded = from.zip(to).and_then(|(from, to)| body.get(from..to));
+        padded.is_some_and(|padded| row.crc_of(seed, padded) == row.payload_crc)
+    };
+    if table.iter().all(is_intact) {
+        return Ok(table);
+    }
+    let entries = table.iter().filter(|row| row.kind == kind::ENTRY);
+    let entries = entries.map(|row| (row.slot, row.id())).collect();
+    Err(Broken { what: "the checksum of a payload differs", entries })
+}

@@ -1,0 +1,99 @@
+//! What the server needs of a cluster.
+//!
+//! [`raft::Node`] provides it. Being a trait, it lets the server be tested without a cluster.
+
+use std::fmt;
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::Command;
+use crate::store::{Answer, Query, Response};
+
+/// A replicated [`Store`](crate::store::Store), as seen from one node.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// Proposes commands as one batch. Answers one result for each, in their order.
+    fn propose(
+        &self,
+        commands: Vec<Command>,
+    ) -> impl Future<Output = Vec<Result<Response, Refusal>>> + Send;
+
+    /// Answers questions, each as of a moment not before it was asked. One result for each, in
+    /// their order.
+    fn read(
+        &self,
+        queries: Vec<Query>,
+    ) -> impl Future<Output = Vec<Result<Answer, Refusal>>> + Send;
+
+    /// What the node knows of itself and its cluster.
+    fn status(&self) -> Status;
+}
+
+/// Why a request was not answered: what the client should do is in the kind.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{kind} {reason}")]
+pub struct Refusal {
+    /// What the client should do.
+    pub kind: RefusalKind,
+    /// The rest of the sentence.
+    pub reason: String,
+}
+
+/// First word of an error reply, which tells a client what has happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// Certainly not applied: ask the leader.
+    NotLeader,
+    /// Certainly not applied: try again later.
+    Unavailable,
+    /// May have been applied: look before trying again.
+    Unknown,
+    /// Certainly not applied, and never will be: the request is wrong.
+    Mistake,
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotLeader => "NOTLEADER",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Unknown => "UNKNOWN",
+            Self::Mistake => "ERR",
+        })
+    }
+}
+
+/// What a node knows of itself and its cluster, as `RAFT.STATUS` shows it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Status {
+    /// The node's own id.
+    pub id: u64,
+    /// `leader`, `follower`, `candidate`, …
+    pub role: String,
+    /// Current term.
+    pub term: u64,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<u64>,
+    /// Last entry that is committed.
+    pub commit: u64,
+    /// Last entry that the store has seen.
+    pub applied: u64,
+    /// First entry in the log.
+    pub first: u64,
+    /// Last entry in the log.
+    pub last: u64,
+    /// All members.
+    pub members: Vec<Member>,
+}
+
+/// One member of the cluster.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Member {
+    /// Its id.
+    pub id: u64,
+    /// Where the others reach it.
+    pub address: String,
+    /// Whether it votes.
+    pub voter: bool,
+}

@@ -1,0 +1,156 @@
+//! Three nodes, each a process of this program.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use std::{env, fs, io};
+
+use anyhow::{Context as _, bail};
+use raft::NodeId;
+use raft_kv::client::find_leader;
+use tokio::process::{Child, Command};
+use tokio::time;
+
+use crate::cli::certs;
+
+/// The processes die with this value, and with the process that holds it.
+pub(super) struct Cluster {
+    executable: PathBuf,
+    directory: PathBuf,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    id: NodeId,
+    raft: SocketAddr,
+    client: SocketAddr,
+    process: Option<Child>,
+}
+
+const SIZE: u64 = 3;
+const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Cluster {
+    /// Prepares certificates and addresses.
+    pub(super) fn create(directory: &Path) -> anyhow::Result<Self> {
+        let ids: Vec<_> = (1..=SIZE).filter_map(NodeId::new).collect();
+        certs::create(&certificates(directory), &ids)?;
+        let addresses = free_addresses(ids.len()).context("cannot find free ports")?;
+        let nodes = ids.into_iter().zip(addresses);
+        Ok(Self {
+            executable: env::current_exe().context("cannot find this program")?,
+            directory: directory.to_owned(),
+            nodes: nodes
+                .map(|(id, (raft, client))| Node { id, raft, client, process: None })
+                .collect(),
+        })
+    }
+
+    pub(super) fn client_addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.client).collect()
+    }
+
+    pub(super) fn spawn_all(&mut self) -> anyhow::Result<()> {
+        let ids: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
+        ids.into_iter().try_for_each(|id| self.spawn(id))
+    }
+
+    /// Starts a node, with the data it left behind.
+    pub(super) fn spawn(&mut self, id: NodeId) -> anyhow::Result<()> {
+        let members: Vec<_> = self.nodes.iter().map(|n| format!("{}={}", n.id, n.raft)).collect();
+        let log = self.log_of(id);
+        let log = File::options().create(true).append(true).open(&log);
+        let log = log.context("cannot write the log of a node")?;
+        let mut command = Command::new(&self.executable);
+        command.arg("serve").arg("--die-with-parent");
+        command.arg("--tls").arg(certificates(&self.directory));
+        command.arg("--data").arg(self.directory.join(format!("node-{id}")));
+        command.args(["--cluster", &members.join(",")]).args(["--id", &id.to_string()]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        let node = self.node(id)?;
+        command.args(["--raft", &node.raft.to_string()]);
+        command.args(["--client", &node.client.to_string()]);
+        node.process = Some(command.spawn().context("cannot start a node")?);
+        Ok(())
+    }
+
+    /// Kills a node with SIGKILL, and waits until it is gone.
+    pub(super) async fn kill(&mut self, id: NodeId) -> anyhow::Result<()> {
+        if let Some(mut process) = self.node(id)?.process.take() {
+            process.kill().await.context("cannot kill a node")?;
+        }
+        Ok(())
+    }
+
+    /// Kills all nodes at the same time.
+    pub(super) async fn kill_all(&mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            if let Some(process) = &mut node.process {
+                process.start_kill().context("cannot kill a node")?;
+            }
+        }
+        for node in &mut self.nodes {
+            if let Some(mut process) = node.process.take() {
+                process.wait().await.context("cannot wait for a node")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a node leads; its id.
+    pub(super) async fn wait_for_leader(&mut self) -> anyhow::Result<NodeId> {
+        let addresses = self.client_addresses();
+        let start = Instant::now();
+        while start.elapsed() < LEADER_PATIENCE {
+            if let Some(leader) = find_leader(&addresses).await {
+                let leader = self.nodes.iter().find(|node| node.client == leader);
+                return leader.map(|node| node.id).context("a stranger leads");
+            }
+            self.check_alive()?;
+            time::sleep(PAUSE).await;
+        }
+        bail!("no leader within {LEADER_PATIENCE:?}; run again with --dir and see the logs there")
+    }
+
+    /// A node that ended by itself has said why in its log.
+    fn check_alive(&mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            let Some(process) = &mut node.process else { continue };
+            if let Some(status) = process.try_wait()? {
+                let log = self.directory.join(log_name(node.id));
+                let log = fs::read_to_string(log).unwrap_or_default();
+                let last = log.lines().last().unwrap_or("its log is empty");
+                bail!("node {} ended ({status}): {last}", node.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, id: NodeId) -> anyhow::Result<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.id == id).context("no such node")
+    }
+
+    fn log_of(&self, id: NodeId) -> PathBuf {
+        self.directory.join(log_name(id))
+    }
+}
+
+fn log_name(id: NodeId) -> String {
+    format!("node-{id}.log")
+}
+
+fn certificates(directory: &Path) -> PathBuf {
+    directory.join("certificates")
+}
+
+/// Addresses that are free now, for Raft (UDP) and for clients (TCP). All are held until all are
+/// found, so that they differ.
+fn free_addresses(count: usize) -> io::Result<Vec<(SocketAddr, SocketAddr)>> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let bind = |_| Ok((UdpSocket::bind(any)?, TcpListener::bind(any)?));
+    let sockets = (0..count).map(bind).collect::<io::Result<Vec<_>>>()?;
+    sockets.iter().map(|(udp, tcp)| Ok((udp.local_addr()?, tcp.local_addr()?))).collect()
+}

@@ -1,0 +1,148 @@
+//! `raft-kv serve`: runs a node.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::ValueEnum;
+use raft::quic::{Security, TlsIdentity};
+use raft::{Builder, Membership, Node, NodeId};
+use raft_kv::server::Server;
+use raft_kv::store::Store;
+
+use super::cluster::{Members, cluster_of_one};
+use super::system;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Id of this node, a whole number above zero.
+    #[arg(long)]
+    id: NodeId,
+    /// Where to keep the log. Made if missing.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen for clients (TCP).
+    #[arg(long, value_name = "IP:PORT")]
+    client: SocketAddr,
+    /// All nodes of the cluster with their addresses, the same list on each of them. Without it,
+    /// the node is a cluster of its own.
+    #[arg(long, value_name = "ID=HOST:PORT,...", requires = "raft")]
+    cluster: Option<Members>,
+    /// Where to listen for the other nodes (UDP).
+    #[arg(long, value_name = "IP:PORT", requires = "cluster")]
+    raft: Option<SocketAddr>,
+    /// How nodes talk to each other.
+    #[arg(long, value_enum, default_value_t, requires = "cluster")]
+    transport: Transport,
+    /// Certificates, as `raft-kv certs` makes them: ca.pem, node-ID.pem and node-ID.key.
+    #[arg(long, value_name = "DIR", requires = "cluster", conflicts_with = "insecure")]
+    tls: Option<PathBuf>,
+    /// Talk to the other nodes without certificates: whoever reaches the port can be a node.
+    #[arg(long, requires = "cluster")]
+    insecure: bool,
+    /// Longest silence of a leader [default: 100].
+    #[arg(long, value_name = "MS")]
+    heartbeat: Option<u64>,
+    /// Shortest silence of a leader after which it is replaced [default: 1000].
+    #[arg(long, value_name = "MS")]
+    election_timeout: Option<u64>,
+    /// Most clients at a time.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    max_clients: usize,
+    /// Die with the process that started this one (Linux).
+    #[arg(long, hide = true)]
+    die_with_parent: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Transport {
+    #[default]
+    Quic,
+}
+
+pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    if options.die_with_parent {
+        system::die_with_parent().context("cannot be tied to the parent process")?;
+    }
+    system::allow_many_connections();
+    let id = options.id;
+    let builder = configure(&options)?;
+    // Taken before the data is touched: what is mistyped should have no consequences.
+    let server = listen(&options).await?;
+    let node = builder.start(Store::default()).await;
+    let node = node.with_context(|| format!("cannot start node {id}"))?;
+    println!("node {id} is ready for clients at {}", server.local_address()?);
+
+    let stop = async {
+        tokio::select! {
+            stop = system::asked_to_stop() => match stop {
+                Ok(()) => tracing::info!("stopping"),
+                Err(error) => tracing::error!(%error, "cannot receive signals, stopping"),
+            },
+            reason = node.stopped() => tracing::error!(%reason, "the node stopped by itself"),
+        }
+    };
+    server.run(node.clone(), stop).await;
+    node.shutdown().await.map_err(|reason| anyhow!("node {id} stopped: {reason}"))
+}
+
+fn configure(options: &Options) -> anyhow::Result<Builder> {
+    fs::create_dir_all(&options.data).with_context(|| {
+        format!("cannot make the directory {}; choose another --data", options.data.display())
+    })?;
+    let builder = Node::<Store>::builder(options.id).data_dir(&options.data);
+    let mut builder = match &options.cluster {
+        Some(members) => member_of(members, options, builder)?,
+        None => alone(options.id, builder)?,
+    };
+    if let Some(interval) = options.heartbeat {
+        builder = builder.heartbeat_interval(Duration::from_millis(interval));
+    }
+    if let Some(timeout) = options.election_timeout {
+        builder = builder.election_timeout(Duration::from_millis(timeout));
+    }
+    Ok(builder)
+}
+
+/// A cluster of one needs no network, so its member has no address.
+fn alone(id: NodeId, builder: Builder) -> anyhow::Result<Builder> {
+    let membership = Membership::of_voters([(id, "")])?;
+    Ok(builder.cluster(cluster_of_one(id)).bootstrap(membership))
+}
+
+fn member_of(members: &Members, options: &Options, builder: Builder) -> anyhow::Result<Builder> {
+    let id = options.id;
+    if !members.contains(id) {
+        bail!("node {id} is not in --cluster; list every node there, this one included");
+    }
+    let listen = options.raft.context("--cluster needs --raft, where to listen for the others")?;
+    let (cluster, security) = match (&options.tls, options.insecure) {
+        (Some(directory), _) => {
+            let identity = TlsIdentity::from_dir(directory, id).context("cannot use --tls")?;
+            (identity.cluster(), Security::MutualTls(identity))
+        }
+        (None, true) => (members.cluster_id(), Security::Insecure),
+        (None, false) => bail!(
+            "--cluster needs --tls DIR, with certificates made by `raft-kv certs`; \
+             or --insecure, for a network where everybody may be a node"
+        ),
+    };
+    let membership = Membership::of_voters(members.iter())?;
+    let builder = builder.cluster(cluster).bootstrap(membership);
+    match options.transport {
+        Transport::Quic => Ok(builder.quic(listen, security)),
+    }
+}
+
+async fn listen(options: &Options) -> anyhow::Result<Server> {
+    let address = options.client;
+    Server::bind(address, options.max_clients).await.map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            anyhow!("port {address} is in use; stop the other process or choose another --client")
+        } else {
+            anyhow!("cannot listen at {address}: {error}; choose another --client")
+        }
+    })
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask bench`: what a cluster on this machine does, beside what its disk and its network
+//! would allow.
+
+mod cluster;
+mod disk;
+mod info;
+mod loopback;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use self::cluster::Cluster;
+use self::disk::Disk;
+use self::info::Counters;
+use self::table::Row;
+use crate::process::{cargo, output, run as run_command};
+use crate::workspace::Workspace;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What to measure: three nodes of `raft-kv` on this machine, over TLS and the disk.
+    #[arg(value_parser = ["kv"])]
+    what: String,
+    /// How long to measure each load, after a second to warm up.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+    /// Connections that wait for each reply: one load for each number.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 1024])]
+    clients: Vec<u32>,
+    /// Length of each value.
+    #[arg(long, default_value_t = 256)]
+    value_bytes: usize,
+    /// Where to keep the data, on the disk that is measured [default: a folder in cargo's target
+    /// directory, removed at the end].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// A number of connections, and the requests under way on each.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    clients: u32,
+    pipeline: u32,
+}
+
+/// A load of clients that do not wait for each reply, measured last.
+const PIPELINED: Load = Load { clients: 64, pipeline: 16 };
+
+pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()> {
+    run_command(&mut cargo(workspace, "build --release --package raft-kv"))?;
+    let program = format!("release/raft-kv{}", std::env::consts::EXE_SUFFIX);
+    let program = workspace.target().join(program);
+    let directory = Directory::new(options.dir.as_deref(), workspace)?;
+
+    println!("measuring the disk and the loopback interface");
+    let disk = Disk::measure(directory.path())?;
+    let round_trip = loopback::round_trip()?;
+
+    println!("starting three nodes");
+    let mut cluster = Cluster::start(&program, directory.path())?;
+    let leader = cluster.wait_for_leader()?;
+    println!("node {leader} leads");
+
+    let waiting = options.clients.iter().map(|&clients| Load { clients, pipeline: 1 });
+    let mut rows = Vec::new();
+    for load in waiting.chain([PIPELINED]) {
+        println!("{} clients x {} for {} s", load.clients, load.pipeline, options.seconds);
+        rows.push(measure(&program, &mut cluster, &options, load)?);
+    }
+    table::print(&options, disk, round_trip, &rows);
+    Ok(())
+}
+
+fn measure(
+    program: &Path,
+    cluster: &mut Cluster,
+    options: &Options,
+    load: Load,
+) -> anyhow::Result<Row> {
+    let addresses: Vec<_> = cluster.client_addresses().map(|a| a.to_string()).collect();
+    let leader = cluster.wait_for_leader()?;
+    let before = cluster.counters()?;
+    let mut command = Command::new(program);
+    command.args(["bench", "--json", "--addrs", &addresses.join(",")]);
+    command.args(["--clients", &load.clients.to_string()]);
+    command.args(["--pipeline", &load.pipeline.to_string()]);
+    command.args(["--seconds", &options.seconds.to_string()]);
+    command.args(["--value-bytes", &options.value_bytes.to_string()]);
+    let report = output(&mut command)?;
+    let after = cluster.counters()?;
+    cluster.check_alive()?;
+    let report: Value = serde_json::from_str(&report).context("the load generator's report")?;
+    let number = |name: &str| {
+        let value = report.get(name).and_then(Value::as_u64);
+        value.with_context(|| format!("the load generator reports no {name}"))
+    };
+    Ok(Row {
+        load,
+        ops_per_second: number("ops_per_second")?,
+        p50_us: number("p50_us")?,
+        p99_us: number("p99_us")?,
+        errors: number("errors")?,
+        leader,
+        done: after.into_iter().zip(before).map(|(after, before)| after.since(before)).collect(),
+    })
+}
+
+/// Where the data is.
+#[derive(Debug)]
+enum Directory {
+    Temporary(TempDir),
+    Given(PathBuf),
+}
+
+impl Directory {
+    fn new(given: Option<&Path>, workspace: &Workspace) -> anyhow::Result<Self> {
+        let Some(given) = given else {
+            // Not the system's folder for temporary files, which may be in memory.
+            let directory =
+                tempfile::Builder::new().prefix("bench-").tempdir_in(workspace.target());
+            return Ok(Self::Temporary(directory.context("cannot create a folder for the data")?));
+        };
+        let create = std::fs::create_dir_all(given);
+        create.with_context(|| format!("cannot create {}", given.display()))?;
+        Ok(Self::Given(given.to_owned()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(directory) => directory.path(),
+            Self::Given(directory) => directory,
+        }
+    }
+}
+
+/// What each node did during a load, in the order of their ids.
+type Done = Vec<Counters>;

@@ -1,0 +1,113 @@
+//! Numbers, and how they are shown.
+
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::{Done, Load, Options};
+
+/// One load, and what came of it.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) load: Load,
+    pub(super) ops_per_second: u64,
+    pub(super) p50_us: u64,
+    pub(super) p99_us: u64,
+    pub(super) errors: u64,
+    /// Who led before it.
+    pub(super) leader: u64,
+    pub(super) done: Done,
+}
+
+pub(super) fn print(options: &Options, disk: Disk, round_trip: Duration, rows: &[Row]) {
+    println!(
+        "\nSET with values of {} bytes, {} s each, three nodes on this machine ({} processors)",
+        options.value_bytes,
+        options.seconds,
+        std::thread::available_parallelism().map_or(1, usize::from)
+    );
+    println!(
+        "fdatasync of a written 4 KiB block: {}/s, p50 {} us; loopback TCP round trip: p50 {} us\n",
+        disk.syncs_per_second,
+        disk.p50.as_micros(),
+        round_trip.as_micros()
+    );
+    println!(
+        "{:<10}{:>10}{:>10}{:>10}{:>24}{:>11}{:>17}{:>8}",
+        "clients",
+        "ops/s",
+        "p50 us",
+        "p99 us",
+        "fsyncs by node",
+        "ops/fsync",
+        "p50/fdatasync",
+        "errors"
+    );
+    rows.iter().for_each(|row| row.print(disk));
+    println!("\nops/fsync: entries committed for each fsync of the leader, the warm-up included");
+}
+
+impl Row {
+    fn print(&self, disk: Disk) {
+        let Load { clients, pipeline } = self.load;
+        let clients = match pipeline {
+            1 => clients.to_string(),
+            _ => format!("{clients} x {pipeline}"),
+        };
+        let syncs: Vec<_> = self.done.iter().map(|node| node.syncs.to_string()).collect();
+        let leader = self.done.iter().find(|node| node.node == self.leader);
+        let per_sync = leader.map(|node| tenths(node.committed, node.syncs)).unwrap_or_default();
+        let disk_us = u64::try_from(disk.p50.as_micros()).unwrap_or(u64::MAX);
+        println!(
+            "{clients:<10}{:>10}{:>10}{:>10}{:>24}{per_sync:>11}{:>17}{:>8}",
+            self.ops_per_second,
+            self.p50_us,
+            self.p99_us,
+            syncs.join("/"),
+            tenths(self.p50_us, disk_us),
+            self.errors
+        );
+    }
+}
+
+/// `part / whole` with one digit after the point.
+fn tenths(part: u64, whole: u64) -> String {
+    match (part * 10 + whole / 2).checked_div(whole) {
+        Some(tenths) => format!("{}.{}", tenths / 10, tenths % 10),
+        None => "-".to_owned(),
+    }
+}
+
+/// How many a second `count` in `time` are.
+pub(super) fn per_second(count: usize, time: Duration) -> u64 {
+    let count = u128::try_from(count).unwrap_or(u128::MAX);
+    let rate = (count * 1_000_000).checked_div(time.as_micros());
+    rate.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0)
+}
+
+/// The middle one; zero if there is none.
+pub(super) fn median(mut latencies: Vec<Duration>) -> Duration {
+    latencies.sort_unstable();
+    latencies.get(latencies.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_rounded_to_a_tenth() {
+        assert_eq!(tenths(7, 2), "3.5");
+        assert_eq!(tenths(2, 3), "0.7");
+        assert_eq!(tenths(299, 100), "3.0");
+        assert_eq!(tenths(1, 0), "-");
+    }
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        let seconds = |s: &[u64]| s.iter().copied().map(Duration::from_secs).collect();
+
+        assert_eq!(median(seconds(&[9, 1, 5])), Duration::from_secs(5));
+        assert_eq!(median(Vec::new()), Duration::ZERO);
+        assert_eq!(per_second(3, Duration::from_millis(1500)), 2);
+    }
+}

@@ -1,0 +1,15 @@
+//! `cargo xtask ci`: everything that a change must pass, quick things first.
+
+use crate::step::Step;
+use crate::{docs, examples, layers, lint, test, toolchain};
+
+/// What comes before the tests.
+const BEFORE: [Step; 5] = [toolchain::STEP, lint::FORMAT, layers::STEP, lint::CLIPPY, docs::STEP];
+
+/// What comes after them.
+const AFTER: [Step; 1] = [examples::STEP];
+
+/// All steps, in their order.
+pub(crate) fn steps() -> impl Iterator<Item = &'static Step> {
+    BEFORE.iter().chain(&test::STEPS).chain(&AFTER)
+}

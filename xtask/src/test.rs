@@ -1,0 +1,31 @@
+//! `cargo xtask test`: all tests, with nothing but Rust.
+
+use std::process::Stdio;
+
+use crate::process::{cargo, run};
+use crate::step::{Check, Step};
+use crate::workspace::Workspace;
+use crate::{matrix, no_std};
+
+/// What `cargo xtask test` is.
+pub(crate) const STEPS: [Step; 4] = [
+    Step { name: "suite", about: "Unit and integration tests pass", run: suite },
+    Step { name: "doctest", about: "The examples in the documentation work", run: doctest },
+    matrix::STEP,
+    no_std::STEP,
+];
+
+fn suite(check: &mut Check<'_>) -> anyhow::Result<()> {
+    let runner = if has_nextest(check.workspace) { "nextest run" } else { "test --all-targets" };
+    run(&mut cargo(check.workspace, &format!("{runner} --workspace --all-features")))
+}
+
+fn doctest(check: &mut Check<'_>) -> anyhow::Result<()> {
+    run(&mut cargo(check.workspace, "test --doc --workspace --all-features"))
+}
+
+fn has_nextest(workspace: &Workspace) -> bool {
+    let mut command = cargo(workspace, "nextest --version");
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
