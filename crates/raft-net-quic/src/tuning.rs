@@ -93,11 +93,13 @@ fn check(path: &PathOptions, timing: &Timing) -> Result<(), BindError> {
     if !mtus.contains(&path.mtu_max) || !mtus.contains(&path.loopback_mtu_max) {
         return refuse("path.mtu_max", "between 1200 and 6500 bytes");
     }
-    if timing.keep_alive.is_zero() || timing.keep_alive * 2 > timing.idle_timeout {
+    if timing.keep_alive.is_zero() || timing.keep_alive > timing.idle_timeout / 2 {
         return refuse("timing.keep_alive", "more than zero, at most half of idle_timeout");
     }
-    if timing.idle_timeout > Duration::from_secs(3600) {
-        return refuse("timing.idle_timeout", "at most an hour");
+    let Timing { handshake_timeout, fallback_after, idle_timeout, rtt_hint, .. } = *timing;
+    let longest = handshake_timeout.max(fallback_after).max(idle_timeout).max(rtt_hint);
+    if longest > Duration::from_secs(3600) {
+        return refuse("timing", "no delay longer than an hour");
     }
     if timing.rtt_hint.is_zero() || timing.handshake_timeout.is_zero() {
         return refuse("timing.rtt_hint, timing.handshake_timeout", "more than zero");
@@ -176,6 +178,16 @@ mod tests {
         let refused = Tuning::new(&path, &Timing::default());
 
         assert!(matches!(refused, Err(BindError::Setting { setting: "path.mtu_max", .. })));
+    }
+
+    #[test]
+    fn delays_that_make_no_sense_are_refused() {
+        let refuse = |timing| Tuning::new(&PathOptions::default(), &timing).is_err();
+        let defaults = Timing::default();
+
+        assert!(refuse(Timing { fallback_after: Duration::MAX, ..defaults }));
+        assert!(refuse(Timing { keep_alive: Duration::MAX, ..defaults }));
+        assert!(refuse(Timing { rtt_hint: Duration::ZERO, ..defaults }));
     }
 
     #[test]

@@ -33,8 +33,8 @@ impl Frame {
 
 /// Cuts the bytes of one stream into frames.
 ///
-/// A frame that arrives in one chunk shares its memory; one that arrives in several is gathered
-/// in a buffer that grows with what has arrived, never with what a prelude claims.
+/// A large frame that arrives in one chunk shares its memory; one that arrives in several is
+/// gathered in a buffer that grows with what has arrived, never with what a prelude claims.
 #[derive(Debug)]
 pub struct FrameReader {
     lane: Lane,
@@ -89,7 +89,7 @@ impl FrameReader {
         if self.partial.is_empty() {
             let wanted = self.wanted(&self.chunk)?;
             if wanted.is_complete(self.chunk.len()) {
-                let bytes = self.chunk.split_to(wanted.len);
+                let bytes = take_frame(&mut self.chunk, wanted.len);
                 return self.finish(bytes).map(Some);
             }
         }
@@ -170,6 +170,14 @@ impl FrameReader {
     }
 }
 
+/// Takes a frame out of the chunk that holds it. A small one is copied: a log that keeps its entry
+/// would keep all that arrived with it, which may be a hundred times as much.
+fn take_frame(chunk: &mut Bytes, len: usize) -> Bytes {
+    const SHARED_MIN: usize = 16 * 1024;
+    let frame = chunk.split_to(len);
+    if len < SHARED_MIN { Bytes::copy_from_slice(&frame) } else { frame }
+}
+
 struct Wanted {
     /// Length of the frame, or of its prelude while that is incomplete.
     len: usize,
@@ -179,5 +187,44 @@ struct Wanted {
 impl Wanted {
     const fn is_complete(&self, present: usize) -> bool {
         self.is_known && present >= self.len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{ClusterId, GroupId};
+
+    use super::*;
+    use crate::frame::FrameWriter;
+    use crate::packet::{Forward, Packet};
+
+    /// Reads a frame with `len` bytes of commands; whether it holds on to the memory it came in.
+    fn shares(len: usize) -> bool {
+        let cluster = ClusterId::new([7; 16]);
+        let mut writer = FrameWriter::new(cluster, GroupId::FIRST, Integrity::Sealed);
+        let commands = Vec::from([Bytes::from(vec![0; len])]);
+        writer.push(&Packet::Forward(Forward { id: 1, commands })).unwrap();
+        // The writer shares its buffer with what it hands out.
+        let chunk = Bytes::copy_from_slice(&writer.take_contiguous());
+        let limits = FrameLimits::default();
+        let mut reader = FrameReader::stream(Lane::Append, limits, Integrity::Sealed);
+
+        reader.push(chunk.clone());
+        let frame = reader.next_frame().unwrap().unwrap();
+        drop(reader);
+
+        let shares = !chunk.is_unique();
+        drop(frame);
+        shares
+    }
+
+    #[test]
+    fn a_small_frame_does_not_keep_all_that_arrived_with_it() {
+        assert!(!shares(300));
+    }
+
+    #[test]
+    fn a_large_frame_is_not_copied() {
+        assert!(shares(64 * 1024));
     }
 }
