@@ -29,11 +29,12 @@ struct WalLog {
     under_way: Arc<Mutex<UnderWay>>,
 }
 
-/// The writes that the WAL was given and has not reported, which numbers its batches from 1.
+/// The batches that the WAL was given and has not reported; it numbers them from 1.
 #[derive(Default)]
 struct UnderWay {
     reported: u64,
-    writes: VecDeque<WriteSeq>,
+    /// The write that each of them completes, if it does.
+    writes: VecDeque<Option<WriteSeq>>,
 }
 
 impl OpenLog for OpenWal {
@@ -59,13 +60,21 @@ impl OpenLog for OpenWal {
 
 impl LogStore for WalLog {
     fn submit(&self, write: Write) -> Result<(), LogError> {
-        let Write { seq, hard_state, truncate, append } = write;
-        let batch =
-            Batch { group: GroupId::FIRST, hard_state, truncate_from: truncate, entries: append };
+        let Write { seq, mut hard_state, mut truncate, append } = write;
+        let parts = split(append);
+        let last = parts.len() - 1;
         // Under the lock, so that the numbers here and there are of the same order.
         let mut under_way = lock(&self.under_way);
-        under_way.writes.push_back(seq);
-        self.wal.append(batch).map_err(LogError::new)?;
+        for (number, entries) in parts.into_iter().enumerate() {
+            under_way.writes.push_back((number == last).then_some(seq));
+            let batch = Batch {
+                group: GroupId::FIRST,
+                hard_state: hard_state.take(),
+                truncate_from: truncate.take(),
+                entries,
+            };
+            self.wal.append(batch).map_err(LogError::new)?;
+        }
         Ok(())
     }
 
@@ -96,11 +105,30 @@ impl UnderWay {
     fn report(&mut self, batch: u64) -> Option<WriteSeq> {
         let mut newest = None;
         while self.reported < batch {
-            newest = self.writes.pop_front().or(newest);
+            newest = self.writes.pop_front().flatten().or(newest);
             self.reported += 1;
         }
         newest
     }
+}
+
+/// Cuts entries into parts that are certain to fit into a batch: at least one, which may be empty.
+fn split(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    const ENTRIES_MAX: usize = 16_384;
+    const BYTES_MAX: usize = 8 << 20;
+    let (mut parts, mut part) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
+    for entry in entries {
+        let len = entry.payload.command_len();
+        if part.len() == ENTRIES_MAX || bytes + len > BYTES_MAX {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += len;
+        part.push(entry);
+    }
+    parts.push(part);
+    parts
 }
 
 fn lock(under_way: &Mutex<UnderWay>) -> MutexGuard<'_, UnderWay> {
@@ -159,4 +187,44 @@ fn read_tail(wal: &Wal, group: &RecoveredGroup, bytes_max: usize) -> Result<Vec<
         }
     }
     Ok(tail.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use raft_core::Term;
+
+    use super::*;
+
+    fn entry(index: u64, len: usize) -> Entry {
+        Entry {
+            id: LogId::new(Term::new(1), LogIndex::new(index)),
+            payload: EntryPayload::Command(Bytes::from(vec![0; len])),
+        }
+    }
+
+    #[test]
+    fn a_write_of_any_size_is_cut_into_parts_that_fit_and_lose_nothing() {
+        let many = (1..=40_000).map(|index| entry(index, 1));
+        let large = (40_001..=40_010).map(|index| entry(index, 4 << 20));
+        let entries: Vec<_> = many.chain(large).collect();
+
+        let parts = split(entries.clone());
+
+        assert!(parts.iter().all(|part| part.len() <= 16_384));
+        let bytes = |part: &Vec<Entry>| part.iter().map(|e| e.payload.command_len()).sum::<usize>();
+        assert!(parts.iter().all(|part| bytes(part) <= 8 << 20));
+        assert_eq!(parts.concat(), entries);
+    }
+
+    #[test]
+    fn a_write_is_reported_when_its_last_part_is_durable() {
+        let [first, second] = [1, 2].map(WriteSeq::new);
+        let writes = VecDeque::from([None, None, Some(first), Some(second)]);
+        let mut under_way = UnderWay { reported: 0, writes };
+
+        assert_eq!(under_way.report(2), None);
+        assert_eq!(under_way.report(3), Some(first));
+        assert_eq!(under_way.report(4), Some(second));
+    }
 }
