@@ -21,6 +21,11 @@ pub struct Config {
     pub in_flight_messages_max: usize,
     /// Bytes of entries under way to one follower; the last message may exceed it. Default: 8 MiB.
     pub in_flight_bytes_max: usize,
+    /// Bytes of entries that may gather for a follower while an append to it and a write of the
+    /// leader's own are under way; zero to send each at once. It makes one large message out of
+    /// many small ones when there is much to do, and delays nothing when there is little.
+    /// Default: 64 KiB.
+    pub gather_bytes_max: usize,
     /// Bytes of entries that a leader holds without having committed them, before it refuses
     /// proposals. Default: 64 MiB.
     pub uncommitted_bytes_max: usize,
@@ -65,6 +70,7 @@ impl Config {
             append_bytes_max: 1 << 20,
             in_flight_messages_max: 256,
             in_flight_bytes_max: 8 << 20,
+            gather_bytes_max: 64 << 10,
             uncommitted_bytes_max: 64 << 20,
             tail_bytes_max: 16 << 20,
         }

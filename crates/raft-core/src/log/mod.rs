@@ -102,6 +102,14 @@ impl Log {
         within.take_while(|entry| entry.id.index <= upto).map(weight).sum()
     }
 
+    /// Whether the entries from `from` on weigh less than `bytes` together. They must be in memory.
+    pub(crate) fn weighs_less(&self, from: LogIndex, bytes: usize) -> bool {
+        let Some(skip) = self.offset(from) else { return false };
+        let mut weights = self.tail.range(skip.min(self.tail.len())..).map(weight);
+        let heavy = weights.try_fold(0, |sum, weight| Some(sum + weight).filter(|&s| s < bytes));
+        heavy.is_some()
+    }
+
     /// Lets the oldest entries up to `upto` leave memory while more than `bytes_max` is held.
     pub(crate) fn evict(&mut self, upto: LogIndex, bytes_max: usize) {
         while self.tail_bytes > bytes_max {

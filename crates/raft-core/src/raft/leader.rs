@@ -76,6 +76,14 @@ impl Leader {
         Ok(first)
     }
 
+    /// Whether nothing would become of a proposal before an answer comes or a write is durable.
+    pub(super) fn is_gathering(&self, common: &Common) -> bool {
+        let waits = |p: &Progress| p.is_busy() || !p.has_room(common.config());
+        common.config().gather_bytes_max > 0
+            && common.disk().is_busy()
+            && self.followers.values().all(waits)
+    }
+
     pub(super) fn hear(
         &mut self,
         common: &mut Common,
@@ -275,7 +283,10 @@ impl Leader {
 
 /// Sends a follower its next entries, as long as there is room under way.
 fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress) {
-    while progress.next() <= common.last().index && progress.has_room(common.config()) {
+    while progress.next() <= common.last().index
+        && progress.has_room(common.config())
+        && !should_gather(common, progress)
+    {
         if progress.next() <= common.log().base().index {
             common.report(Event::FollowerBehindLog { peer: id, next: progress.next() });
             // Counts as sent: it is looked at again with the next heartbeat's answer.
@@ -292,6 +303,17 @@ fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress) {
             }
         }
     }
+}
+
+/// Whether the next entries had better wait for company.
+///
+/// While an append is under way the follower's disk is probably busy with it, and ours with ours:
+/// what is proposed meanwhile becomes one message and one write when either has finished.
+fn should_gather(common: &Common, progress: &Progress) -> bool {
+    let bytes_max = common.config().gather_bytes_max;
+    progress.is_busy()
+        && common.disk().is_busy()
+        && common.log().weighs_less(progress.next(), bytes_max)
 }
 
 /// Sends a follower `entries`, which are the next ones it lacks.

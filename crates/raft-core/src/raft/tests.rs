@@ -7,6 +7,7 @@ mod cluster;
 mod durability;
 mod election;
 mod faults;
+mod gather;
 mod random;
 mod reads;
 mod replication;

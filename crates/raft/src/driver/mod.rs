@@ -252,6 +252,12 @@ impl<P, R> Driver<P, R> {
         self.apply.is_held_back(self.options.apply_bytes_max)
     }
 
+    /// Whether proposals may as well gather until something else happens.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        self.raft.is_gathering()
+    }
+
     /// Takes the work that has come up since the last call; `None` if there is none.
     pub fn poll(&mut self, now: Timestamp) -> Option<Requests<P, R>> {
         while let Some(output) = self.raft.poll_output() {

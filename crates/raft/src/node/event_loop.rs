@@ -94,6 +94,9 @@ impl<S: StateMachine> EventLoop<S> {
         }
         self.await_room();
         self.publish();
+        if self.driver.is_gathering() {
+            self.inbox.gather();
+        }
         Ok(())
     }
 

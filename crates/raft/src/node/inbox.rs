@@ -51,8 +51,23 @@ struct Queue<S: StateMachine> {
     happenings: Vec<Happening<S>>,
     /// Bytes of commands and packets in it.
     bytes: usize,
+    waking: Waking,
     closed: Option<StopReason>,
 }
+
+/// What it takes to wake the event loop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Waking {
+    /// Anything wakes it.
+    AtOnce,
+    /// Proposals do not, until there are many: nothing could become of them yet.
+    WhenUrgent,
+    /// It has been woken, and will find whatever comes.
+    Done,
+}
+
+/// Bytes of proposals that wake an event loop which lets them gather.
+const GATHER_BYTES: usize = 64 << 10;
 
 /// Why something was not put into the inbox.
 pub(super) enum Closed {
@@ -62,7 +77,8 @@ pub(super) enum Closed {
 
 impl<S: StateMachine> Inbox<S> {
     pub(super) fn new(bytes_max: usize) -> Self {
-        let queue = Queue { happenings: Vec::new(), bytes: 0, closed: None };
+        let queue =
+            Queue { happenings: Vec::new(), bytes: 0, waking: Waking::AtOnce, closed: None };
         Self { queue: Mutex::new(queue), wake: Notify::new(), bytes_max }
     }
 
@@ -92,6 +108,15 @@ impl<S: StateMachine> Inbox<S> {
         let mut queue = self.queue();
         std::mem::swap(&mut queue.happenings, taken);
         queue.bytes = 0;
+        queue.waking = Waking::AtOnce;
+    }
+
+    /// Lets proposals gather until something else comes, or until there are many.
+    pub(super) fn gather(&self) {
+        let mut queue = self.queue();
+        if queue.waking == Waking::AtOnce {
+            queue.waking = Waking::WhenUrgent;
+        }
     }
 
     /// Returns when something may be in it. Cancel safe.
@@ -113,11 +138,17 @@ impl<S: StateMachine> Inbox<S> {
     }
 
     fn push(&self, mut queue: MutexGuard<'_, Queue<S>>, happening: Happening<S>, bytes: usize) {
-        let was_empty = queue.happenings.is_empty();
+        let is_proposal = matches!(happening, Happening::Propose(_));
         queue.happenings.push(happening);
         queue.bytes += bytes;
-        drop(queue);
-        if was_empty {
+        let wakes = match queue.waking {
+            Waking::AtOnce => true,
+            Waking::WhenUrgent => !is_proposal || queue.bytes >= GATHER_BYTES,
+            Waking::Done => false,
+        };
+        if wakes {
+            queue.waking = Waking::Done;
+            drop(queue);
             self.wake.notify_one();
         }
     }

@@ -184,7 +184,7 @@ impl Draw {
     fn log_id(&mut self, raft: &Raft) -> LogId {
         let index = self.index(raft);
         let ours = raft.log_id_at(index).filter(|_| self.below(4) > 0);
-        ours.unwrap_or_else(|| LogId::new(self.term(raft), index))
+        ours.unwrap_or_else(|| LogId::new(Term::new(self.below(6)), index))
     }
 
     fn entries(&mut self, raft: &Raft, before: LogId) -> Vec<Entry> {
@@ -193,7 +193,11 @@ impl Draw {
         let mut last = before;
         let one = |_| {
             let index = if self.below(20) == 0 { self.index(raft) } else { last.index.next() };
-            let term = if self.below(6) == 0 { self.term(raft) } else { last.term.max(ours) };
+            let term = match self.below(6) {
+                0 => self.term(raft),
+                1 | 2 => last.term,
+                _ => last.term.max(ours),
+            };
             let known = raft.log_id_at(index).filter(|_| self.below(2) == 0);
             last = known.unwrap_or_else(|| LogId::new(term, index));
             let payload = match self.below(6) {

@@ -19,7 +19,7 @@ use crate::message::ReadId;
 use crate::raft::rng::Rng;
 use crate::types::{Entry, LogId, LogIndex, NodeId, Term};
 
-const USUAL_SEEDS: Range<u64> = 0..400;
+const USUAL_SEEDS: Range<u64> = 0..1_500;
 const STEPS: u64 = 4_000;
 
 #[test]
@@ -82,7 +82,7 @@ impl AddAssign for Seen {
 }
 
 /// What may happen next, and how often it usually does.
-const ACTIONS: [(Action, u64); 17] = [
+const ACTIONS: [(Action, u64); 19] = [
     (Action::Deliver, 400),
     (Action::Lose, 15),
     (Action::Repeat, 10),
@@ -100,6 +100,8 @@ const ACTIONS: [(Action, u64); 17] = [
     (Action::Fetch, 40),
     (Action::FailToFetch, 3),
     (Action::Unreachable, 3),
+    (Action::Pause, 3),
+    (Action::Resume, 10),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +123,9 @@ enum Action {
     Fetch,
     FailToFetch,
     Unreachable,
+    /// The process is stopped, as by a virtual machine that moves. What arrives waits.
+    Pause,
+    Resume,
 }
 
 /// In which order messages arrive.
@@ -136,6 +141,7 @@ struct World {
     dice: Dice,
     weights: Vec<u64>,
     order: Order,
+    paused: BTreeSet<NodeId>,
     /// Longest time from one action to the next.
     pace: Duration,
     check: Checker,
@@ -151,12 +157,13 @@ impl World {
         let weight = |&(_, usual): &(Action, u64)| usual * dice.pick(&[0, 1, 1, 2, 10]);
         let mut weights: Vec<_> = ACTIONS.iter().map(weight).collect();
         // Without these nothing would happen at all.
-        for at in [0, 3, 6, 9, 11, 12] {
+        for at in [0, 3, 6, 9, 11, 12, 18] {
             weights[at] = weights[at].max(ACTIONS[at].1);
         }
         Self {
             cluster,
             weights,
+            paused: BTreeSet::new(),
             order: dice.pick(&[Order::AsSent, Order::AsSent, Order::NewestFirst, Order::Any]),
             pace: Duration::from_micros(dice.pick(&[10, 200, 1_000, 5_000, 20_000])),
             dice,
@@ -175,7 +182,8 @@ impl World {
         let ids: Vec<_> = self.cluster.servers.keys().map(|id| id.get()).collect();
         let (id, other) = (self.dice.pick(&ids), self.dice.pick(&ids));
         let action = self.draw_action();
-        if self.cluster.server(id).is_up || matches!(action, Action::Restart) {
+        let runs = self.cluster.server(id).is_up && !self.paused.contains(&n(id));
+        if runs || matches!(action, Action::Restart | Action::Resume) {
             self.carry_out(action, id, other);
         }
         self.check.check_all(&mut self.cluster);
@@ -197,7 +205,7 @@ impl World {
         match action {
             Action::Deliver => match self.take_message() {
                 Some(message) => self.cluster.deliver(message),
-                None => self.cluster.time_out_next(),
+                None => self.cluster.time_out_next(&self.paused),
             },
             Action::Lose => drop(self.take_message()),
             Action::Repeat => {
@@ -244,17 +252,24 @@ impl World {
             }
             Action::Fetch | Action::FailToFetch => self.answer_fetch(action, id),
             Action::Unreachable => cluster.step(id, Input::Unreachable(n(other))),
+            Action::Pause => drop(self.paused.insert(n(id))),
+            // The first thing it does may be to serve a client.
+            Action::Resume if self.paused.remove(&n(id)) => self.carry_out(Action::Read, id, other),
+            Action::Resume => {}
         }
     }
 
+    /// Takes a message off the wire, but none for a server that is paused.
     fn take_message(&mut self) -> Option<crate::message::Message> {
+        let awake = |m: &crate::message::Message| !self.paused.contains(&m.to);
         let len = self.cluster.wire.len();
+        let from = if let Order::Any = self.order { self.dice.below_len(len) } else { 0 };
+        let wire = &mut self.cluster.wire;
         let at = match self.order {
-            Order::AsSent => 0,
-            Order::NewestFirst => len.checked_sub(1)?,
-            Order::Any => self.dice.below_len(len),
-        };
-        self.cluster.wire.remove(at)
+            Order::AsSent | Order::Any => wire.range(from..).position(awake).map(|at| from + at),
+            Order::NewestFirst => wire.iter().rposition(awake),
+        }?;
+        wire.remove(at)
     }
 
     fn answer_fetch(&mut self, action: Action, id: u64) {
@@ -274,6 +289,7 @@ impl World {
     /// answered.
     fn calm_down(&mut self) {
         self.cluster.heal();
+        self.paused.clear();
         let ids: Vec<_> = self.cluster.servers.keys().map(|id| id.get()).collect();
         for &id in &ids {
             if !self.cluster.server(id).is_up {
@@ -313,8 +329,8 @@ impl World {
 
 impl Cluster {
     /// Lets the earliest deadline pass.
-    fn time_out_next(&mut self) {
-        let up = self.servers.iter().filter(|(_, server)| server.is_up);
+    fn time_out_next(&mut self, paused: &BTreeSet<NodeId>) {
+        let up = self.servers.iter().filter(|(id, server)| server.is_up && !paused.contains(id));
         let next = up.min_by_key(|(_, server)| server.raft.next_deadline());
         if let Some(id) = next.map(|(id, _)| id.get()) {
             self.time_out_if_ever(id);
@@ -348,20 +364,19 @@ fn draw_config(dice: &mut Dice) -> impl Fn(&mut Config) + use<> {
     let heartbeats = dice.pick(&[3, 10]);
     let append_bytes_max = dice.pick(&[1, 100, 300, 1 << 20]);
     let in_flight_messages_max = dice.pick(&[1, 2, 5, 256]);
+    let gather_bytes_max = dice.pick(&[0, 100, 1 << 16]);
     let in_flight_bytes_max = dice.pick(&[1, 200, 8 << 20]);
     let uncommitted_bytes_max = dice.pick(&[1, 500, 64 << 20]);
     let tail_bytes_max = dice.pick(&[0, 200, 16 << 20]);
     move |config| {
-        *config = Config {
-            id: config.id,
-            election_timeout: heartbeat_interval * heartbeats,
-            heartbeat_interval,
-            append_bytes_max,
-            in_flight_messages_max,
-            in_flight_bytes_max,
-            uncommitted_bytes_max,
-            tail_bytes_max,
-        }
+        config.election_timeout = heartbeat_interval * heartbeats;
+        config.heartbeat_interval = heartbeat_interval;
+        config.append_bytes_max = append_bytes_max;
+        config.in_flight_messages_max = in_flight_messages_max;
+        config.gather_bytes_max = gather_bytes_max;
+        config.in_flight_bytes_max = in_flight_bytes_max;
+        config.uncommitted_bytes_max = uncommitted_bytes_max;
+        config.tail_bytes_max = tail_bytes_max;
     }
 }
 
@@ -389,6 +404,8 @@ struct Checker {
     entries: BTreeMap<LogId, (LogId, Entry)>,
     /// What was committed, by whomever it was known first.
     history: Vec<Entry>,
+    /// The term of who knew it first.
+    committed_in: Vec<Term>,
     /// Votes that are durable.
     votes: BTreeMap<(Term, NodeId), NodeId>,
     /// What each server has committed in this run.
@@ -471,6 +488,7 @@ impl Checker {
             let outcome = quorum.tally(|voter| Some(holds(voter)));
             assert_eq!(outcome, VoteOutcome::Won, "{} is durable on a quorum", last.id);
             self.history.extend_from_slice(&server.log[known..upto]);
+            self.committed_in.resize(upto, server.raft.status().hard_state.term);
         }
     }
 
@@ -484,8 +502,10 @@ impl Checker {
         if let Some(first) = self.leaders.insert(term, id) {
             assert_eq!(first, id, "one leader in term {term}");
         } else {
-            let complete = server.log.starts_with(&self.history);
-            assert!(complete, "a leader has all that was committed");
+            // It may have been elected long ago, and learn of it only now.
+            let earlier = self.committed_in.iter().rposition(|committed_in| *committed_in < term);
+            let committed = &self.history[..earlier.map_or(0, |at| at + 1)];
+            assert!(server.log.starts_with(committed), "a leader has all that was committed");
         }
     }
 

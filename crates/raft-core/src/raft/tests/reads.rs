@@ -230,6 +230,18 @@ fn an_answer_that_was_lost_is_asked_for_again_after_a_heartbeat() {
     assert_eq!(cluster.server(2).reads, [ReadReady { upto, index: i(2) }]);
 }
 
+/// Each question makes a round: the two would chase each other as fast as the network allows.
+#[test]
+fn the_heartbeats_of_a_round_do_not_make_a_follower_repeat_its_question() {
+    let mut cluster = led_by_1();
+    cluster.read(2);
+    cluster.deliver_where(|m| matches!(m.body, Body::ReadIndex(_)));
+
+    cluster.deliver_where(|m| is_heartbeat(m) && m.to == n(2));
+
+    assert_eq!(cluster.sent(2, 1), [heartbeat_reply(1)]);
+}
+
 #[test]
 fn a_round_whose_heartbeats_were_lost_is_confirmed_by_later_ones() {
     let mut cluster = led_by_1();

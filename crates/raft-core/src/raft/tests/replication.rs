@@ -31,6 +31,14 @@ fn propose_all(cluster: &mut Cluster, commands: &[&str]) {
     }
 }
 
+/// Proposes while the leader's disk is idle, so that each command makes a message of its own.
+fn propose_one_by_one(cluster: &mut Cluster, commands: &[&str]) {
+    for command in commands {
+        cluster.propose(1, command).unwrap();
+        cluster.sync(1);
+    }
+}
+
 // ---- Finding the point of agreement
 
 fn terms(cluster: &Cluster, id: u64) -> Vec<u64> {
@@ -215,7 +223,7 @@ fn an_old_append_does_not_remove_what_followed_it() {
 #[test]
 fn appends_that_arrive_in_the_wrong_order_end_up_in_the_right_one() {
     let mut cluster = led_by_1();
-    propose_all(&mut cluster, &["a", "b", "c"]);
+    propose_one_by_one(&mut cluster, &["a", "b", "c"]);
     let appends = cluster.sent(1, 2);
     assert_eq!(appends.len(), 3);
 
@@ -278,6 +286,18 @@ fn a_heartbeat_names_no_commit_beyond_what_the_follower_is_known_to_hold() {
     cluster.heartbeat(1);
 
     assert_eq!(cluster.sent(1, 3), [heartbeat(2)]);
+}
+
+#[test]
+fn a_commit_is_not_passed_on_to_a_follower_that_lacks_the_entry() {
+    let mut cluster = led_by_1();
+    cluster.propose(1, "x").unwrap();
+    cluster.sync(1);
+    cluster.sent(1, 3);
+
+    cluster.hear(1, 2, 2, accepted(3));
+
+    assert_eq!((cluster.commit(1), cluster.sent(1, 3)), (i(3), Vec::new()));
 }
 
 #[test]
@@ -386,7 +406,7 @@ fn a_hung_follower_holds_up_nobody_else() {
 fn the_window_closes_by_messages_and_opens_by_acknowledgements() {
     let mut cluster = Cluster::with(3, |config| config.in_flight_messages_max = 2);
     cluster.elect(1);
-    propose_all(&mut cluster, &["a", "b", "c", "d"]);
+    propose_one_by_one(&mut cluster, &["a", "b", "c", "d"]);
     assert_eq!(indexes(&cluster.sent(1, 2)), [[3], [4]]);
 
     cluster.hear(1, 2, 2, accepted(3));
@@ -398,7 +418,7 @@ fn the_window_closes_by_messages_and_opens_by_acknowledgements() {
 fn the_window_closes_by_bytes_and_opens_by_acknowledgements() {
     let mut cluster = Cluster::with(3, |config| config.in_flight_bytes_max = 100);
     cluster.elect(1);
-    propose_all(&mut cluster, &["a", "b", "c", "d"]);
+    propose_one_by_one(&mut cluster, &["a", "b", "c", "d"]);
     assert_eq!(indexes(&cluster.sent(1, 2)), [[3], [4]]);
 
     cluster.hear(1, 2, 2, accepted(4));
