@@ -99,6 +99,7 @@ async fn a_cluster_of_one_needs_no_network_and_elects_itself() {
 
     assert_eq!(node.propose(set("a", 1)).await.unwrap(), None);
     assert_eq!(node.propose(set("a", 2)).await.unwrap(), Some(1));
+    assert_eq!(node.status().applied, node.status().last);
     assert_eq!(node.read("a".to_owned()).await.unwrap(), Some(2));
     assert!(node.is_leader());
     node.shutdown().await.unwrap();

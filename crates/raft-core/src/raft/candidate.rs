@@ -53,7 +53,9 @@ impl PreCandidate {
             // Another term's consent is not for this election.
             Body::PreVoteReply(VoteReply::Granted) if term != common.term().next() => Next::Stay,
             Body::PreVoteReply(m) => {
-                self.votes.insert(from, m == VoteReply::Granted);
+                if common.membership().is_voter(from) {
+                    self.votes.insert(from, m == VoteReply::Granted);
+                }
                 self.outcome(common)
             }
             Body::PreVote(m) => {
@@ -118,7 +120,9 @@ impl Candidate {
     ) -> Next {
         match body {
             Body::VoteReply(m) => {
-                self.votes.insert(from, m == VoteReply::Granted);
+                if common.membership().is_voter(from) {
+                    self.votes.insert(from, m == VoteReply::Granted);
+                }
                 self.outcome(common)
             }
             Body::PreVote(m) => {

@@ -107,7 +107,11 @@ impl ReadRounds {
     }
 
     pub(super) fn ask_for(&mut self, peer: NodeId, upto: ReadId) {
-        self.waiting.peers.insert(peer, upto);
+        let waiting = self.waiting.peers.entry(peer).or_insert(upto);
+        // Questions of one run may arrive in any order; the newest covers the others.
+        if waiting.session() != upto.session() || *waiting < upto {
+            *waiting = upto;
+        }
     }
 
     /// Starts a round for all that wait, with `commit` as their index; false if nobody waits or a

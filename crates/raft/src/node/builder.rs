@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::Node;
 use super::event_loop::{Clock, EventLoop, metrics_of};
 use super::inbox::{Happening, Inbox};
-use super::worker::{Progress, Worker};
+use super::worker::Worker;
 use crate::driver::{Driver, Forwarding, Options};
 use crate::error::{StartError, StopReason};
 use crate::log::OpenMemory;
@@ -303,9 +303,9 @@ async fn open<S: StateMachine>(
     let (metrics, watched) =
         watch::channel(metrics_of(&status, Arc::new(status.membership.clone())));
     let transport = open_transport(transport, local, inbox)?;
-    let progress = Progress::new();
-    let log = Arc::clone(&store);
-    let worker = Worker::start(id, state_machine, log, Arc::clone(inbox), progress)
+    let metrics = Arc::new(metrics);
+    let (log, published) = (Arc::clone(&store), Arc::clone(&metrics));
+    let worker = Worker::start(id, state_machine, log, Arc::clone(inbox), published)
         .map_err(|source| StartError::System { what: "a thread", source })?;
     let driver = Driver::new(raft, options);
     let inbox = Arc::clone(inbox);

@@ -35,7 +35,7 @@ pub(super) struct EventLoop<S: StateMachine> {
     pub(super) transport: Box<dyn Transport>,
     pub(super) worker: Worker<S>,
     pub(super) clock: Clock,
-    pub(super) metrics: watch::Sender<Metrics>,
+    pub(super) metrics: Arc<watch::Sender<Metrics>>,
 }
 
 /// The core's clock: microseconds since the node's start.

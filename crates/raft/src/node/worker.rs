@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use raft_core::{Entry, EntryPayload, LogIndex, NodeId};
+use tokio::sync::watch;
 
 use super::inbox::{Happening, Inbox, Proposer, Reader};
 use crate::command::Command;
@@ -15,6 +16,7 @@ use crate::driver::{Entries, Job};
 use crate::error::StopReason;
 use crate::log_store::LogStore;
 use crate::state_machine::{Applied, StateMachine};
+use crate::status::Metrics;
 
 /// Bytes of entries that are read from the log at a time.
 const READ_BYTES: usize = 4 << 20;
@@ -29,21 +31,11 @@ pub(super) struct Worker<S: StateMachine> {
 }
 
 /// How far the state machine is.
-#[derive(Debug)]
-pub(super) struct Progress {
+#[derive(Debug, Default)]
+struct Progress {
     applied: AtomicU64,
     /// Whether the event loop wants to be told when that changes.
     awaited: AtomicBool,
-}
-
-impl Progress {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { applied: AtomicU64::new(0), awaited: AtomicBool::new(false) })
-    }
-
-    pub(super) fn applied(&self) -> LogIndex {
-        LogIndex::new(self.applied.load(Ordering::Acquire))
-    }
 }
 
 impl<S: StateMachine> Worker<S> {
@@ -52,10 +44,12 @@ impl<S: StateMachine> Worker<S> {
         state_machine: S,
         log: Arc<dyn LogStore>,
         inbox: Arc<Inbox<S>>,
-        progress: Arc<Progress>,
+        metrics: Arc<watch::Sender<Metrics>>,
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = channel();
-        let machine = Machine { state_machine, log, inbox, progress: Arc::clone(&progress) };
+        let progress = Arc::new(Progress::default());
+        let shared = Arc::clone(&progress);
+        let machine = Machine { state_machine, log, inbox, progress: shared, metrics };
         let thread = std::thread::Builder::new()
             .name(format!("raft-apply-{id}"))
             .spawn(move || machine.run(&receiver))?;
@@ -68,7 +62,7 @@ impl<S: StateMachine> Worker<S> {
     }
 
     pub(super) fn applied(&self) -> LogIndex {
-        self.progress.applied()
+        LogIndex::new(self.progress.applied.load(Ordering::Acquire))
     }
 
     /// Asks for [`Happening::Applied`] when there is progress past what [`Worker::applied`] said.
@@ -90,6 +84,7 @@ struct Machine<S: StateMachine> {
     log: Arc<dyn LogStore>,
     inbox: Arc<Inbox<S>>,
     progress: Arc<Progress>,
+    metrics: Arc<watch::Sender<Metrics>>,
 }
 
 /// Responses to be given, once all entries of a job are applied.
@@ -171,6 +166,8 @@ impl<S: StateMachine> Machine<S> {
             applied = index;
         }
         self.progress.applied.store(applied.get(), Ordering::SeqCst);
+        // Before the callers know: what they ask next must not seem to come from the past.
+        self.metrics.send_modify(|metrics| metrics.status.applied = applied);
         // The last first: one who waits for many, in order, wakes when all are there.
         for (caller, response) in responses.into_iter().rev() {
             drop(caller.send(Ok(response)));
