@@ -22,12 +22,14 @@ fn api(check: &Check<'_>) -> anyhow::Result<()> {
     run(cargo(check.workspace, arguments).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Documents in the root, beside all in `docs/`.
+/// Documents in the root.
 const DOCUMENTS: [&str; 3] = ["README.md", "ROADMAP.md", "CHANGELOG.md"];
 
 fn mentions(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut documents = workspace.files(Path::new("docs"), "md")?;
-    documents.extend(DOCUMENTS.iter().map(PathBuf::from));
+    let mut documents: Vec<_> = DOCUMENTS.iter().map(PathBuf::from).collect();
+    for folder in FOLDERS {
+        documents.extend(workspace.files(Path::new(folder), "md")?);
+    }
     let mut broken = Vec::new();
     for document in &documents {
         let text = workspace.read(document)?;
@@ -49,7 +51,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     files.filter(|file| !file.is_empty() && !file.contains("://"))
 }
 
-/// Folders of the workspace whose files are mentioned by their path from the root.
+/// Folders with documents, whose files are mentioned by their path from the root.
 const FOLDERS: [&str; 4] = ["crates/", "examples/", "docs/", "xtask/"];
 
 /// Paths that stand between backticks.

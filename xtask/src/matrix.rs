@@ -1,4 +1,4 @@
-//! `cargo xtask matrix`: every library by itself, with the features that it may be asked for.
+//! `cargo xtask matrix`: every package by itself, with the features that it may be asked for.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,13 @@ use crate::workspace::Package;
 
 pub(crate) const STEP: Step = Step {
     name: "matrix",
-    about: "Each library builds alone: without features, with each of them, with all",
+    about: "Each package builds alone: without features, with each of them, with all",
     run: check_all,
 };
 
 fn check_all(check: &mut Check<'_>) -> anyhow::Result<()> {
-    for package in check.workspace.packages_in("crates") {
+    let workspace = check.workspace;
+    for package in workspace.packages_in("crates").chain(workspace.packages_in("examples")) {
         for features in feature_sets(package) {
             let features = if features.is_empty() {
                 String::new()
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_without_features_is_built_once() {
+    fn a_package_without_features_is_built_once() {
         assert_eq!(sets(&[]), [BTreeSet::new()]);
         assert_eq!(sets(&["default"]), [BTreeSet::new()]);
     }

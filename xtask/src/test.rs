@@ -17,7 +17,7 @@ pub(crate) const STEPS: [Step; 4] = [
 
 fn suite(check: &mut Check<'_>) -> anyhow::Result<()> {
     let runner = if has_nextest(check.workspace) { "nextest run" } else { "test --all-targets" };
-    run(&mut cargo(check.workspace, &format!("{runner} --workspace --all-features")))
+    run(&mut cargo(check.workspace, &format!("{runner} --workspace --all-features --no-fail-fast")))
 }
 
 fn doctest(check: &mut Check<'_>) -> anyhow::Result<()> {

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time;
 
 use crate::backend::Status;
 use crate::resp::{Reply, ReplyError, encode_request};
@@ -113,16 +115,23 @@ impl Client {
     }
 }
 
-/// Asks each node who leads, and answers with the address of one that says "I do".
+/// How long a node may take to say whether it leads.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Asks each node whether it leads; the address of one that says so.
 ///
 /// A deposed leader may say so as well for a moment; it then refuses or forwards.
 pub async fn find_leader(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     for &address in addresses {
-        let Ok(mut client) = Client::connect(address).await else { continue };
-        let Ok(status) = client.status().await else { continue };
-        if status.leader == Some(status.id) {
+        // A node that hangs does not keep the others from being asked.
+        if let Ok(Ok(true)) = time::timeout(STATUS_PATIENCE, leads(address)).await {
             return Some(address);
         }
     }
     None
+}
+
+async fn leads(address: SocketAddr) -> Result<bool, ClientError> {
+    let status = Client::connect(address).await?.status().await?;
+    Ok(status.leader == Some(status.id))
 }

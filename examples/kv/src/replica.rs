@@ -1,6 +1,7 @@
 //! Where store and library meet: this is all that `raft` asks of a program.
 
-use raft::{Applied, CommandError, Node, ProposeError, ReadError, RoleKind, StateMachine};
+use bytes::Bytes;
+use raft::{Applied, CommandError, Node, NodeId, ProposeError, ReadError, RoleKind, StateMachine};
 
 use crate::backend::{Backend, Member, Refusal, RefusalKind, Status};
 use crate::command::Command;
@@ -22,11 +23,11 @@ impl StateMachine for Store {
 }
 
 impl raft::Command for Command {
-    fn encode(&self) -> Result<bytes::Bytes, CommandError> {
+    fn encode(&self) -> Result<Bytes, CommandError> {
         Ok(self.to_bytes())
     }
 
-    fn decode(bytes: bytes::Bytes) -> Result<Self, CommandError> {
+    fn decode(bytes: Bytes) -> Result<Self, CommandError> {
         Self::from_bytes(bytes).map_err(|error| CommandError::new(error.to_string()))
     }
 }
@@ -45,7 +46,7 @@ impl Backend for Node<Store> {
     fn status(&self) -> Status {
         let status = Self::status(self);
         let member = |id| Member {
-            id: raft::NodeId::get(id),
+            id: NodeId::get(id),
             address: status.membership.address(id).unwrap_or_default().to_owned(),
             voter: status.membership.is_voter(id),
         };
@@ -53,7 +54,7 @@ impl Backend for Node<Store> {
             id: status.id.get(),
             role: role_name(status.role).to_owned(),
             term: status.term.get(),
-            leader: status.leader.map(raft::NodeId::get),
+            leader: status.leader.map(NodeId::get),
             commit: status.commit.get(),
             applied: status.applied.get(),
             first: status.first.get(),

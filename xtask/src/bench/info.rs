@@ -43,20 +43,23 @@ impl Info {
 pub(super) struct Counters {
     pub(super) node: u64,
     pub(super) committed: u64,
-    pub(super) syncs: u64,
+    /// `None` if the node does not count them.
+    pub(super) syncs: Option<u64>,
 }
 
 impl Counters {
     pub(super) fn read(node: u64, info: &Info) -> anyhow::Result<Self> {
-        Ok(Self { node, committed: info.number("raft_commit")?, syncs: info.number("wal_fsyncs")? })
+        let committed = info.number("raft_commit")?;
+        Ok(Self { node, committed, syncs: info.number("wal_fsyncs").ok() })
     }
 
     /// What was done since `before`.
-    pub(super) const fn since(self, before: Self) -> Self {
+    pub(super) fn since(self, before: Self) -> Self {
+        let syncs = self.syncs.zip(before.syncs);
         Self {
             node: self.node,
             committed: self.committed.saturating_sub(before.committed),
-            syncs: self.syncs.saturating_sub(before.syncs),
+            syncs: syncs.map(|(after, before)| after.saturating_sub(before)),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()>
     let directory = Directory::new(options.dir.as_deref(), workspace)?;
 
     println!("measuring the disk and the loopback interface");
-    let disk = Disk::measure(directory.path())?;
+    let before = Disk::measure(directory.path())?;
     let round_trip = loopback::round_trip()?;
 
     println!("starting three nodes");
@@ -72,7 +72,9 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()>
         println!("{} clients x {} for {} s", load.clients, load.pipeline, options.seconds);
         rows.push(measure(&program, &mut cluster, &options, load)?);
     }
-    table::print(&options, disk, round_trip, &rows);
+    println!("measuring the disk again");
+    let after = Disk::measure(directory.path())?;
+    table::print(&options, [before, after], round_trip, &rows);
     Ok(())
 }
 

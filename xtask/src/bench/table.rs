@@ -18,19 +18,23 @@ pub(super) struct Row {
     pub(super) done: Done,
 }
 
-pub(super) fn print(options: &Options, disk: Disk, round_trip: Duration, rows: &[Row]) {
+/// Prints everything. The disk was measured before and after: if the two differ much, the machine
+/// was busy with something else.
+pub(super) fn print(options: &Options, disks: [Disk; 2], round_trip: Duration, rows: &[Row]) {
     println!(
         "\nSET with values of {} bytes, {} s each, three nodes on this machine ({} processors)",
         options.value_bytes,
         options.seconds,
         std::thread::available_parallelism().map_or(1, usize::from)
     );
-    println!(
-        "fdatasync of a written 4 KiB block: {}/s, p50 {} us; loopback TCP round trip: p50 {} us\n",
-        disk.syncs_per_second,
-        disk.p50.as_micros(),
-        round_trip.as_micros()
-    );
+    for (when, disk) in ["before", "after"].into_iter().zip(&disks) {
+        println!(
+            "fdatasync of a 4 KiB block, {when} the loads: {}/s, p50 {} us",
+            disk.syncs_per_second,
+            disk.p50.as_micros()
+        );
+    }
+    println!("loopback TCP round trip: p50 {} us\n", round_trip.as_micros());
     println!(
         "{:<10}{:>10}{:>10}{:>10}{:>24}{:>11}{:>17}{:>8}",
         "clients",
@@ -42,28 +46,31 @@ pub(super) fn print(options: &Options, disk: Disk, round_trip: Duration, rows: &
         "p50/fdatasync",
         "errors"
     );
-    rows.iter().for_each(|row| row.print(disk));
+    let sync = disks.map(|disk| disk.p50).into_iter().min().unwrap_or_default();
+    rows.iter().for_each(|row| row.print(sync));
     println!("\nops/fsync: entries committed for each fsync of the leader, the warm-up included");
 }
 
 impl Row {
-    fn print(&self, disk: Disk) {
+    fn print(&self, sync: Duration) {
         let Load { clients, pipeline } = self.load;
         let clients = match pipeline {
             1 => clients.to_string(),
             _ => format!("{clients} x {pipeline}"),
         };
-        let syncs: Vec<_> = self.done.iter().map(|node| node.syncs.to_string()).collect();
+        let count = |syncs: Option<u64>| syncs.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let syncs: Vec<_> = self.done.iter().map(|node| count(node.syncs)).collect();
         let leader = self.done.iter().find(|node| node.node == self.leader);
-        let per_sync = leader.map(|node| tenths(node.committed, node.syncs)).unwrap_or_default();
-        let disk_us = u64::try_from(disk.p50.as_micros()).unwrap_or(u64::MAX);
+        let per_sync =
+            leader.map_or_else(String::new, |node| tenths(node.committed, node.syncs.unwrap_or(0)));
+        let sync_us = u64::try_from(sync.as_micros()).unwrap_or(u64::MAX);
         println!(
             "{clients:<10}{:>10}{:>10}{:>10}{:>24}{per_sync:>11}{:>17}{:>8}",
             self.ops_per_second,
             self.p50_us,
             self.p99_us,
             syncs.join("/"),
-            tenths(self.p50_us, disk_us),
+            tenths(self.p50_us, sync_us),
             self.errors
         );
     }

@@ -1,7 +1,8 @@
 //! `raft-kv serve`: runs a node.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -24,14 +25,14 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Where to listen for clients (TCP).
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     client: SocketAddr,
     /// All nodes of the cluster with their addresses, the same list on each of them. Without it,
     /// the node is a cluster of its own.
     #[arg(long, value_name = "ID=HOST:PORT,...", requires = "raft")]
     cluster: Option<Members>,
     /// Where to listen for the other nodes (UDP).
-    #[arg(long, value_name = "IP:PORT", requires = "cluster")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address, requires = "cluster")]
     raft: Option<SocketAddr>,
     /// How nodes talk to each other.
     #[arg(long, value_enum, default_value_t, requires = "cluster")]
@@ -56,6 +57,14 @@ pub(super) struct Options {
     die_with_parent: bool,
 }
 
+/// Reads an address to listen at, which may have a name.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("expected an address such as 127.0.0.1:6379 ({error})"))?;
+    addresses.next().ok_or_else(|| format!("{text} has no address"))
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Transport {
     #[default]
@@ -66,21 +75,22 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     if options.die_with_parent {
         system::die_with_parent().context("cannot be tied to the parent process")?;
     }
+    let mut stop = pin!(system::stop_signal().context("cannot receive signals")?);
     system::allow_many_connections();
     let id = options.id;
     let builder = configure(&options)?;
     // Taken before the data is touched: what is mistyped should have no consequences.
     let server = listen(&options).await?;
-    let node = builder.start(Store::default()).await;
+    let node = tokio::select! {
+        node = builder.start(Store::default()) => node,
+        () = &mut stop => return Ok(()),
+    };
     let node = node.with_context(|| format!("cannot start node {id}"))?;
     println!("node {id} is ready for clients at {}", server.local_address()?);
 
     let stop = async {
         tokio::select! {
-            stop = system::asked_to_stop() => match stop {
-                Ok(()) => tracing::info!("stopping"),
-                Err(error) => tracing::error!(%error, "cannot receive signals, stopping"),
-            },
+            () = stop => tracing::info!("stopping"),
             reason = node.stopped() => tracing::error!(%reason, "the node stopped by itself"),
         }
     };
@@ -109,7 +119,7 @@ fn configure(options: &Options) -> anyhow::Result<Builder> {
 /// A cluster of one needs no network, so its member has no address.
 fn alone(id: NodeId, builder: Builder) -> anyhow::Result<Builder> {
     let membership = Membership::of_voters([(id, "")])?;
-    Ok(builder.cluster(cluster_of_one(id)).bootstrap(membership))
+    Ok(builder.cluster(cluster_of_one()).bootstrap(membership))
 }
 
 fn member_of(members: &Members, options: &Options, builder: Builder) -> anyhow::Result<Builder> {

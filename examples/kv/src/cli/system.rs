@@ -2,8 +2,6 @@
 
 use std::io;
 
-use tokio::signal;
-
 /// Lets the process open as many files, and so connections, as the system allows; shells start
 /// programs with 1,024.
 pub(super) fn allow_many_connections() {
@@ -30,26 +28,35 @@ pub(super) fn die_with_parent() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM.
+/// A future that waits for SIGINT or SIGTERM. From this call on they do not end the process, and one
+/// that comes before the future is awaited is not lost.
 ///
 /// # Errors
 ///
 /// If signals cannot be received.
 #[cfg(unix)]
-pub(super) async fn asked_to_stop() -> io::Result<()> {
-    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = signal::ctrl_c() => interrupt,
-        _ = terminate.recv() => Ok(()),
-    }
+pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
-/// Waits for Ctrl-C.
+/// A future that waits for Ctrl-C, which does not end the process from this call on.
 ///
 /// # Errors
 ///
 /// If it cannot be received.
-#[cfg(not(unix))]
-pub(super) async fn asked_to_stop() -> io::Result<()> {
-    signal::ctrl_c().await
+#[cfg(windows)]
+pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        drop(interrupt.recv().await);
+    })
 }

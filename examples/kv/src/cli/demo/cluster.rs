@@ -61,8 +61,8 @@ impl Cluster {
     /// Starts a node, with the data it left behind.
     pub(super) fn spawn(&mut self, id: NodeId) -> anyhow::Result<()> {
         let members: Vec<_> = self.nodes.iter().map(|n| format!("{}={}", n.id, n.raft)).collect();
-        let log = self.log_of(id);
-        let log = File::options().create(true).append(true).open(&log);
+        let log = log_of(&self.directory, id);
+        let log = File::options().create(true).append(true).open(log);
         let log = log.context("cannot write the log of a node")?;
         let mut command = Command::new(&self.executable);
         command.arg("serve").arg("--die-with-parent");
@@ -79,23 +79,16 @@ impl Cluster {
 
     /// Kills a node with SIGKILL, and waits until it is gone.
     pub(super) async fn kill(&mut self, id: NodeId) -> anyhow::Result<()> {
-        if let Some(mut process) = self.node(id)?.process.take() {
-            process.kill().await.context("cannot kill a node")?;
-        }
-        Ok(())
+        let node = self.node(id)?;
+        node.kill()?;
+        node.gone().await
     }
 
     /// Kills all nodes at the same time.
     pub(super) async fn kill_all(&mut self) -> anyhow::Result<()> {
+        self.nodes.iter_mut().try_for_each(Node::kill)?;
         for node in &mut self.nodes {
-            if let Some(process) = &mut node.process {
-                process.start_kill().context("cannot kill a node")?;
-            }
-        }
-        for node in &mut self.nodes {
-            if let Some(mut process) = node.process.take() {
-                process.wait().await.context("cannot wait for a node")?;
-            }
+            node.gone().await?;
         }
         Ok(())
     }
@@ -120,8 +113,7 @@ impl Cluster {
         for node in &mut self.nodes {
             let Some(process) = &mut node.process else { continue };
             if let Some(status) = process.try_wait()? {
-                let log = self.directory.join(log_name(node.id));
-                let log = fs::read_to_string(log).unwrap_or_default();
+                let log = fs::read_to_string(log_of(&self.directory, node.id)).unwrap_or_default();
                 let last = log.lines().last().unwrap_or("its log is empty");
                 bail!("node {} ended ({status}): {last}", node.id);
             }
@@ -132,14 +124,30 @@ impl Cluster {
     fn node(&mut self, id: NodeId) -> anyhow::Result<&mut Node> {
         self.nodes.iter_mut().find(|node| node.id == id).context("no such node")
     }
+}
 
-    fn log_of(&self, id: NodeId) -> PathBuf {
-        self.directory.join(log_name(id))
+impl Node {
+    fn kill(&mut self) -> anyhow::Result<()> {
+        match &mut self.process {
+            // A process without an id has ended by itself, and been waited for.
+            Some(process) if process.id().is_some() => {
+                process.start_kill().with_context(|| format!("cannot kill node {}", self.id))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn gone(&mut self) -> anyhow::Result<()> {
+        if let Some(mut process) = self.process.take() {
+            let ended = process.wait().await;
+            ended.with_context(|| format!("cannot wait for node {}", self.id))?;
+        }
+        Ok(())
     }
 }
 
-fn log_name(id: NodeId) -> String {
-    format!("node-{id}.log")
+fn log_of(directory: &Path, id: NodeId) -> PathBuf {
+    directory.join(format!("node-{id}.log"))
 }
 
 fn certificates(directory: &Path) -> PathBuf {

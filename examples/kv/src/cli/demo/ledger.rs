@@ -31,12 +31,12 @@ struct Kill {
     signal_sent: Instant,
     /// A write that is sent from here on meets a dead leader.
     reaped: Instant,
-    acknowledged_before: u32,
+    acknowledged_before: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
-    acknowledged: u32,
+    acknowledged: usize,
     failover: Option<Duration>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Summary {
     pub(super) p99: Duration,
     pub(super) failover: Option<Duration>,
     pub(super) elapsed: Duration,
-    pub(super) acknowledged: u32,
+    pub(super) acknowledged: usize,
 }
 
 const LATENCY_US_MAX: u64 = 120_000_000;
@@ -81,8 +81,8 @@ impl Ledger {
             if let (Some(kill), None) = (after_kill, progress.failover) {
                 progress.failover = Some(now - kill.signal_sent);
             }
-            self.narrator.progress(progress.acknowledged);
         });
+        self.narrator.progress(self.progress.borrow().acknowledged);
     }
 
     /// The leader is dead, by a signal sent at that time.
@@ -92,19 +92,25 @@ impl Ledger {
         self.book().killed = Some(kill);
     }
 
-    /// Waits until so many writes are acknowledged.
-    pub(super) async fn reached(&self, acknowledged: u32) {
-        let mut progress = self.progress.subscribe();
-        // The ledger holds the sender, so the channel cannot close under it.
-        drop(progress.wait_for(|progress| progress.acknowledged >= acknowledged).await);
+    /// Waits until half of the writes are acknowledged.
+    pub(super) async fn midway(&self) {
+        let half = self.book().acknowledged.len() / 2;
+        self.wait_for(|progress| progress.acknowledged >= half).await;
     }
 
     /// Waits until a write is acknowledged that was sent after the leader had died; the time
-    /// since.
-    pub(super) async fn recovered(&self) -> Duration {
+    /// since. `None` if there was no such write.
+    pub(super) async fn recovered(&self) -> Option<Duration> {
+        let all = self.book().acknowledged.len();
+        let done =
+            |progress: &Progress| progress.failover.is_some() || progress.acknowledged == all;
+        self.wait_for(done).await.failover
+    }
+
+    async fn wait_for(&self, condition: impl FnMut(&Progress) -> bool) -> Progress {
         let mut progress = self.progress.subscribe();
-        let recovered = progress.wait_for(|progress| progress.failover.is_some()).await;
-        recovered.ok().and_then(|progress| progress.failover).unwrap_or_default()
+        // The ledger holds the sender, so the channel does not close meanwhile.
+        progress.wait_for(condition).await.map_or_else(|_| Progress::default(), |now| *now)
     }
 
     /// Which writes were acknowledged, by number of the key.
@@ -135,5 +141,6 @@ impl Ledger {
 /// Writes a second until the kill.
 fn rate(kill: &Kill, started: Instant) -> u64 {
     let milliseconds = u64::try_from((kill.signal_sent - started).as_millis()).unwrap_or(u64::MAX);
-    u64::from(kill.acknowledged_before) * 1_000 / milliseconds.max(1)
+    let acknowledged = u64::try_from(kill.acknowledged_before).unwrap_or(u64::MAX);
+    acknowledged.saturating_mul(1_000) / milliseconds.max(1)
 }

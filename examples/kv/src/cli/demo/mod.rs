@@ -7,10 +7,12 @@ mod reader;
 mod writer;
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use clap::value_parser;
 use tempfile::TempDir;
 
 use self::cluster::Cluster;
@@ -21,7 +23,7 @@ use super::system;
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// How many keys to write.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    #[arg(long, default_value_t = 20_000, value_parser = value_parser!(u32).range(OPS))]
     ops: u32,
     /// Where to keep data, certificates and logs of the nodes [default: a temporary directory,
     /// removed at the end].
@@ -29,60 +31,62 @@ pub(super) struct Options {
     dir: Option<PathBuf>,
 }
 
+/// Fewer have no middle, and more do not fit into the memory of three nodes.
+const OPS: RangeInclusive<i64> = 100..=10_000_000;
+
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = system::stop_signal().context("cannot receive signals")?;
     let directory = Directory::new(options.dir)?;
-    tokio::select! {
-        lost = story(&directory, options.ops) => match lost? {
-            0 => Ok(()),
-            lost => bail!("{lost} acknowledged writes are lost; run again with --dir to keep the logs"),
-        },
-        // Leaving the story kills the nodes.
-        stop = system::asked_to_stop() => {
-            stop.context("cannot listen for signals")?;
-            bail!("interrupted")
-        }
+    let mut cluster = Cluster::create(directory.path())?;
+    let outcome = tokio::select! {
+        outcome = story(&mut cluster, options.ops) => outcome,
+        () = stop => Err(anyhow!("interrupted")),
+    };
+    // Before the directory goes, which they write to.
+    let ended = cluster.kill_all().await;
+    match outcome? {
+        0 => ended,
+        lost => bail!("{lost} acknowledged writes are lost; run again with --dir to keep the logs"),
     }
 }
 
 /// Plays the demo through; how many acknowledged writes were lost.
-async fn story(directory: &Directory, ops: u32) -> anyhow::Result<usize> {
+async fn story(cluster: &mut Cluster, ops: u32) -> anyhow::Result<usize> {
     let narrator = Narrator::new(ops);
-    let mut cluster = Cluster::create(directory.path())?;
     cluster.spawn_all()?;
     let leader = cluster.wait_for_leader().await?;
     narrator.say(&format!("three nodes are up, node {leader} leads; writing {ops} keys"));
 
     let ledger = Ledger::new(ops, narrator.clone())?;
     let writers = writer::spawn_all(&cluster.client_addresses(), ops, &ledger);
-    let midway = ledger.reached(ops / 2);
-    let failing = async {
-        midway.await;
-        disaster_of_one(&mut cluster, &ledger, &narrator).await
-    };
+    let failing = disaster_of_one(cluster, &ledger, &narrator);
     // A writer ends early only with an error, which says more than a write that never comes.
-    let (_, writers_ended) = tokio::try_join!(failing, writer::finish(writers))?;
+    let ((), writers_ended) = tokio::try_join!(failing, writer::finish(writers))?;
+    narrator.clear();
     narrator.say(&format!("all {ops} writes are acknowledged"));
 
-    disaster_of_all(&mut cluster, &narrator).await?;
+    disaster_of_all(cluster, &narrator).await?;
     let lost = reader::count_lost(&cluster.client_addresses(), &ledger.acknowledged()).await?;
     ledger.summary(writers_ended).print(lost);
     Ok(lost)
 }
 
-/// The leader dies while it is written to, and comes back.
+/// In the middle of the writes the leader dies, and comes back.
 async fn disaster_of_one(
     cluster: &mut Cluster,
     ledger: &Ledger,
     narrator: &Narrator,
 ) -> anyhow::Result<()> {
+    ledger.midway().await;
     let leader = cluster.wait_for_leader().await?;
     let killed = Instant::now();
     cluster.kill(leader).await?;
     ledger.leader_killed(killed);
     narrator.say(&format!("killed node {leader}, the leader (SIGKILL)"));
 
-    let failover = ledger.recovered().await;
-    narrator.say(&format!("writes are acknowledged again after {failover:.0?}"));
+    if let Some(failover) = ledger.recovered().await {
+        narrator.say(&format!("writes are acknowledged again after {failover:.2?}"));
+    }
     cluster.spawn(leader)?;
     narrator.say(&format!("started node {leader} again"));
     Ok(())
@@ -96,7 +100,7 @@ async fn disaster_of_all(cluster: &mut Cluster, narrator: &Narrator) -> anyhow::
     cluster.spawn_all()?;
     let leader = cluster.wait_for_leader().await?;
     let elapsed = start.elapsed();
-    narrator.say(&format!("started them again, node {leader} leads after {elapsed:.0?}; reading"));
+    narrator.say(&format!("started them again, node {leader} leads after {elapsed:.2?}; reading"));
     Ok(())
 }
 
@@ -106,8 +110,8 @@ impl Summary {
             ("write rate until the kill", format!("{} ops/s", self.ops_per_second)),
             ("latency p50", format!("{:.1?}", self.p50)),
             ("latency p99", format!("{:.1?}", self.p99)),
-            ("without a leader", format!("{:.0?}", self.failover.unwrap_or(Duration::ZERO))),
-            ("written in", format!("{:.1?}", self.elapsed)),
+            ("without a leader", self.failover.map_or_else(unmeasured, |f| format!("{f:.2?}"))),
+            ("written in", format!("{:.2?}", self.elapsed)),
             ("acknowledged", self.acknowledged.to_string()),
             ("lost", lost.to_string()),
         ];
@@ -116,6 +120,11 @@ impl Summary {
             println!("{name:<28}{value:>14}");
         }
     }
+}
+
+/// All writes were under way when the leader died: there was none to wait for.
+fn unmeasured() -> String {
+    "not measured".to_owned()
 }
 
 /// Where the nodes live.
@@ -138,7 +147,7 @@ impl Directory {
         Ok(Self::Kept(path))
     }
 
-    fn path(&self) -> &std::path::Path {
+    fn path(&self) -> &Path {
         match self {
             Self::Temporary(directory) => directory.path(),
             Self::Kept(path) => path,

@@ -23,13 +23,18 @@ impl Narrator {
     }
 
     /// Shows how many writes are acknowledged.
-    pub(super) fn progress(&self, acknowledged: u32) {
+    pub(super) fn progress(&self, acknowledged: usize) {
         let all = self.bar.length().unwrap_or_default();
-        let acknowledged = u64::from(acknowledged);
+        let acknowledged = u64::try_from(acknowledged).unwrap_or(all);
         if !self.bar.is_hidden() {
             self.bar.set_position(acknowledged);
         } else if acknowledged.is_multiple_of((all / 4).max(1)) {
             println!("{acknowledged} of {all} acknowledged");
         }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }
