@@ -4,7 +4,8 @@ use crate::step::Step;
 use crate::{docs, examples, layers, lint, test, toolchain};
 
 /// What comes before the tests.
-const BEFORE: [Step; 5] = [toolchain::STEP, lint::FORMAT, layers::STEP, lint::CLIPPY, docs::STEP];
+const BEFORE: [Step; 6] =
+    [toolchain::STEP, lint::FORMAT, layers::STEP, lint::DENY, lint::CLIPPY, docs::STEP];
 
 /// What comes after them.
 const AFTER: [Step; 1] = [examples::STEP];

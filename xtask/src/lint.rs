@@ -1,6 +1,6 @@
-//! `cargo xtask format` and `cargo xtask lint`.
+//! `cargo xtask format`, `cargo xtask lint` and `cargo xtask deny`.
 
-use crate::process::{cargo, run};
+use crate::process::{cargo, output, run};
 use crate::step::Step;
 
 pub(crate) const FORMAT: Step = Step {
@@ -15,5 +15,17 @@ pub(crate) const CLIPPY: Step = Step {
     run: |check| {
         let arguments = "clippy --workspace --all-targets --all-features -- -D warnings";
         run(&mut cargo(check.workspace, arguments))
+    },
+};
+
+pub(crate) const DENY: Step = Step {
+    name: "deny",
+    about: "Dependencies have the licences and versions that deny.toml allows",
+    run: |check| {
+        if output(&mut cargo(check.workspace, "deny --version")).is_err() {
+            check.skip("deny", "cargo-deny is not installed: cargo install cargo-deny");
+            return Ok(());
+        }
+        run(&mut cargo(check.workspace, "deny check bans licenses sources"))
     },
 };
