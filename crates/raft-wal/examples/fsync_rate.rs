@@ -2,7 +2,9 @@
 //!
 //! `cargo run --release -p raft-wal --example fsync_rate -- DIR [ROUNDS]`
 //!
-//! The contenders alternate in each round, so that a busy machine disturbs all of them alike.
+//! `Log` writes on the thread that appends; `Wal` hands over to its own thread and is waited for,
+//! which adds two wake-ups to each append of a lone writer. The contenders alternate in each round,
+//! so that a busy machine disturbs all of them alike.
 #![allow(clippy::print_stdout, clippy::float_arithmetic, reason = "it is a measuring program")]
 
 use std::error::Error;
@@ -12,15 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use raft_core::{ClusterId, Entry, EntryPayload, GroupId, LogId, LogIndex, NodeId, Term};
-use raft_wal::{Batch, BatchSeq, Completion, Identity, Options, Wal};
+use raft_wal::disk::OsDisk;
+use raft_wal::{Batch, BatchSeq, Completion, Identity, Log, Options, Wal};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const ENTRY_BYTES: usize = 256;
 /// What one such entry takes on disk: header, descriptor and payload.
 const RECORD_BYTES: usize = 64 + 32 + ENTRY_BYTES;
-const ROUND: Duration = Duration::from_millis(1500);
+const ROUND: Duration = Duration::from_millis(400);
 
 fn main() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
@@ -28,16 +32,57 @@ fn main() -> Outcome<()> {
     let rounds: u32 = args.next().map_or(Ok(5), |n| n.parse())?;
     std::fs::create_dir_all(&dir)?;
     let bare = bare_file(&dir.join("bare"))?;
+    let disk = OsDisk::new(&dir.join("log"));
+    let (mut log, _) = Log::open(disk, identity()?, Options::default())?;
     let bench = Bench::open(&dir.join("wal"))?;
-    println!("{:>12} {:>12} {:>8} {:>14} {:>12}", "fdatasync/s", "1 writer/s", "ratio", "64 writers/s", "per sync");
+    println!("per second:   fdatasync    Log (ratio)    Wal (ratio)   Wal, 64 writers (per sync)");
+    let mut ratios = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let raw = bare_rate(&bare)?;
+        let plain = log_rate(&mut log)?;
         let one = bench.rate(1)?.appends;
-        let many = bench.rate(64)?;
-        let ratio = one / raw;
-        println!("{raw:12.0} {one:12.0} {ratio:8.3} {:14.0} {:12.1}", many.appends, many.per_sync);
+        let Rate { appends, per_sync } = bench.rate(64)?;
+        let (of_log, of_wal) = (plain / raw, one / raw);
+        println!(
+            "{raw:22.0} {plain:8.0} ({of_log:.2}) {one:8.0} ({of_wal:.2}) {appends:17.0} ({per_sync:.0})"
+        );
+        ratios.0.push(of_log);
+        ratios.1.push(of_wal);
     }
+    println!("medians of the ratios: Log {:.3}, Wal {:.3}", median(ratios.0)?, median(ratios.1)?);
     Ok(())
+}
+
+fn median(mut numbers: Vec<f64>) -> Outcome<f64> {
+    numbers.sort_by(f64::total_cmp);
+    Ok(*numbers.get(numbers.len() / 2).ok_or("no rounds")?)
+}
+
+fn identity() -> Outcome<Identity> {
+    let node = NodeId::new(1).ok_or("zero is no id")?;
+    Ok(Identity { cluster: ClusterId::new([7; 16]), node })
+}
+
+fn entry(index: LogIndex) -> Entry {
+    let payload = EntryPayload::Command(Bytes::from_static(&[7; ENTRY_BYTES]));
+    Entry { id: LogId::new(Term::new(1), index), payload }
+}
+
+/// Appends one entry after the other on this thread.
+fn log_rate(log: &mut Log<OsDisk>) -> Outcome<f64> {
+    let start = Instant::now();
+    let mut count = 0u32;
+    while start.elapsed() < ROUND {
+        let entries = vec![entry(log.last_index(GroupId::FIRST).next())];
+        log.append(Batch { entries, ..Batch::new(GroupId::FIRST) })?;
+        log.flush()?;
+        count += 1;
+    }
+    let rate = f64::from(count) / start.elapsed().as_secs_f64();
+    let last = log.last_index(GroupId::FIRST);
+    log.compact_prefix(GroupId::FIRST, LogId::new(Term::new(1), last))?;
+    log.flush()?;
+    Ok(rate)
 }
 
 fn bare_file(path: &Path) -> Outcome<File> {
@@ -77,10 +122,7 @@ impl Bench {
     fn open(dir: &Path) -> Outcome<Self> {
         let durable = Arc::new((Mutex::new(BatchSeq::default()), Condvar::new()));
         let told = Arc::clone(&durable);
-        let identity = Identity {
-            cluster: ClusterId::new([7; 16]),
-            node: NodeId::new(1).ok_or("zero is no id")?,
-        };
+        let identity = identity()?;
         let start = Instant::now();
         let (wal, recovered) = Wal::open(dir, identity, Options::default(), move |completion| {
             if let Completion::Durable { seq } = completion
@@ -100,8 +142,11 @@ impl Bench {
         let before = self.wal.stats();
         let start = Instant::now();
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..=writers).map(|n| scope.spawn(move || self.write(n))).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a writer panicked")?)
+            let threads: Vec<_> =
+                (1..=writers).map(|n| scope.spawn(move || self.write(n))).collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| "a writer panicked")?)
         })?;
         let seconds = start.elapsed().as_secs_f64();
         let after = self.wal.stats();
@@ -112,15 +157,15 @@ impl Bench {
 
     fn write(&self, group: u64) -> Outcome<()> {
         let group = GroupId::new(group).ok_or("zero is no id")?;
-        let payload = EntryPayload::Command(vec![7; ENTRY_BYTES].into());
         let start = Instant::now();
         while start.elapsed() < ROUND {
-            let id = LogId::new(Term::new(1), self.wal.last_index(group).next());
-            let entries = vec![Entry { id, payload: payload.clone() }];
+            let entry = entry(self.wal.last_index(group).next());
+            let id = entry.id;
+            let entries = vec![entry];
             let seq = self.wal.append(Batch { entries, ..Batch::new(group) })?;
             let durable = self.durable.0.lock().map_err(|_| "a thread panicked")?;
             drop(self.durable.1.wait_while(durable, |durable| *durable < seq));
-            if id.index >= LogIndex::new(10_000) && id.index.get() % 10_000 == 0 {
+            if id.index.get().is_multiple_of(10_000) {
                 self.wal.compact_prefix(group, id)?;
             }
         }

@@ -236,6 +236,11 @@ impl Ledger {
         self.groups.len()
     }
 
+    /// The condition of `group`; `None` if it has no slot.
+    pub(crate) fn mark(&self, group: GroupId) -> Option<GroupMark> {
+        self.get(group).map(|log| log.mark(group))
+    }
+
     pub(crate) fn marks(&self) -> Vec<GroupMark> {
         self.groups.iter().map(|(group, log)| log.mark(*group)).collect()
     }

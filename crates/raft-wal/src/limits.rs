@@ -36,8 +36,8 @@ const ENTRY_BYTES: u64 = DESCRIPTOR_BYTES + 4 + 16 + 8 + 8;
 
 const DESCRIPTOR_BYTES: u64 = 32;
 
-/// What a call takes beside its entries: up to two hard states, a truncation, a compaction, the
-/// definition of a group and its section.
+/// What a call takes beside its entries: a hard state and a group, both repeated, a truncation or
+/// a compaction, and a section of the index.
 const CALL_BYTES: u64 = 5 * DESCRIPTOR_BYTES + SECTION_LEN_MAX;
 
 const _: () = assert!(wide_const(DESCRIPTOR_LEN) == DESCRIPTOR_BYTES);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{GroupId, HardState, LogId, LogIndex};
+use raft_core::{GroupId, LogId, LogIndex};
 
+use crate::format::checkpoint::GroupMark;
 use crate::format::record::{Change, Slot};
 use crate::format::seal::{INDEX_HEAD_LEN, SECTION_LEN_MAX, SealedSection};
-use crate::group::GroupLog;
 use crate::num::{narrow, wide};
 
 /// Entries of one group that stand in one segment.
@@ -63,11 +63,11 @@ impl Sections {
     }
 
     /// The sections as they are sealed, with each group's condition at the end of the segment.
-    pub(crate) fn seal<'a>(&self, log: impl Fn(GroupId) -> Option<&'a GroupLog>) -> Vec<SealedSection> {
-        let seal = |(group, section): (&GroupId, &Section)| {
-            log(*group).map(|log| section.seal(*group, log))
-        };
-        self.groups.iter().filter_map(seal).collect()
+    pub(crate) fn seal(&self, mark: impl Fn(GroupId) -> Option<GroupMark>) -> Vec<SealedSection> {
+        let sections = self.groups.iter();
+        sections
+            .filter_map(|(group, section)| mark(*group).map(|mark| section.seal(mark)))
+            .collect()
     }
 }
 
@@ -130,17 +130,16 @@ impl Section {
         self.memberships.retain(|index| *index < from);
     }
 
-    fn seal(&self, group: GroupId, log: &GroupLog) -> SealedSection {
-        let hard_state: HardState = log.hard_state();
+    fn seal(&self, mark: GroupMark) -> SealedSection {
         SealedSection {
-            group,
+            group: mark.group,
             slot: self.slot,
             lo: self.lo,
             offsets: self.offsets.clone(),
             truncated_from: self.truncated_from,
-            base: log.base(),
-            last: log.last(),
-            hard_state,
+            base: mark.base,
+            last: mark.last,
+            hard_state: mark.hard_state,
             runs: self.runs.clone(),
             memberships: self.memberships.clone(),
         }
@@ -181,7 +180,13 @@ impl Places {
     }
 
     /// Notes a change that stands in the batch at `offset` of `segment`.
-    pub(crate) fn change(&mut self, group: (GroupId, Slot), change: Change, segment: u64, offset: u64) {
+    pub(crate) fn change(
+        &mut self,
+        group: (GroupId, Slot),
+        change: Change,
+        segment: u64,
+        offset: u64,
+    ) {
         let extents = self.extents.entry(group.0).or_default();
         match change {
             Change::Entry(id, _) => push(extents, segment, id.index),

@@ -111,7 +111,9 @@ impl<D: Disk> Segment<D> {
             index_len,
         };
         let trailer_offset = trailer.index_offset + wide(index.len());
-        self.file.write_all_at(trailer.index_offset, &index).doing("write the index of", &self.path)?;
+        self.file
+            .write_all_at(trailer.index_offset, &index)
+            .doing("write the index of", &self.path)?;
         self.file
             .write_all_at(trailer_offset, &trailer.encode(self.seed))
             .doing("write the trailer of", &self.path)?;

@@ -46,9 +46,16 @@ pub(crate) struct Call {
 /// What a call asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Append { hard_state: Option<HardState>, truncate_from: Option<LogIndex>, entries: Vec<Entry> },
+    Append {
+        hard_state: Option<HardState>,
+        truncate_from: Option<LogIndex>,
+        entries: Vec<Entry>,
+    },
     /// Drop the prefix; with `conflict`, what follows as well.
-    Compact { upto: LogId, conflict: bool },
+    Compact {
+        upto: LogId,
+        conflict: bool,
+    },
 }
 
 impl Call {

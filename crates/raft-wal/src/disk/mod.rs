@@ -140,7 +140,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// If the disk fails.
-    fn len(&self) -> io::Result<u64>;
+    fn file_len(&self) -> io::Result<u64>;
 
     /// Makes everything written to the file durable, and what is needed to read it back.
     ///

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Disk, DiskFile, Map};
+#[cfg(feature = "mmap")]
+use super::Map;
+use super::{Disk, DiskFile};
 use crate::num::{narrow, wide};
 use crate::options::Options;
 
@@ -37,7 +39,8 @@ impl OsDisk {
         if dir.as_os_str().is_empty() || dir.is_dir() {
             return Ok(());
         }
-        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent =
+            dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         Self::make_dir_at(parent)?;
         match fs::create_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
@@ -142,7 +145,7 @@ impl DiskFile for OsFile {
         self.0.set_len(len)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn file_len(&self) -> io::Result<u64> {
         self.0.metadata().map(|metadata| metadata.len())
     }
 
@@ -163,7 +166,7 @@ impl DiskFile for OsFile {
 
     #[cfg(feature = "mmap")]
     fn map(&self, len: u64) -> io::Result<Option<Map>> {
-        if len == 0 || len > self.len()? {
+        if len == 0 || len > self.file_len()? {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Map::sealed(&self.0, narrow(len)).map(Some)

@@ -1,10 +1,10 @@
 //! Builds batches in a buffer.
 
+use super::BLOCK;
 use super::batch::{BatchHeader, HEADER_LEN, flag, segment_low};
 use super::crc::Seed;
 use super::fields::pad;
 use super::record::{DESCRIPTOR_LEN, Descriptor, Record, kind};
-use super::BLOCK;
 use crate::num::{align_up, narrow, wide};
 
 /// What a batch's header says beside what follows from its records.

@@ -17,6 +17,8 @@ pub(crate) mod header;
 pub(crate) mod ident;
 pub(crate) mod record;
 pub(crate) mod seal;
+#[cfg(test)]
+mod tests;
 
 /// Unit of alignment of everything that is not a batch, and of a write.
 pub(crate) const BLOCK: u64 = 4096;

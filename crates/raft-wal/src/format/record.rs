@@ -174,7 +174,12 @@ impl Record {
         Self::bare(kind::HARD_STATE, slot, state.vote.map_or(0, NodeId::get), state.term.get())
     }
 
-    pub(crate) const fn entry(slot: Slot, id: LogId, entry_kind: EntryKind, payload: Bytes) -> Self {
+    pub(crate) const fn entry(
+        slot: Slot,
+        id: LogId,
+        entry_kind: EntryKind,
+        payload: Bytes,
+    ) -> Self {
         Self {
             kind: kind::ENTRY,
             codec: entry_kind.code(),

@@ -64,7 +64,8 @@ impl<D: Disk> Log<D> {
     fn compose_call(&mut self, call: &Call) {
         match &call.request {
             Request::Append { hard_state, truncate_from, entries } => {
-                let last = self.ledger.get(call.group).map_or(LogIndex::ZERO, |log| log.last().index);
+                let last =
+                    self.ledger.get(call.group).map_or(LogIndex::ZERO, |log| log.last().index);
                 let truncate_from = truncate_from.filter(|from| *from <= last);
                 if hard_state.is_none() && truncate_from.is_none() && entries.is_empty() {
                     return;
@@ -83,7 +84,9 @@ impl<D: Disk> Log<D> {
                     self.change(slot, Change::Entry(entry.id, kind), record);
                 }
             }
-            Request::Compact { upto, conflict } => self.compose_compaction(call.group, *upto, *conflict),
+            Request::Compact { upto, conflict } => {
+                self.compose_compaction(call.group, *upto, *conflict)
+            }
         }
     }
 
@@ -155,7 +158,9 @@ impl<D: Disk> Log<D> {
         self.flight.records.clear();
         self.flight.records.push(Record::bare(kind::MARKER, 0, 0, 0));
         for slot in &voters {
-            if let Some((_, log)) = self.ledger.at(*slot) {
+            if let Some((group, log)) = self.ledger.at(*slot) {
+                // The batch before may be the one that gives the group its slot.
+                self.flight.records.push(Record::bare(kind::GROUP, *slot, group.get(), 0));
                 self.flight.records.push(Record::hard_state(*slot, log.hard_state()));
             }
         }
@@ -226,7 +231,11 @@ impl<D: Disk> Log<D> {
     }
 
     /// Writes a single compaction ahead of its turn, into the room that is kept for it.
-    pub(super) fn write_compaction(&mut self, slot: Slot, upto: LogId) -> Result<(), Arc<WalError>> {
+    pub(super) fn write_compaction(
+        &mut self,
+        slot: Slot,
+        upto: LogId,
+    ) -> Result<(), Arc<WalError>> {
         let held = std::mem::take(&mut self.flight.calls);
         let offset = self.active.end;
         self.flight.records.clear();
@@ -244,22 +253,22 @@ impl<D: Disk> Log<D> {
 
     /// Writes, without a sync, that everything before is durable.
     pub(crate) fn write_idle_marker(&mut self) -> Result<(), Arc<WalError>> {
-        let is_durable = self.chain.seq == self.chain.durable_seq;
-        let has_room = self.fill().has_room(limits::bare_cost(), limits::CONTROL_BYTES);
-        let is_held = !self.flight.calls.is_empty();
-        if self.chain.marked || !is_durable || !has_room || is_held || self.active.pin.is_some() {
-            return Ok(());
-        }
         if let Some(error) = self.shared.lock().stopped.clone() {
             return Err(error);
+        }
+        if !self.wants_idle_marker() {
+            return Ok(());
         }
         self.encode_marker(0);
         self.write_buffer()
     }
 
-    /// Whether [`write_idle_marker`](Self::write_idle_marker) has something to say.
-    pub(crate) const fn wants_idle_marker(&self) -> bool {
-        !self.chain.marked
+    /// Whether [`write_idle_marker`](Self::write_idle_marker) has something to say, and the room.
+    pub(crate) fn wants_idle_marker(&self) -> bool {
+        let is_durable = self.chain.seq == self.chain.durable_seq;
+        let has_room = self.fill().has_room(limits::bare_cost(), limits::CONTROL_BYTES);
+        let is_fresh = self.active.pin.is_some();
+        !self.chain.marked && is_durable && has_room && !is_fresh && self.flight.calls.is_empty()
     }
 
     pub(crate) fn write_close_marker(&mut self) -> Result<(), Arc<WalError>> {

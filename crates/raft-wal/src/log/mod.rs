@@ -255,7 +255,10 @@ impl<D: Disk> Log<D> {
         self.finish(flushed)
     }
 
-    pub(crate) fn finish(mut self, flushed: Result<BatchSeq, FlushError>) -> Result<(), CloseError> {
+    pub(crate) fn finish(
+        mut self,
+        flushed: Result<BatchSeq, FlushError>,
+    ) -> Result<(), CloseError> {
         match flushed {
             Ok(_) => self.write_close_marker().map_err(CloseError::Stopped),
             Err(FlushError::Stopped(error)) => Err(CloseError::Stopped(error)),

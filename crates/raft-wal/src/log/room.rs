@@ -51,8 +51,7 @@ impl<D: Disk> Log<D> {
         let full = Arc::clone(&self.active.segment);
         let mut view = self.shared.lock();
         let sections = view.places.unsealed(full.number);
-        let sections =
-            sections.map(|s| s.seal(|group| ledger.get(group))).unwrap_or_default();
+        let sections = sections.map(|s| s.seal(|group| ledger.mark(group))).unwrap_or_default();
         view.segments.insert(next, Arc::clone(&segment));
         view.places.begin(next);
         view.stats.rotations += 1;
@@ -125,6 +124,10 @@ impl<D: Disk> Log<D> {
     /// Lets appends be refused while calls are held up for want of space.
     pub(super) fn publish_space(&self) {
         let held_up = self.spares.error.clone().filter(|_| self.spares.starved);
+        if held_up.is_none() && self.spares.preparing {
+            // Not known yet whether there is space again.
+            return;
+        }
         let mut view = self.shared.lock();
         view.stats.out_of_space = held_up.is_some();
         view.no_space = held_up;

@@ -103,7 +103,7 @@ fn plan<D: Disk>(
     }
     let last = last.min(end);
     let cache = state.map(|state| &state.cache);
-    let cached_from = cache.and_then(|cache| cache.first()).unwrap_or(end.next());
+    let cached_from = cache.and_then(|cache| cache.first()).unwrap_or_else(|| end.next());
     let entries_max = bytes_max / DESCRIPTOR_LEN + 1;
     let mut pieces = Vec::new();
     if first < cached_from {

@@ -35,11 +35,9 @@ impl<D: Disk> SealedReader<D> {
         };
         let mapped = match mode {
             ReadMode::Pread => None,
-            ReadMode::Map => segment
-                .file
-                .map(trailer.body_end)
-                .doing("map", &segment.path)?
-                .map(Mapped::new),
+            ReadMode::Map => {
+                segment.file.map(trailer.body_end).doing("map", &segment.path)?.map(Mapped::new)
+            }
         };
         Ok(Self { sections, mapped, disk: PhantomData })
     }
@@ -71,7 +69,7 @@ impl<D: Disk> SealedReader<D> {
 pub(crate) fn read_seal<D: Disk>(
     segment: &Segment<D>,
 ) -> Result<Option<(Trailer, Vec<SealedSection>)>, DiskError> {
-    let len = segment.file.len().doing("stat", &segment.path)?;
+    let len = segment.file.file_len().doing("stat", &segment.path)?;
     let Some(trailer_offset) = len.checked_sub(BLOCK).filter(|offset| *offset > BLOCK) else {
         return Ok(None);
     };

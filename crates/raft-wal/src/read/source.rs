@@ -61,6 +61,10 @@ impl<'a, F: DiskFile> Window<'a, F> {
         if let Some(found) = self.loaded(offset, len) {
             return Ok(Some(found));
         }
+        // A length from a file is believed only as far as the file goes.
+        if len > self.chunk && offset.saturating_add(wide(len)) > self.file.file_len()? {
+            return Ok(None);
+        }
         let mut buffer = vec![0; len.max(self.chunk)];
         let read = self.file.read_full_at(offset, &mut buffer)?;
         buffer.truncate(read);

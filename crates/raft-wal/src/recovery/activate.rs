@@ -5,6 +5,7 @@
 //! at any point before leads to the same decision again.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::chain::Trail;
@@ -42,8 +43,8 @@ pub(super) fn activate<D: Disk>(
     });
     // The segment after the new one exists before the new one is written to.
     for number in [trail.next + 1, trail.next] {
-        if !spares.contains_key(&number) {
-            spares.insert(number, prepare(&disk, number, ident.uuid, options.segment_bytes)?);
+        if let Entry::Vacant(missing) = spares.entry(number) {
+            missing.insert(prepare(&disk, number, ident.uuid, options.segment_bytes)?);
         }
     }
     let Some(segment) = spares.remove(&trail.next) else {
@@ -125,8 +126,7 @@ fn begin<D: Disk>(
     buffer.resize(narrow(align_up(end, BLOCK) - BLOCK), 0);
     segment.file.write_all_at(BLOCK, &buffer).doing("write to", &segment.path)?;
     segment.file.sync_data().doing("sync", &segment.path)?;
-    let chain =
-        Chain { seq: header.seq, crc: header.crc, durable_seq: header.seq, marked: false };
+    let chain = Chain { seq: header.seq, crc: header.crc, durable_seq: header.seq, marked: false };
     let index_bytes = crate::format::seal::INDEX_HEAD_LEN;
     let active = Active { segment, end, first_seq: header.seq, index_bytes, pin: None };
     Ok((active, chain))

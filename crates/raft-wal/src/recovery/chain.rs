@@ -38,7 +38,7 @@ pub(super) fn follow<D: Disk>(disk: &D, survey: &[Found<D>]) -> Result<Trail, Op
         replay: Replay::default(),
         end: Pin::default(),
         first_seq: 1,
-        is_marked: true,
+        is_marked: false,
         oldest: survey.first().map_or(0, |found| found.segment.number),
         unsealed: Vec::new(),
     };
@@ -83,7 +83,8 @@ impl<D: Disk> Walk<'_, D> {
         if is_oldest {
             let is_first = found.segment.number == 1;
             self.end = if is_first { Pin::default() } else { head.checkpoint.pin };
-            if self.end.segment + 1 != found.segment.number || !self.replay.begin(&head.checkpoint) {
+            if self.end.segment + 1 != found.segment.number || !self.replay.begin(&head.checkpoint)
+            {
                 return Err(at_head("the checkpoint is of another segment"));
             }
         }
@@ -109,10 +110,10 @@ impl<D: Disk> Walk<'_, D> {
             None => self.pass_unsealed(found, pin)?,
             Some((trailer, sections)) => {
                 let path = &found.segment.path;
-                let head = found.head.as_ref().map(|head| Expected {
-                    seq: head.header.seq,
-                    prev_crc: head.header.prev_crc,
-                });
+                let head = found
+                    .head
+                    .as_ref()
+                    .map(|head| Expected { seq: head.header.seq, prev_crc: head.header.prev_crc });
                 if head != Some(self.expected()) || trailer.first_seq != self.expected().seq {
                     return Err(corrupt(path, BLOCK, "the first batch of the segment is damaged"));
                 }
@@ -132,7 +133,11 @@ impl<D: Disk> Walk<'_, D> {
         if self.end == pin {
             return Ok(());
         }
-        Err(corrupt(&found.segment.path, pin.end, "the segment does not end where the next one says"))
+        Err(corrupt(
+            &found.segment.path,
+            pin.end,
+            "the segment does not end where the next one says",
+        ))
     }
 
     fn pass_unsealed(&mut self, found: &Found<D>, pin: Pin) -> Result<(), OpenError> {
@@ -161,8 +166,8 @@ impl<D: Disk> Walk<'_, D> {
                 seq: batch.header.seq,
                 crc: batch.header.crc,
             };
-            self.is_marked = batch.header.has(flag::MARKER)
-                && batch.header.durable_seq == batch.header.seq - 1;
+            self.is_marked =
+                batch.header.has(flag::MARKER) && batch.header.durable_seq == batch.header.seq - 1;
         }
         Ok((offset, None))
     }
@@ -205,14 +210,14 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     fn plan_seal(&mut self, number: u64) {
-        let ledger = &self.replay.ledger;
-        let sections = self.replay.places.unsealed(number);
+        let replay = &self.replay;
+        let sections = replay.places.unsealed(number);
         let plan = SealPlan {
             first_seq: self.first_seq,
             body_end: self.end.end,
             last_seq: self.end.seq,
             last_crc: self.end.crc,
-            sections: sections.map(|s| s.seal(|group| ledger.get(group))).unwrap_or_default(),
+            sections: sections.map(|s| s.seal(|group| replay.mark(group))).unwrap_or_default(),
         };
         self.unsealed.push((number, plan));
     }
@@ -220,7 +225,7 @@ impl<D: Disk> Walk<'_, D> {
     /// The log ends in the first segment of `rest`, or before it.
     fn finish(mut self, rest: &[Found<D>]) -> Result<Trail, OpenError> {
         let Some(found) = rest.first() else { return Err(self.missing(1)) };
-        for found in rest.iter().filter(|found| found.len != found.segment.bytes) {
+        if let Some(found) = rest.iter().find(|found| found.len != found.segment.bytes) {
             let what = "the file is not as long as its header says";
             return Err(corrupt(&found.segment.path, found.len.min(found.segment.bytes), what));
         }
@@ -264,7 +269,7 @@ impl<D: Disk> Walk<'_, D> {
         } else if evidence.signs.bytes > 0 {
             used_spares.push(number);
         }
-        self.replay.join(&evidence.hard_states);
+        self.replay.join(&evidence.findings);
         Ok(Trail {
             replay: self.replay,
             end: self.end,

@@ -77,7 +77,7 @@ fn check_unused<D: Disk>(disk: &D, names: &[String]) -> Result<(), OpenError> {
     for name in names.iter().filter(|name| segment_number(name).is_some()) {
         let path = disk.path(name);
         let file = disk.open(name).doing("open", &path)?;
-        let len = file.len().doing("stat", &path)?;
+        let len = file.file_len().doing("stat", &path)?;
         let mut window = Window::new(&file, CHUNK);
         let header = window.bytes(0, narrow(BLOCK)).doing("read", &path)?;
         let has_header = header.is_some_and(|block| SegmentHeader::decode(&block).is_ok());

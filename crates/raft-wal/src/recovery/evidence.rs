@@ -1,7 +1,6 @@
 //! Looking behind the end of the log for what it means.
 
-use raft_core::HardState;
-
+use super::replay::Finding;
 use super::scan::Scanner;
 use super::survey::{CHUNK, Found};
 use super::verdict::Signs;
@@ -17,8 +16,8 @@ use crate::num::{narrow, wide};
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) signs: Signs,
-    /// Terms and votes in batches that are not part of the log.
-    pub(super) hard_states: Vec<(Slot, HardState)>,
+    /// Terms and votes in batches that are not part of the log, and whose they are.
+    pub(super) findings: Vec<(Slot, Finding)>,
     /// Segments behind the one where the log ends that are not all zeros.
     pub(super) used_spares: Vec<u64>,
 }
@@ -60,11 +59,7 @@ pub(super) fn collect<D: Disk>(
 
 /// Looks at every place from `start` on where a batch could begin; returns the bytes up to the
 /// last one that is not zero.
-fn sweep<D: Disk>(
-    found: &Found<D>,
-    start: u64,
-    evidence: &mut Evidence,
-) -> Result<u64, DiskError> {
+fn sweep<D: Disk>(found: &Found<D>, start: u64, evidence: &mut Evidence) -> Result<u64, DiskError> {
     let mut chunks = Scanner::new(found);
     let mut headers = Scanner::new(found);
     let mut offset = start;
@@ -106,9 +101,12 @@ fn examine<D: Disk>(
     let table = table.filter(|table| seed.crc(&[table]) == header.table_crc).unwrap_or_default();
     for row in table.as_chunks::<DESCRIPTOR_LEN>().0 {
         let Some(row) = Descriptor::decode(row) else { continue };
-        if let Ok(Meaning::Change(Change::HardState(state))) = row.meaning() {
-            evidence.hard_states.push((row.slot, state));
-        }
+        let finding = match row.meaning() {
+            Ok(Meaning::Change(Change::HardState(state))) => Finding::HardState(state),
+            Ok(Meaning::Group(group)) => Finding::Group(group),
+            Ok(_) | Err(_) => continue,
+        };
+        evidence.findings.push((row.slot, finding));
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ mod evidence;
 mod replay;
 mod scan;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use crate::disk::Disk;
@@ -46,16 +48,17 @@ pub(crate) fn open<D: Disk>(
     };
     let (ident, created) = creation::establish(&disk, identity, &options)?;
     let survey = survey::read(&disk, &ident)?;
-    let found = chain::follow(&disk, &survey)?;
+    let mut found = chain::follow(&disk, &survey)?;
+    if created {
+        found.tail = Tail::Clean;
+    }
     if let Tail::Ambiguous(at) = found.tail
         && options.on_ambiguous_tail == OnAmbiguousTail::Fail
     {
         let path = disk.path(&crate::segment::segment_name(at.segment));
         return Err(OpenError::AmbiguousTail { path, offset: at.offset, bytes: at.bytes });
     }
-    if found.tail != Tail::Clean {
-        tracing::warn!(tail = ?found.tail, "the log ended in the middle of a write");
-    }
+    report(found.tail);
     let tail = found.tail;
     let parts = activate::activate(disk, lock, &ident, options, survey, found)?;
     let recovered = Recovered {
@@ -65,4 +68,21 @@ pub(crate) fn open<D: Disk>(
         groups: parts.ledger.iter().map(|(group, log)| (*group, log.recovered())).collect(),
     };
     Ok((parts, recovered))
+}
+
+/// Tells the operator how the log ended, if it did not end clean.
+fn report(tail: Tail) {
+    match tail {
+        Tail::Clean => {}
+        Tail::Torn(at) => {
+            tracing::info!(?at, "cut off writes that were under way, which nobody was told of");
+        }
+        // After the end of a process, but not of its machine, this is the usual case.
+        Tail::Ambiguous(at) if at.bytes == 0 => {
+            tracing::info!(?at, "nothing was cut off; loss of the last write would look the same");
+        }
+        Tail::Ambiguous(at) => {
+            tracing::warn!(?at, "cut off a last write that was under way, or was damaged since");
+        }
+    }
 }

@@ -36,32 +36,44 @@ impl Replay {
         let same = |((group, log), (base, mark)): (&(GroupId, GroupLog), (&LogId, &GroupMark))| {
             // Behind missing entries the term is not known.
             let last = log.last();
-            let is_last = last == mark.last || (last.term == Term::ZERO && last.index == mark.last.index);
+            let is_last =
+                last == mark.last || (last.term == Term::ZERO && last.index == mark.last.index);
             *group == mark.group
                 && is_last
                 && *base == mark.base
                 && join_hard_states(log.hard_state(), mark.hard_state) == mark.hard_state
         };
         let marks = &checkpoint.groups;
-        self.ledger.len() == marks.len()
+        // A group that recovery found behind the end of the log has nothing but its hard state.
+        let mut adopted = marks.iter().skip(self.ledger.len());
+        self.ledger.len() <= marks.len()
+            && adopted.all(|mark| mark.base == LogId::ZERO && mark.last == LogId::ZERO)
             && self.ledger.iter().zip(self.compacted.iter().zip(marks)).all(same)
     }
 
-    /// Takes over the hard states of a checkpoint: a recovery may have adopted one that stands
-    /// behind the end of the segment before.
+    /// Takes over the hard states of a checkpoint: a recovery may have adopted one, and its group,
+    /// that stands behind the end of the segment before.
     pub(super) fn adopt(&mut self, checkpoint: &Checkpoint) {
         for (slot, mark) in (0..).zip(&checkpoint.groups) {
+            self.add_group(slot, mark.group.get());
             if let Some((_, log)) = self.ledger.at_mut(slot) {
                 log.apply(Change::HardState(mark.hard_state));
             }
         }
     }
 
-    /// Gives `slot` to a group; `false` if that is not the next slot or the group has one.
+    /// Gives `slot` to a group, if it does not have it already; `false` if that is not the next slot
+    /// or the group has another.
     pub(super) fn add_group(&mut self, slot: Slot, group: u64) -> bool {
         let Some(group) = GroupId::new(group) else { return false };
+        if self.ledger.slot(group) == Some(slot) {
+            return true;
+        }
+        if usize::from(slot) != self.ledger.len() {
+            return false;
+        }
         self.compacted.push(LogId::ZERO);
-        self.ledger.add(group, GroupLog::default()) == Some(slot)
+        self.ledger.add(group, GroupLog::default()).is_some()
     }
 
     /// Carries out a change that stands in the batch at `offset` of `segment`; `false` if it does
@@ -92,7 +104,8 @@ impl Replay {
             return false;
         }
         // Some of the missing entries were removed: they need not be there.
-        let base = LogId::new(Term::ZERO, from.prev());
+        let is_compacted = from.prev() == compacted.index;
+        let base = if is_compacted { compacted } else { LogId::new(Term::ZERO, from.prev()) };
         *log = GroupLog::new(base, log.hard_state());
         true
     }
@@ -113,8 +126,7 @@ impl Replay {
 
     fn absorb_section(&mut self, segment: u64, section: &SealedSection) -> bool {
         let slot = section.slot;
-        let is_known = self.ledger.slot(section.group) == Some(slot);
-        if !is_known && !self.add_group(slot, section.group.get()) {
+        if !self.add_group(slot, section.group.get()) {
             return false;
         }
         if let Some(from) = section.truncated_from
@@ -136,12 +148,25 @@ impl Replay {
         self.compact(slot, section.base)
     }
 
+    /// The condition of `group`, as a checkpoint at this place would say it.
+    pub(super) fn mark(&self, group: GroupId) -> Option<GroupMark> {
+        let compacted = self.compacted.get(usize::from(self.ledger.slot(group)?))?;
+        self.ledger.mark(group).map(|mark| GroupMark { base: *compacted, ..mark })
+    }
+
     /// Adopts the hard states found behind the end of the log, where they are later.
-    pub(super) fn join(&mut self, hard_states: &[(Slot, HardState)]) {
-        for (slot, found) in hard_states {
-            if let Some((_, log)) = self.ledger.at_mut(*slot) {
-                let joined = join_hard_states(log.hard_state(), *found);
-                log.apply(Change::HardState(joined));
+    pub(super) fn join(&mut self, found: &[(Slot, Finding)]) {
+        for (slot, finding) in found {
+            match finding {
+                Finding::Group(group) => {
+                    self.add_group(*slot, *group);
+                }
+                Finding::HardState(state) => {
+                    if let Some((_, log)) = self.ledger.at_mut(*slot) {
+                        let joined = join_hard_states(log.hard_state(), *state);
+                        log.apply(Change::HardState(joined));
+                    }
+                }
             }
         }
     }
@@ -151,6 +176,15 @@ impl Replay {
         let mut groups = self.ledger.iter().zip(&self.compacted);
         groups.all(|((_, log), compacted)| *compacted == log.base())
     }
+}
+
+/// What a batch behind the end of the log says that is worth keeping.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Finding {
+    /// The slot belongs to the group with this id.
+    Group(u64),
+    /// Term and vote of the slot's group.
+    HardState(HardState),
 }
 
 /// The later of two positions in one log.

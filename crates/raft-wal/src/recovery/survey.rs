@@ -60,7 +60,7 @@ fn read_segment<D: Disk>(disk: &D, uuid: LogUuid, number: u64) -> Result<Found<D
     let name = segment_name(number);
     let path = disk.path(&name);
     let file = disk.open(&name).doing("open", &path)?;
-    let len = file.len().doing("stat", &path)?;
+    let len = file.file_len().doing("stat", &path)?;
     let mut block = vec![0; narrow(BLOCK)];
     let read = file.read_full_at(0, &mut block).doing("read", &path)?;
     block.truncate(read);
@@ -100,8 +100,7 @@ fn refresh<D: Disk>(segment: &Segment<D>) -> Result<(), DiskError> {
 /// Reads the checkpoint at the head of a segment; `None` if there is none, or it is not intact.
 fn read_head<D: Disk>(segment: &Segment<D>) -> Result<Option<Head>, DiskError> {
     let mut window = Window::new(&segment.file, HEAD_CHUNK);
-    let mut bytes =
-        |offset, len| window.bytes(offset, len).doing("read", &segment.path);
+    let mut bytes = |offset, len| window.bytes(offset, len).doing("read", &segment.path);
     let Some(head) = bytes(BLOCK, HEADER_LEN)? else { return Ok(None) };
     let Some(header) = BatchHeader::decode(&head, segment.seed) else { return Ok(None) };
     if !header.is_at(segment.number, BLOCK) {
@@ -120,7 +119,8 @@ fn read_head<D: Disk>(segment: &Segment<D>) -> Result<Option<Head>, DiskError> {
     }
     let payload = bytes(BLOCK + row.payload_offset(), narrow(row.padded_len()))?;
     let intact = payload.filter(|bytes| row.crc_of(segment.seed, bytes) == row.payload_crc);
-    let checkpoint = intact.and_then(|bytes| Checkpoint::decode(bytes.get(..narrow(u64::from(row.len)))?));
+    let checkpoint =
+        intact.and_then(|bytes| Checkpoint::decode(bytes.get(..narrow(u64::from(row.len)))?));
     Ok(checkpoint.map(|checkpoint| Head { header, checkpoint }))
 }
 

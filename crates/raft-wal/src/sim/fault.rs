@@ -34,7 +34,7 @@ pub enum SimOp {
     Zero,
     /// [`DiskFile::set_len`](crate::disk::DiskFile::set_len)
     SetLen,
-    /// [`DiskFile::len`](crate::disk::DiskFile::len)
+    /// [`DiskFile::file_len`](crate::disk::DiskFile::file_len)
     Len,
     /// [`DiskFile::sync_data`](crate::disk::DiskFile::sync_data)
     Sync,
@@ -127,13 +127,12 @@ impl Faults {
             false
         });
         let by_number = self.planned_calls.iter().find(|(n, _)| *n == number);
-        let found = found.or(by_number.map(|(_, fault)| *fault));
         let by_chance = self.odds.iter().find(|(odd, per_million, _)| {
             *odd == op && rng.below(1_000_000) < u64::from(*per_million)
         });
-        match found.or(by_chance.map(|(_, _, fault)| *fault)) {
-            Some(fault) => Outcome::Fail(fault),
-            None => Outcome::Happen,
-        }
+        let by_number = by_number.map(|(_, fault)| *fault);
+        let by_chance = by_chance.map(|(_, _, fault)| *fault);
+        let found = found.into_iter().chain(by_number).chain(by_chance).next();
+        found.map_or(Outcome::Happen, Outcome::Fail)
     }
 }

@@ -35,8 +35,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use self::fault::{SimFault, SimOp};
 use self::fault::{Faults, Outcome, io_error};
+pub use self::fault::{SimFault, SimOp};
 use self::file::Inode;
 use self::names::{InodeId, Names};
 use self::rng::Rng;
@@ -101,13 +101,13 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A copy of the disk as it is, unlocked, whose chance goes another way.
+    /// A copy of the disk as it is, unlocked and without planned faults, whose chance goes another
+    /// way. What was written and not synced may still be lost there.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         let mut state = self.lock_state().clone();
         state.rng = Rng::new(seed);
-        state.life += 1;
-        state.is_locked = false;
+        state.end_process();
         Self::of(state)
     }
 
@@ -269,6 +269,13 @@ impl State {
         self.faults.forget();
     }
 
+    fn check_space(&self, grows: u64) -> io::Result<()> {
+        if grows > 0 && self.bytes_used().saturating_add(grows) > self.capacity {
+            return Err(SimFault::NoSpace.error());
+        }
+        Ok(())
+    }
+
     fn bytes_used(&self) -> u64 {
         self.names.inodes().filter_map(|id| self.inodes.get(id)).map(Inode::len).sum()
     }
@@ -396,9 +403,7 @@ impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         self.call(SimOp::Write, |state, fault| {
             let grows = (offset + wide(bytes.len())).saturating_sub(self.inode(state)?.len());
-            if state.bytes_used().saturating_add(grows) > state.capacity {
-                return Err(SimFault::NoSpace.error());
-            }
+            state.check_space(grows)?;
             // A failed or short write may have written a part.
             let part = state.rng.below(wide(bytes.len()));
             let part = bytes.get(..narrow(part)).unwrap_or_default();
@@ -415,9 +420,7 @@ impl DiskFile for SimFile {
         self.call(SimOp::Zero, |state, fault| {
             or_fail(fault)?;
             let grows = len.saturating_sub(self.inode(state)?.len());
-            if state.bytes_used().saturating_add(grows) > state.capacity {
-                return Err(SimFault::NoSpace.error());
-            }
+            state.check_space(grows)?;
             self.inode(state)?.zero(len);
             Ok(())
         })
@@ -431,7 +434,7 @@ impl DiskFile for SimFile {
         })
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn file_len(&self) -> io::Result<u64> {
         self.call(SimOp::Len, |state, fault| {
             or_fail(fault)?;
             Ok(self.inode(state)?.len())

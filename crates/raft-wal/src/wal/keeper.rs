@@ -7,21 +7,24 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use super::writer::Orders;
-use crate::disk::{Disk, OsDisk};
+use crate::disk::Disk;
 use crate::error::WalError;
 use crate::log::Chore;
 use crate::view::Shared;
 
 /// A running keeper. It ends when `chores` is dropped and all are done.
 #[derive(Debug)]
-pub(super) struct Keeper {
-    pub(super) chores: Sender<Chore<OsDisk>>,
+pub(super) struct Keeper<D: Disk> {
+    pub(super) chores: Sender<Chore<D>>,
     pub(super) thread: JoinHandle<()>,
 }
 
 /// Starts the keeper, which hands what it has done to `orders`.
-pub(super) fn spawn(shared: Arc<Shared<OsDisk>>, orders: Arc<Orders>) -> io::Result<Keeper> {
-    let (chores, queue) = channel::<Chore<OsDisk>>();
+pub(super) fn spawn<D: Disk>(
+    shared: Arc<Shared<D>>,
+    orders: Arc<Orders<D>>,
+) -> io::Result<Keeper<D>> {
+    let (chores, queue) = channel::<Chore<D>>();
     let thread = std::thread::Builder::new().name("wal-keeper".to_owned()).spawn(move || {
         for chore in queue {
             match catch_unwind(AssertUnwindSafe(|| chore.run())) {

@@ -34,18 +34,18 @@ use crate::stats::Stats;
 use crate::submit::{Batch, BatchSeq, Completion, Identity};
 use crate::view::Shared;
 
-/// A write-ahead log in a directory.
+/// A write-ahead log in a directory, or on another [`Disk`].
 ///
 /// Dropping it without [`close`](Self::close) is what a crash of the process would be, except that
 /// it waits for the threads to end.
 #[derive(Debug)]
-pub struct Wal {
-    shared: Arc<Shared<OsDisk>>,
-    orders: Arc<Orders>,
+pub struct Wal<D: Disk = OsDisk> {
+    shared: Arc<Shared<D>>,
+    orders: Arc<Orders<D>>,
     writer: Option<JoinHandle<Result<(), CloseError>>>,
 }
 
-impl Wal {
+impl Wal<OsDisk> {
     /// Opens the log in `dir`, or creates it, and recovers from however it ended.
     ///
     /// `on_durable` runs on the log's own thread after each fdatasync: everything up to the number
@@ -64,8 +64,23 @@ impl Wal {
         options: Options,
         on_durable: impl FnMut(Completion) + Send + 'static,
     ) -> Result<(Self, Recovered), OpenError> {
+        Self::open_on(OsDisk::new(dir), identity, options, on_durable)
+    }
+}
+
+impl<D: Disk> Wal<D> {
+    /// Opens the log on any disk, as [`open`](Wal::open) does in a directory.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. If the log cannot be trusted, nothing on disk has been modified.
+    pub fn open_on(
+        disk: D,
+        identity: Identity,
+        options: Options,
+        on_durable: impl FnMut(Completion) + Send + 'static,
+    ) -> Result<(Self, Recovered), OpenError> {
         let idle_marker_after = options.idle_marker_after;
-        let disk = OsDisk::new(dir);
         let path = disk.path("");
         let (log, recovered) = Log::open(disk, identity, options)?;
         let shared = Arc::clone(log.shared());
@@ -176,7 +191,7 @@ impl Wal {
         self.end(Orders::close)
     }
 
-    fn end(&mut self, order: impl FnOnce(&Orders)) -> Result<(), CloseError> {
+    fn end(&mut self, order: impl FnOnce(&Orders<D>)) -> Result<(), CloseError> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         {
             // Under the lock, so that the writer cannot miss it on its way to sleep.
@@ -191,7 +206,7 @@ impl Wal {
     }
 }
 
-impl Drop for Wal {
+impl<D: Disk> Drop for Wal<D> {
     fn drop(&mut self) {
         if let Err(error) = self.end(Orders::stop) {
             tracing::debug!(%error, "the log was dropped after it had stopped");

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::keeper::Keeper;
-use crate::disk::OsDisk;
+use crate::disk::Disk;
 use crate::error::{CloseError, WalError};
 use crate::log::{Done, FlushError, Log, Step};
 use crate::submit::{BatchSeq, Completion};
@@ -16,17 +16,23 @@ use crate::view::{Shared, View};
 
 /// What others tell the writer. Written while the view is locked or followed by a look at it, so
 /// that a writer that waits for the view to change does not miss it.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
+#[derive(Debug)]
+pub(super) struct Orders<D: Disk> {
     end: AtomicU8,
-    done: Mutex<Vec<Done<OsDisk>>>,
+    done: Mutex<Vec<Done<D>>>,
 }
 
 const GO_ON: u8 = 0;
 const CLOSE: u8 = 1;
 const STOP: u8 = 2;
 
-impl Orders {
+impl<D: Disk> Default for Orders<D> {
+    fn default() -> Self {
+        Self { end: AtomicU8::new(GO_ON), done: Mutex::default() }
+    }
+}
+
+impl<D: Disk> Orders<D> {
     /// Asks for an end after everything queued is durable.
     pub(super) fn close(&self) {
         self.end.store(CLOSE, Ordering::Release);
@@ -37,11 +43,11 @@ impl Orders {
         self.end.store(STOP, Ordering::Release);
     }
 
-    pub(super) fn done(&self, done: Done<OsDisk>) {
+    pub(super) fn done(&self, done: Done<D>) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
     }
 
-    fn take_done(&self) -> Vec<Done<OsDisk>> {
+    fn take_done(&self) -> Vec<Done<D>> {
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -55,10 +61,10 @@ impl Orders {
 }
 
 /// The state of the writer's thread.
-pub(super) struct Writer<F> {
-    log: Log<OsDisk>,
-    orders: Arc<Orders>,
-    keeper: Keeper,
+pub(super) struct Writer<D: Disk, F> {
+    log: Log<D>,
+    orders: Arc<Orders<D>>,
+    keeper: Keeper<D>,
     idle_marker_after: Duration,
     on_durable: F,
 }
@@ -70,11 +76,11 @@ enum Ended {
     Dropped,
 }
 
-impl<F: FnMut(Completion) + Send + 'static> Writer<F> {
+impl<D: Disk, F: FnMut(Completion) + Send + 'static> Writer<D, F> {
     pub(super) const fn new(
-        log: Log<OsDisk>,
-        orders: Arc<Orders>,
-        keeper: Keeper,
+        log: Log<D>,
+        orders: Arc<Orders<D>>,
+        keeper: Keeper<D>,
         idle_marker_after: Duration,
         on_durable: F,
     ) -> Self {
@@ -151,7 +157,7 @@ impl<F: FnMut(Completion) + Send + 'static> Writer<F> {
     fn idle(&mut self) -> Result<Option<Ended>, Arc<WalError>> {
         let shared = Arc::clone(self.log.shared());
         let orders = Arc::clone(&self.orders);
-        let nothing = |view: &mut View<OsDisk>| {
+        let nothing = |view: &mut View<D>| {
             let has_work = view.has_calls() || view.stopped.is_some() || orders.has_done();
             !has_work && orders.ending() == GO_ON
         };
@@ -204,10 +210,10 @@ impl<F: FnMut(Completion) + Send + 'static> Writer<F> {
 }
 
 /// Waits while `condition` holds.
-fn wait<'a>(
-    shared: &'a Shared<OsDisk>,
-    condition: impl FnMut(&mut View<OsDisk>) -> bool,
-) -> std::sync::MutexGuard<'a, View<OsDisk>> {
+fn wait<'a, D: Disk>(
+    shared: &'a Shared<D>,
+    condition: impl FnMut(&mut View<D>) -> bool,
+) -> std::sync::MutexGuard<'a, View<D>> {
     let view = shared.lock();
     shared.work.wait_while(view, condition).unwrap_or_else(PoisonError::into_inner)
 }

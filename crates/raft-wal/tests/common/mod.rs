@@ -1,6 +1,8 @@
 //! What the tests share: a model of the log, and shorthands.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
+pub mod world;
+
 use bytes::Bytes;
 use raft_core::{
     ClusterId, Entry, EntryKind, EntryPayload, GroupId, HardState, LogId, LogIndex, Membership,
@@ -8,7 +10,7 @@ use raft_core::{
 };
 use raft_wal::disk::Disk;
 use raft_wal::sim::SimDisk;
-use raft_wal::{Batch, Identity, Log, OpenError, Options, Recovered, RecoveredGroup};
+use raft_wal::{Batch, Identity, Log, OpenError, Options, ReadError, Recovered, RecoveredGroup};
 
 pub const GROUP: GroupId = GroupId::FIRST;
 pub const SEGMENT_BYTES: u64 = 64 << 10;
@@ -63,17 +65,17 @@ pub fn vote(term: u64, vote: u64) -> Batch {
 
 /// All entries of the first group.
 pub fn all_entries<D: Disk>(log: &Log<D>) -> Vec<Entry> {
-    entries_of(log, GROUP)
+    entries_of(log, GROUP).unwrap()
 }
 
-pub fn entries_of<D: Disk>(log: &Log<D>, group: GroupId) -> Vec<Entry> {
+pub fn entries_of<D: Disk>(log: &Log<D>, group: GroupId) -> Result<Vec<Entry>, ReadError> {
     let (first, last) = (log.first_index(group), log.last_index(group));
     if first > last {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let entries = log.entries(group, first..=last, usize::MAX / 2).unwrap();
+    let entries = log.entries(group, first..=last, usize::MAX / 2)?;
     assert_eq!(entries.last().map(|e| e.id.index), Some(last));
-    entries
+    Ok(entries)
 }
 
 /// What a group's log should be.
@@ -129,17 +131,32 @@ impl Model {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Append so many entries of such a size, in a term so much higher.
-    Append { count: u64, len: usize, term_up: u64 },
+    Append {
+        count: u64,
+        len: usize,
+        term_up: u64,
+    },
     /// A membership entry.
     Membership,
     /// Vote, in a term so much higher.
-    Vote { term_up: u64 },
+    Vote {
+        term_up: u64,
+    },
     /// Replace the last so many entries, in a higher term, with one new term in the same batch.
-    Replace { back: u64, count: u64, len: usize },
+    Replace {
+        back: u64,
+        count: u64,
+        len: usize,
+    },
     /// Drop so many parts in 8 of the log.
-    Compact { eighths: u64 },
+    Compact {
+        eighths: u64,
+    },
     /// A snapshot beyond the log, or with another term.
-    Install { ahead: u64, term_up: u64 },
+    Install {
+        ahead: u64,
+        term_up: u64,
+    },
     Flush,
     Idle,
     Close,
@@ -158,7 +175,11 @@ pub fn submission(model: &Model, step: &Step) -> Option<Submission> {
         }
         Step::Membership => Submission::Batch(batch([membership(next, term)])),
         Step::Vote { term_up } => {
-            let vote = if term_up == 0 { model.hard_state.vote.or(Some(node(2))) } else { Some(node(3)) };
+            let vote = if term_up == 0 {
+                model.hard_state.vote.or_else(|| Some(node(2)))
+            } else {
+                Some(node(3))
+            };
             let term = Term::new(model.hard_state.term.get() + term_up);
             let hard_state = Some(HardState { term, vote });
             Submission::Batch(Batch { hard_state, ..Batch::new(GROUP) })

@@ -1,0 +1,92 @@
+//! The bytes of version 1. They never change: a log that was written once stays readable.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p raft-wal --test golden` writes them anew, which is only right
+//! before a release.
+
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{GROUP, all_entries, batch, command, id, index, membership, open, state, vote};
+use raft_core::Entry;
+use raft_wal::sim::SimDisk;
+use raft_wal::{Batch, Tail};
+
+/// A log with every kind of record, in a sealed and in an active segment.
+fn written() -> (SimDisk, Vec<Entry>) {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(vote(1, 2)).unwrap();
+    log.flush().unwrap();
+    log.append(batch([membership(1, 1), command(2, 1, 13), command(3, 1, 0)])).unwrap();
+    log.flush().unwrap();
+    log.mark_idle().unwrap();
+    let truncate_from = Some(index(3));
+    let hard_state = Some(state(4, None));
+    log.append(Batch { truncate_from, hard_state, ..batch([command(3, 4, 5)]) }).unwrap();
+    log.flush().unwrap();
+    log.compact_prefix(GROUP, id(1, 1)).unwrap();
+    log.close().unwrap();
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(batch([command(4, 4, 20)])).unwrap();
+    log.close().unwrap();
+    (disk, vec![command(2, 1, 13), command(3, 4, 5), command(4, 4, 20)])
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1").join(name)
+}
+
+/// A file without the zeros at its end, and its length.
+fn trimmed(bytes: &[u8]) -> (&[u8], usize) {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+    (&bytes[..used], bytes.len())
+}
+
+#[test]
+fn the_bytes_of_version_1_do_not_change() {
+    let (disk, _) = written();
+    for name in disk.file_names() {
+        let bytes = disk.file_bytes(&name).unwrap();
+        let (used, len) = trimmed(&bytes);
+        let mut expected = len.to_string().into_bytes();
+        expected.push(b'\n');
+        expected.extend_from_slice(used);
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(golden(&name), &expected).unwrap();
+        }
+        let found = std::fs::read(golden(&name)).unwrap();
+        assert!(found == expected, "{name} differs from the golden file");
+    }
+}
+
+#[test]
+fn a_log_of_version_1_is_read() {
+    let disk = SimDisk::new(2);
+    for file in std::fs::read_dir(golden("")).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let line = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        let len: usize = std::str::from_utf8(&bytes[..line]).unwrap().parse().unwrap();
+        let mut content = bytes[line + 1..].to_vec();
+        content.resize(len, 0);
+        disk.replace_file(path.file_name().unwrap().to_str().unwrap(), &content);
+    }
+
+    let (log, recovered) = open(&disk).unwrap();
+
+    assert_eq!(recovered.tail, Tail::Clean);
+    let found = recovered.group(GROUP);
+    assert_eq!(found.hard_state, state(4, None));
+    assert_eq!((found.base, found.last), (id(1, 1), id(4, 4)));
+    assert_eq!(all_entries(&log), written().1);
+}
