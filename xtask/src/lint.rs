@@ -1,6 +1,6 @@
 //! `cargo xtask format`, `cargo xtask lint` and `cargo xtask deny`.
 
-use crate::process::{cargo, output, run};
+use crate::process::{cargo, has_cargo, run};
 use crate::step::Step;
 
 pub(crate) const FORMAT: Step = Step {
@@ -22,7 +22,7 @@ pub(crate) const DENY: Step = Step {
     name: "deny",
     about: "Dependencies have the licences and versions that deny.toml allows",
     run: |check| {
-        if output(&mut cargo(check.workspace, "deny --version")).is_err() {
+        if !has_cargo(check.workspace, "deny") {
             check.skip("deny", "cargo-deny is not installed: cargo install cargo-deny");
             return Ok(());
         }

@@ -15,6 +15,13 @@ pub(crate) fn cargo(workspace: &Workspace, arguments: &str) -> Command {
     command
 }
 
+/// Whether cargo has this subcommand, which may have to be installed.
+pub(crate) fn has_cargo(workspace: &Workspace, subcommand: &str) -> bool {
+    let mut command = cargo(workspace, &format!("{subcommand} --version"));
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
 /// Shows a command, and runs it to its end.
 ///
 /// # Errors

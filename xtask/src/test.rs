@@ -1,10 +1,7 @@
 //! `cargo xtask test`: all tests, with nothing but Rust.
 
-use std::process::Stdio;
-
-use crate::process::{cargo, run};
+use crate::process::{cargo, has_cargo, run};
 use crate::step::{Check, Step};
-use crate::workspace::Workspace;
 use crate::{matrix, no_std};
 
 /// What `cargo xtask test` is.
@@ -16,16 +13,11 @@ pub(crate) const STEPS: [Step; 4] = [
 ];
 
 fn suite(check: &mut Check<'_>) -> anyhow::Result<()> {
-    let runner = if has_nextest(check.workspace) { "nextest run" } else { "test --all-targets" };
+    let runner =
+        if has_cargo(check.workspace, "nextest") { "nextest run" } else { "test --all-targets" };
     run(&mut cargo(check.workspace, &format!("{runner} --workspace --all-features --no-fail-fast")))
 }
 
 fn doctest(check: &mut Check<'_>) -> anyhow::Result<()> {
     run(&mut cargo(check.workspace, "test --doc --workspace --all-features"))
-}
-
-fn has_nextest(workspace: &Workspace) -> bool {
-    let mut command = cargo(workspace, "nextest --version");
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }

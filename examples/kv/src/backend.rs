@@ -83,6 +83,10 @@ pub struct Status {
     pub first: u64,
     /// Last entry in the log.
     pub last: u64,
+    /// How often the log was synced since the node was started. `INFO` shows it, `RAFT.STATUS` does
+    /// not.
+    #[serde(default, skip_serializing)]
+    pub wal_fsyncs: u64,
     /// All members.
     pub members: Vec<Member>,
 }

@@ -44,7 +44,7 @@ impl Backend for Node<Store> {
     }
 
     fn status(&self) -> Status {
-        let status = Self::status(self);
+        let raft::Metrics { status, log, .. } = self.metrics().borrow().clone();
         let member = |id| Member {
             id: NodeId::get(id),
             address: status.membership.address(id).unwrap_or_default().to_owned(),
@@ -59,6 +59,7 @@ impl Backend for Node<Store> {
             applied: status.applied.get(),
             first: status.first.get(),
             last: status.last.get(),
+            wal_fsyncs: log.syncs,
             members: status.membership.members().map(member).collect(),
         }
     }

@@ -157,6 +157,7 @@ fn info(status: &Status) -> String {
         ("raft_first", status.first.to_string()),
         ("raft_last", status.last.to_string()),
         ("raft_members", status.members.len().to_string()),
+        ("wal_fsyncs", status.wal_fsyncs.to_string()),
     ];
     for (name, value) in lines {
         let separator = if value.is_empty() { "" } else { ":" };

@@ -90,6 +90,7 @@ impl Backend for Fake {
             applied: 3,
             first: 1,
             last: 4,
+            wal_fsyncs: 5,
             members: vec![Member { id: 1, address: "one:7001".to_owned(), voter: true }],
         }
     }
