@@ -130,3 +130,32 @@ impl ReadRounds {
         self.under_way.take_if(|_| round >= self.last)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a round serves of one peer that asked `questions`, in this order.
+    fn served(questions: [ReadId; 2]) -> Option<ReadId> {
+        let peer = NodeId::new(2)?;
+        let mut rounds = ReadRounds::default();
+        questions.into_iter().for_each(|upto| rounds.ask_for(peer, upto));
+        rounds.start(LogIndex::new(1));
+        let (readers, _) = rounds.on_confirmed(rounds.last())?;
+        readers.peers.get(&peer).copied()
+    }
+
+    #[test]
+    fn a_late_question_does_not_take_the_place_of_a_newer_one() {
+        let [earlier, later] = [ReadId::new(7, 1), ReadId::new(7, 2)];
+
+        assert_eq!(served([later, earlier]), Some(later));
+    }
+
+    #[test]
+    fn a_question_of_another_run_takes_the_place_of_any() {
+        let [first_run, second_run] = [ReadId::new(9, 5), ReadId::new(8, 1)];
+
+        assert_eq!(served([first_run, second_run]), Some(second_run));
+    }
+}

@@ -170,3 +170,72 @@ impl<S: StateMachine> Inbound for Inbox<S> {
         self.tell(Happening::Peer(event));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Raw;
+    use crate::state_machine::Applied;
+
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        type Command = Raw;
+        type Response = ();
+        type Query = ();
+        type Answer = ();
+
+        fn apply(&mut self, _: Applied<Raw>) {}
+
+        fn query(&self, (): ()) {}
+    }
+
+    /// Whether the event loop would go on.
+    async fn is_awake(inbox: &Inbox<Nothing>) -> bool {
+        tokio::select! {
+            biased;
+            () = inbox.filled() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    fn propose(inbox: &Inbox<Nothing>, bytes: usize) {
+        assert!(inbox.ask(Happening::Propose(Vec::new()), bytes).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_proposal_wakes_the_event_loop_unless_it_lets_them_gather() {
+        let inbox = Inbox::new(1 << 20);
+        propose(&inbox, 1);
+        assert!(is_awake(&inbox).await);
+
+        inbox.drain(&mut Vec::new());
+        inbox.gather();
+        propose(&inbox, 1);
+        assert!(!is_awake(&inbox).await);
+    }
+
+    #[tokio::test]
+    async fn anything_else_and_many_proposals_wake_it_all_the_same() {
+        let inbox = Inbox::new(1 << 20);
+        inbox.gather();
+        propose(&inbox, 1);
+        inbox.tell(Happening::Applied);
+        assert!(is_awake(&inbox).await);
+
+        inbox.drain(&mut Vec::new());
+        inbox.gather();
+        propose(&inbox, GATHER_BYTES);
+        assert!(is_awake(&inbox).await);
+    }
+
+    #[tokio::test]
+    async fn what_came_before_it_began_to_gather_still_wakes_it() {
+        let inbox = Inbox::new(1 << 20);
+
+        propose(&inbox, 1);
+        inbox.gather();
+
+        assert!(is_awake(&inbox).await);
+    }
+}

@@ -765,3 +765,19 @@ fn a_leader_leads_alone_in_its_term() {
 
     assert_eq!(leaders, [n(3)]);
 }
+
+#[test]
+fn the_votes_of_strangers_are_not_kept() {
+    let mut cluster = Cluster::new(3);
+    cluster.silence();
+    cluster.time_out(1);
+    let pre_candidate = cluster.raft(1).clone();
+    cluster.hear(1, 9, 2, PRE_GRANTED);
+    assert_eq!(cluster.raft(1), &pre_candidate);
+
+    cluster.hear(1, 2, 2, PRE_GRANTED);
+    let candidate = cluster.raft(1).clone();
+    cluster.hear(1, 9, 2, GRANTED);
+
+    assert_eq!(cluster.raft(1), &candidate);
+}
