@@ -21,8 +21,9 @@ pub struct Restored {
     pub last: LogId,
     /// The newest entries, up to `last`, as many as fit in memory; the rest will be fetched.
     pub tail: Vec<Entry>,
-    /// The memberships in the log, and the one in force at `base`; the oldest first, at least one.
-    pub memberships: Vec<(LogIndex, Membership)>,
+    /// The memberships in the log, and the one in force at `base`, each with the id of its entry;
+    /// the oldest first, at least one.
+    pub memberships: Vec<(LogId, Membership)>,
 }
 
 /// Why a server cannot start.
@@ -57,7 +58,7 @@ impl Restored {
             term_starts: Vec::from([id]),
             last: id,
             tail: Vec::from([Entry { id, payload }]),
-            memberships: Vec::from([(id.index, membership)]),
+            memberships: Vec::from([(id, membership)]),
         }
     }
 
@@ -84,7 +85,7 @@ impl Restored {
                 return Err(RestoreError::Inconsistent { what: "entries are out of order" });
             }
             if let EntryPayload::Membership(membership) = &entry.payload {
-                restored.memberships.push((entry.id.index, (**membership).clone()));
+                restored.memberships.push((entry.id, (**membership).clone()));
             }
         }
         Ok(Self { last: terms.last(), tail: entries, ..restored })
@@ -93,8 +94,11 @@ impl Restored {
     pub(crate) fn into_parts(self) -> Result<(HardState, Log, MembershipHistory), RestoreError> {
         let wrong = |what| RestoreError::Inconsistent { what };
         let terms = self.terms().ok_or_else(|| wrong("the terms are out of order"))?;
-        if self.memberships.last().is_some_and(|(index, _)| *index > self.last.index) {
-            return Err(wrong("it holds a membership after the end of the log"));
+        // The one in force at the base may be older than it.
+        let before_base = |id: LogId| id.index < self.base.index && id.term <= self.base.term;
+        let in_log = |id: LogId| before_base(id) || terms.id_at(id.index) == Some(id);
+        if !self.memberships.iter().all(|&(id, _)| in_log(id)) {
+            return Err(wrong("it holds a membership whose entry is not in the log"));
         }
         let memberships = MembershipHistory::new(self.memberships)
             .ok_or_else(|| wrong("it holds no membership; was the cluster bootstrapped?"))?;
@@ -166,6 +170,14 @@ mod tests {
     #[test]
     fn a_log_without_membership_is_refused() {
         let restored = Restored { memberships: Vec::new(), ..bootstrapped() };
+
+        assert!(matches!(restored.into_parts(), Err(RestoreError::Inconsistent { .. })));
+    }
+
+    #[test]
+    fn a_membership_whose_entry_is_not_in_the_log_is_refused() {
+        let mut restored = bootstrapped();
+        restored.memberships[0].0 = id(1, 0);
 
         assert!(matches!(restored.into_parts(), Err(RestoreError::Inconsistent { .. })));
     }

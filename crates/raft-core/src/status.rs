@@ -25,7 +25,9 @@ pub struct Status<'a> {
     pub base: LogId,
     /// The last entry of the log.
     pub last: LogId,
-    /// The newest membership in the log.
+    /// The entry of `membership`.
+    pub membership_id: LogId,
+    /// The newest membership in the log, committed or not.
     pub membership: &'a Membership,
     /// A leader's view of the others; empty for anyone else.
     pub followers: Vec<FollowerStatus>,

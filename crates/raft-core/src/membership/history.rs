@@ -3,20 +3,20 @@
 use alloc::vec::Vec;
 
 use super::Membership;
-use crate::types::LogIndex;
+use crate::types::{LogId, LogIndex};
 
-/// The memberships of a log, the oldest first. A server uses the newest, committed or not
-/// (paper §6).
+/// The memberships of a log by the id of their entry, the oldest first. A server uses the newest,
+/// committed or not (paper §6).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct MembershipHistory {
-    first: (LogIndex, Membership),
-    rest: Vec<(LogIndex, Membership)>,
+    first: (LogId, Membership),
+    rest: Vec<(LogId, Membership)>,
 }
 
 impl MembershipHistory {
     /// `None` if there is no membership at all, or they are out of order.
-    pub(crate) fn new(memberships: Vec<(LogIndex, Membership)>) -> Option<Self> {
-        let ascending = memberships.is_sorted_by(|a, b| a.0 < b.0);
+    pub(crate) fn new(memberships: Vec<(LogId, Membership)>) -> Option<Self> {
+        let ascending = memberships.is_sorted_by(|(a, _), (b, _)| a < b && a.index < b.index);
         let mut memberships = memberships.into_iter();
         let first = memberships.next().filter(|_| ascending)?;
         Some(Self { first, rest: memberships.collect() })
@@ -24,15 +24,24 @@ impl MembershipHistory {
 
     /// The membership in force.
     pub(crate) fn current(&self) -> &Membership {
-        &self.rest.last().unwrap_or(&self.first).1
+        &self.newest().1
     }
 
-    pub(crate) fn push(&mut self, index: LogIndex, membership: Membership) {
-        self.rest.push((index, membership));
+    /// The entry of the membership in force.
+    pub(crate) fn current_id(&self) -> LogId {
+        self.newest().0
+    }
+
+    pub(crate) fn push(&mut self, id: LogId, membership: Membership) {
+        self.rest.push((id, membership));
     }
 
     /// Forgets memberships at `from` and after; the oldest one stays.
     pub(crate) fn truncate(&mut self, from: LogIndex) {
-        self.rest.retain(|(index, _)| *index < from);
+        self.rest.retain(|(id, _)| id.index < from);
+    }
+
+    fn newest(&self) -> &(LogId, Membership) {
+        self.rest.last().unwrap_or(&self.first)
     }
 }

@@ -74,6 +74,11 @@ impl Common {
         self.memberships.current()
     }
 
+    /// The entry of the membership in force.
+    pub(super) fn membership_id(&self) -> LogId {
+        self.memberships.current_id()
+    }
+
     /// All other members, in ascending order.
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.membership().members().filter(|&id| id != self.id())
@@ -168,7 +173,7 @@ impl Common {
 
     pub(super) fn append(&mut self, entry: Entry) {
         if let EntryPayload::Membership(membership) = &entry.payload {
-            self.memberships.push(entry.id.index, (**membership).clone());
+            self.memberships.push(entry.id, (**membership).clone());
         }
         self.disk.write_entry(entry.clone());
         self.log.append(entry);

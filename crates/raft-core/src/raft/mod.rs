@@ -236,6 +236,7 @@ impl Raft {
             durable: common.disk().durable_last(),
             base: common.log().base(),
             last: common.last(),
+            membership_id: common.membership_id(),
             membership: common.membership(),
             followers: self.role.followers(),
         }

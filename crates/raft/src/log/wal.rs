@@ -156,11 +156,11 @@ fn restore(
     }))
 }
 
-fn read_membership(wal: &Wal, index: LogIndex) -> Result<(LogIndex, Membership), LogError> {
+fn read_membership(wal: &Wal, index: LogIndex) -> Result<(LogId, Membership), LogError> {
     let entries = wal.entries(GroupId::FIRST, index..=index, 1).map_err(LogError::new)?;
-    match entries.into_iter().next().map(|entry| entry.payload) {
-        Some(EntryPayload::Membership(membership)) => Ok((index, *membership)),
-        Some(EntryPayload::Command(_) | EntryPayload::Noop) | None => {
+    match entries.into_iter().next() {
+        Some(Entry { id, payload: EntryPayload::Membership(membership) }) => Ok((id, *membership)),
+        Some(_) | None => {
             Err(LogError::new(format!("the entry at {index} is not the membership it should be")))
         }
     }

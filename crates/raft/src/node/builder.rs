@@ -412,14 +412,14 @@ fn peers(
 /// Digest of the founding members (FNV-1a), so that nodes that were started with different ones do
 /// not take their logs for the same. Addresses may change, so they do not count.
 fn genesis(restored: &Restored) -> Option<u64> {
-    let (index, founding) = restored.memberships.first()?;
+    let (id, founding) = restored.memberships.first()?;
     let digest = |membership: &Membership| {
         let ids = membership.members().flat_map(|id| id.get().to_le_bytes());
         ids.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })
     };
-    (*index == LogIndex::new(1)).then(|| digest(founding))
+    (id.index == LogIndex::new(1)).then(|| digest(founding))
 }
 
 /// Randomness that differs from start to start: the standard library seeds its hash maps so.

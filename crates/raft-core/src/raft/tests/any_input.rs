@@ -137,7 +137,7 @@ impl Draw {
                 term_starts: Vec::from([id(12, 4)]),
                 last: id(13, 4),
                 tail: Vec::from([entry(13, 4)]),
-                memberships: Vec::from([(i(1), membership)]),
+                memberships: Vec::from([(id(1, 1), membership)]),
             },
         }
     }

@@ -20,7 +20,7 @@ fn compacted() -> Raft {
         term_starts: Vec::from([id(11, 3), id(12, 4)]),
         last: id(12, 4),
         tail: Vec::new(),
-        memberships: Vec::from([(i(1), voters(3))]),
+        memberships: Vec::from([(id(1, 1), voters(3))]),
     };
     Raft::new(Config::new(n(1)), restored, 1, Timestamp::default()).unwrap()
 }
@@ -82,7 +82,7 @@ fn a_membership_after_the_end_of_the_log_is_refused() {
     let entries = Restored::bootstrap(voters(3)).tail;
     let hard_state = HardState { term: Term::new(1), vote: None };
     let mut restored = Restored::from_entries(hard_state, entries).unwrap();
-    restored.memberships.push((i(7), voters(5)));
+    restored.memberships.push((id(7, 1), voters(5)));
 
     let refused = Raft::new(Config::new(n(1)), restored, 1, Timestamp::default());
 
