@@ -51,8 +51,10 @@
 //!
 //! * `persistence` (default): the log on disk, by `raft-wal`.
 //! * `quic` (default): the network, by `raft-net-quic`, with mutual TLS.
+//! * `sim`: the parts of a node without threads, in [`sim`], to run your state machine in the
+//!   deterministic simulator of `raft-sim`.
 //!
-//! Without them, bring a [`LogStore`] and a [`transport::Transport`] of your own. No feature changes
+//! Without the first two, bring a [`LogStore`] and a [`transport::Transport`] of your own. No feature changes
 //! the protocol or a format.
 
 #![forbid(unsafe_code)]
@@ -62,7 +64,11 @@ pub mod driver;
 mod error;
 mod log;
 mod log_store;
+#[cfg_attr(not(feature = "sim"), allow(unreachable_pub, reason = "public in `sim` only"))]
+mod machine;
 mod node;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod state_machine;
 mod status;
 pub mod transport;

@@ -1,9 +1,17 @@
 //! The places for a log that come with the library.
 
+#[cfg(feature = "persistence")]
+mod batches;
 mod memory;
+#[cfg(feature = "persistence")]
+mod restore;
+#[cfg(feature = "sim")]
+mod stepped;
 #[cfg(feature = "persistence")]
 mod wal;
 
 pub(crate) use self::memory::OpenMemory;
+#[cfg(feature = "sim")]
+pub use self::stepped::SteppedLog;
 #[cfg(feature = "persistence")]
 pub(crate) use self::wal::OpenWal;

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use raft_core::{Entry, EntryPayload, LogIndex, NodeId};
+use raft_core::{Entry, LogIndex, NodeId};
 use tokio::sync::watch;
 
 use super::inbox::{Happening, Inbox, Proposer, Reader};
-use crate::command::Command;
 use crate::driver::{Entries, Job};
 use crate::error::StopReason;
 use crate::log_store::LogStore;
-use crate::state_machine::{Applied, StateMachine};
+use crate::machine::{Machine, Undecodable};
+use crate::state_machine::StateMachine;
 use crate::status::Metrics;
 
 /// Bytes of entries that are read from the log at a time.
@@ -49,10 +49,11 @@ impl<S: StateMachine> Worker<S> {
         let (jobs, receiver) = channel();
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
-        let machine = Machine { state_machine, log, inbox, progress: shared, metrics };
+        let machine = Machine::new(state_machine);
+        let rig = Rig { machine, log, inbox, progress: shared, metrics };
         let thread = std::thread::Builder::new()
             .name(format!("raft-apply-{id}"))
-            .spawn(move || machine.run(&receiver))?;
+            .spawn(move || rig.run(&receiver))?;
         Ok(Self { jobs, progress, thread })
     }
 
@@ -79,8 +80,8 @@ impl<S: StateMachine> Worker<S> {
 }
 
 /// The thread's end.
-struct Machine<S: StateMachine> {
-    state_machine: S,
+struct Rig<S: StateMachine> {
+    machine: Machine<S>,
     log: Arc<dyn LogStore>,
     inbox: Arc<Inbox<S>>,
     progress: Arc<Progress>,
@@ -90,7 +91,7 @@ struct Machine<S: StateMachine> {
 /// Responses to be given, once all entries of a job are applied.
 type Responses<S> = Vec<(Proposer<S>, <S as StateMachine>::Response)>;
 
-impl<S: StateMachine> Machine<S> {
+impl<S: StateMachine> Rig<S> {
     fn run(mut self, jobs: &Receiver<Jobs<S>>) {
         while let Ok(batch) = jobs.recv() {
             for job in batch {
@@ -117,7 +118,7 @@ impl<S: StateMachine> Machine<S> {
             Job::Read { callers } => {
                 for Reader { query, reply } in callers {
                     // Nobody waits any more: the answer is of no use.
-                    drop(reply.send(Ok(self.state_machine.query(query))));
+                    drop(reply.send(Ok(self.machine.state_machine().query(query))));
                 }
                 Ok(())
             }
@@ -152,19 +153,17 @@ impl<S: StateMachine> Machine<S> {
         callers: &mut VecDeque<(LogIndex, Proposer<S>)>,
     ) -> Result<(), StopReason> {
         let mut responses: Responses<S> = Vec::new();
-        let mut applied = LogIndex::ZERO;
-        for entry in entries {
-            let index = entry.id.index;
-            if let EntryPayload::Command(bytes) = entry.payload {
-                let command = S::Command::decode(bytes)
-                    .map_err(|error| StopReason::Undecodable { index: index.get(), error })?;
-                let response = self.state_machine.apply(Applied { id: entry.id, command });
-                if let Some((_, caller)) = callers.pop_front_if(|(at, _)| *at == index) {
-                    responses.push((caller, response));
-                }
+        let respond = |index, response| {
+            if let Some((_, caller)) = callers.pop_front_if(|(at, _)| *at == index) {
+                responses.push((caller, response));
             }
-            applied = index;
-        }
+        };
+        let done = self.machine.apply(entries, respond);
+        done.map_err(|Undecodable { index, error }| StopReason::Undecodable {
+            index: index.get(),
+            error,
+        })?;
+        let applied = self.machine.applied();
         self.progress.applied.store(applied.get(), Ordering::SeqCst);
         // Before the callers know: what they ask next must not seem to come from the past.
         self.metrics.send_modify(|metrics| metrics.status.applied = applied);
