@@ -1,6 +1,6 @@
 //! Why something was refused. Inputs cannot be; only what a caller asks for can.
 
-use crate::types::NodeId;
+use crate::types::{LogIndex, NodeId};
 
 /// Why [`Raft::propose`](crate::Raft::propose) refused a command. Nothing has changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -17,5 +17,17 @@ pub enum ProposeError {
     Busy {
         /// Bytes of entries appended and not committed.
         uncommitted_bytes: usize,
+    },
+}
+
+/// Why [`Raft::compact`](crate::Raft::compact) refused. Nothing has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The entries are in no durable snapshot that was reported; they would be lost.
+    #[error("the newest durable snapshot does not reach that far (it ends at {last:?})")]
+    NotInSnapshot {
+        /// Where the newest durable snapshot ends, if there is one.
+        last: Option<LogIndex>,
     },
 }

@@ -1,6 +1,6 @@
 //! What happened, for logs and metrics. The core itself does not log.
 
-use crate::types::{LogIndex, NodeId, Term};
+use crate::types::{LogId, LogIndex, NodeId, Term};
 
 /// Something an operator may want to know. Nothing has to be done about it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -40,8 +40,18 @@ pub enum Event {
         /// What it did.
         fault: PeerFault,
     },
+    /// A snapshot took the place of the log up to here.
+    SnapshotInstalled {
+        /// The last entry that it contains.
+        last: LogId,
+    },
     /// The driver reported a write that it was not given. It was ignored.
     UnknownWrite,
+    /// The driver reported a snapshot that cannot be one of this server. It was ignored.
+    UnknownSnapshot {
+        /// The last entry that it is said to contain.
+        last: LogId,
+    },
 }
 
 /// What no correct peer sends.

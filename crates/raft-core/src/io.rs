@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::event::Event;
 use crate::message::{Message, ReadId};
-use crate::types::{Entry, HardState, LogIndex, NodeId};
+use crate::snapshot::SnapshotMeta;
+use crate::types::{Entry, HardState, LogId, LogIndex, NodeId};
 
 /// Everything that can happen to a server. None of it can be refused.
 #[derive(Clone, Debug)]
@@ -24,6 +25,19 @@ pub enum Input {
     },
     /// Messages to this peer may have been lost.
     Unreachable(NodeId),
+    /// A snapshot of the own state machine is durable; [`Raft::describe_snapshot`] made its
+    /// description.
+    ///
+    /// [`Raft::describe_snapshot`]: crate::Raft::describe_snapshot
+    SnapshotTaken(SnapshotMeta),
+    /// An [`Install`] is done: the snapshot is durable, and the state machine is as it says. From
+    /// there it goes on with the next entry after `last`; [`Output::commit`] says how far.
+    SnapshotInstalled(SnapshotMeta),
+    /// An [`Install`] was given up; the state machine is as it was.
+    SnapshotFailed {
+        /// The end of the snapshot.
+        last: LogId,
+    },
 }
 
 /// Numbers the writes handed out in [`Output`], from 1.
@@ -62,6 +76,8 @@ pub struct Output {
     pub messages: Vec<Message>,
     /// Newly committed, and durable here: apply everything up to here, in order.
     pub commit: Option<LogIndex>,
+    /// A snapshot to be fetched and installed, in place of any before it that is not installed.
+    pub install: Option<Install>,
     /// To be read from the log and answered with [`Input::Fetched`].
     pub fetches: Vec<Fetch>,
     /// Reads that may be served.
@@ -70,17 +86,34 @@ pub struct Output {
     pub events: Vec<Event>,
 }
 
-/// One batch for the write-ahead log, to be made durable as a whole.
+/// One batch for the write-ahead log, to be made durable as a whole, in the order of the fields.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Write {
     /// Number to acknowledge.
     pub seq: WriteSeq,
     /// New term and vote, if they changed.
     pub hard_state: Option<HardState>,
+    /// Forget the whole log, and begin an empty one after this entry: a snapshot has what was
+    /// there.
+    pub reset: Option<LogId>,
+    /// Forget this entry and all before it. They may come back after a crash; no harm is done.
+    pub compact: Option<LogId>,
     /// Remove this entry and all after it, before appending.
     pub truncate: Option<LogIndex>,
     /// Entries to append.
     pub append: Vec<Entry>,
+}
+
+/// A snapshot to be fetched from a peer and installed.
+///
+/// It may take as long as it takes: the server answers heartbeats meanwhile. A driver that finds
+/// the state machine at or past `snapshot.last` has nothing to do and may report either outcome.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Install {
+    /// Who offers it. Anyone else who has the same one will do as well.
+    pub from: NodeId,
+    /// What it contains.
+    pub snapshot: SnapshotMeta,
 }
 
 /// Entries that a leader needs for a follower and no longer has in memory.

@@ -37,6 +37,10 @@
 //!   that promise what is not on disk yet.
 //! * Send [`Output::messages`]. They may be lost, repeated and reordered.
 //! * Apply entries up to [`Output::commit`], each once and in order.
+//! * Take snapshots ([`Raft::describe_snapshot`]) and report them with [`Input::SnapshotTaken`] once
+//!   they are durable; [`Raft::compact`] then removes what they contain from the log.
+//! * Carry out each [`Install`]: get the snapshot, make it durable, replace the state machine, and
+//!   report it with [`Input::SnapshotInstalled`], or give up with [`Input::SnapshotFailed`].
 //! * Answer each [`Fetch`] with [`Input::Fetched`], if need be with no entries.
 //! * Give [`Input::Timeout`] when [`Raft::next_deadline`] has come, and ask for the deadline again
 //!   after every step.
@@ -60,13 +64,14 @@ mod message;
 mod progress;
 mod raft;
 mod restored;
+mod snapshot;
 mod status;
 mod types;
 
 pub use crate::config::{Config, ConfigError};
-pub use crate::error::ProposeError;
+pub use crate::error::{CompactError, ProposeError};
 pub use crate::event::{Event, PeerFault, RoleKind};
-pub use crate::io::{Fetch, Input, Output, ReadReady, Write, WriteSeq};
+pub use crate::io::{Fetch, Input, Install, Output, ReadReady, Write, WriteSeq};
 pub use crate::membership::{Membership, MembershipError, Quorum, VoteOutcome, Voters};
 pub use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
@@ -74,6 +79,7 @@ pub use crate::message::{
 };
 pub use crate::raft::Raft;
 pub use crate::restored::{RestoreError, Restored};
+pub use crate::snapshot::SnapshotMeta;
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::types::{
     ClusterId, DecodeError, Entry, EntryKind, EntryPayload, GroupId, HardState, LogId, LogIndex,

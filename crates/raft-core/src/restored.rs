@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::config::ConfigError;
 use crate::log::{Log, TermRuns};
 use crate::membership::{Membership, MembershipHistory};
+use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, Term};
 
 /// What a server found on its disk. Everything in it must be durable.
@@ -13,7 +14,13 @@ use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, Term};
 pub struct Restored {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The entry before the first one in the log; [`LogId::ZERO`] unless the log was compacted.
+    /// The newest snapshot. The state machine must be as it says, or restored from it.
+    ///
+    /// It may be newer than the log: a crash came between the two. The server then begins the log
+    /// after it.
+    pub snapshot: Option<SnapshotMeta>,
+    /// The entry before the first one in the log; [`LogId::ZERO`] unless the log was compacted. A
+    /// log that was compacted needs a snapshot that reaches at least as far.
     pub base: LogId,
     /// The first entry of each term in the log, in order.
     pub term_starts: Vec<LogId>,
@@ -21,9 +28,18 @@ pub struct Restored {
     pub last: LogId,
     /// The newest entries, up to `last`, as many as fit in memory; the rest will be fetched.
     pub tail: Vec<Entry>,
-    /// The memberships in the log, and the one in force at `base`, each with the id of its entry;
-    /// the oldest first, at least one.
+    /// The memberships in the log, each with the id of its entry, the oldest first. At least one,
+    /// unless there is a snapshot.
     pub memberships: Vec<(LogId, Membership)>,
+}
+
+/// What a server starts from, once it is checked.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) hard_state: HardState,
+    pub(crate) log: Log,
+    pub(crate) memberships: MembershipHistory,
+    pub(crate) snapshot: Option<SnapshotMeta>,
 }
 
 /// Why a server cannot start.
@@ -33,6 +49,15 @@ pub enum RestoreError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The log begins after entries that are in no snapshot: the state machine lacks them. The
+    /// snapshots were removed, or belong to another server.
+    #[error("the log begins after {base}, but the newest snapshot ends at {snapshot:?}")]
+    SnapshotMissing {
+        /// The entry before the first one in the log.
+        base: LogId,
+        /// Where the newest snapshot ends, if there is one.
+        snapshot: Option<LogId>,
+    },
     /// The log and what was said about it differ.
     #[error("the restored log is inconsistent: {what}")]
     Inconsistent {
@@ -54,6 +79,7 @@ impl Restored {
         let payload = EntryPayload::Membership(Box::new(membership.clone()));
         Self {
             hard_state: HardState { term, vote: None },
+            snapshot: None,
             base: LogId::ZERO,
             term_starts: Vec::from([id]),
             last: id,
@@ -71,6 +97,7 @@ impl Restored {
         let mut terms = TermRuns::new(LogId::ZERO);
         let mut restored = Self {
             hard_state,
+            snapshot: None,
             base: LogId::ZERO,
             term_starts: Vec::new(),
             last: LogId::ZERO,
@@ -91,16 +118,16 @@ impl Restored {
         Ok(Self { last: terms.last(), tail: entries, ..restored })
     }
 
-    pub(crate) fn into_parts(self) -> Result<(HardState, Log, MembershipHistory), RestoreError> {
+    pub(crate) fn check(mut self) -> Result<Start, RestoreError> {
         let wrong = |what| RestoreError::Inconsistent { what };
+        self.check_snapshot()?;
         let terms = self.terms().ok_or_else(|| wrong("the terms are out of order"))?;
-        // The one in force at the base may be older than it.
-        let before_base = |id: LogId| id.index < self.base.index && id.term <= self.base.term;
-        let in_log = |id: LogId| before_base(id) || terms.id_at(id.index) == Some(id);
+        let in_log = |id: LogId| id.index <= self.base.index || terms.id_at(id.index) == Some(id);
         if !self.memberships.iter().all(|&(id, _)| in_log(id)) {
             return Err(wrong("it holds a membership whose entry is not in the log"));
         }
-        let memberships = MembershipHistory::new(self.memberships)
+        let memberships = self.take_memberships();
+        let memberships = MembershipHistory::new(memberships)
             .ok_or_else(|| wrong("it holds no membership; was the cluster bootstrapped?"))?;
         let indexes_follow = self.tail.is_sorted_by(|a, b| a.id.index.next() == b.id.index);
         let known = self.tail.iter().all(|entry| terms.id_at(entry.id.index) == Some(entry.id));
@@ -108,10 +135,35 @@ impl Restored {
         if !indexes_follow || !known || !ends {
             return Err(wrong("the tail is not the end of the log"));
         }
-        if self.last.term > self.hard_state.term {
+        let snapshot_term = self.snapshot.as_ref().map_or(Term::ZERO, |s| s.last.term);
+        if self.last.term > self.hard_state.term.max(snapshot_term) {
             return Err(wrong("the log is of a later term than the hard state"));
         }
-        Ok((self.hard_state, Log::new(terms, self.tail), memberships))
+        let Self { hard_state, snapshot, tail, .. } = self;
+        Ok(Start { hard_state, log: Log::new(terms, tail), memberships, snapshot })
+    }
+
+    fn check_snapshot(&self) -> Result<(), RestoreError> {
+        let Self { base, snapshot, .. } = self;
+        let base = *base;
+        let last = snapshot.as_ref().map(|snapshot| snapshot.last);
+        if last.unwrap_or_default().index < base.index {
+            return Err(RestoreError::SnapshotMissing { base, snapshot: last });
+        }
+        let at_base = last.is_none_or(|last| last.index > base.index || last == base);
+        if !at_base || snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_possible()) {
+            return Err(RestoreError::Inconsistent { what: "the snapshot is not of this log" });
+        }
+        Ok(())
+    }
+
+    /// The memberships from the snapshot's on. Nothing before it is taken back any more.
+    fn take_memberships(&mut self) -> Vec<(LogId, Membership)> {
+        let memberships = core::mem::take(&mut self.memberships);
+        let Some(snapshot) = &self.snapshot else { return memberships };
+        let first = (snapshot.membership_id, snapshot.membership.clone());
+        let after = |(id, _): &(LogId, Membership)| id.index > snapshot.membership_id.index;
+        core::iter::once(first).chain(memberships.into_iter().filter(after)).collect()
     }
 
     fn terms(&self) -> Option<TermRuns> {
@@ -142,18 +194,46 @@ mod tests {
         Restored::bootstrap(Membership::of_voters([(one, "a:1")]).unwrap())
     }
 
+    fn snapshot(last: LogId) -> SnapshotMeta {
+        let (membership_id, membership) = bootstrapped().memberships.remove(0);
+        SnapshotMeta { last, membership_id, membership }
+    }
+
+    #[test]
+    fn a_compacted_log_needs_a_snapshot_that_reaches_as_far() {
+        let compacted = |snapshot| Restored {
+            base: id(10, 1),
+            snapshot,
+            term_starts: Vec::new(),
+            last: id(10, 1),
+            tail: Vec::new(),
+            memberships: Vec::new(),
+            hard_state: bootstrapped().hard_state,
+        };
+        let missing = |snapshot: Option<LogId>| {
+            let found = snapshot.map(self::snapshot);
+            let error = RestoreError::SnapshotMissing { base: id(10, 1), snapshot };
+            assert_eq!(compacted(found).check().unwrap_err(), error);
+        };
+
+        missing(None);
+        missing(Some(id(9, 1)));
+        assert!(compacted(Some(snapshot(id(10, 1)))).check().is_ok());
+    }
+
     #[test]
     fn a_compacted_log_without_a_tail_restores_its_terms() {
         let restored = Restored {
             base: id(10, 3),
+            snapshot: Some(snapshot(id(10, 3))),
+            memberships: Vec::new(),
             hard_state: HardState { term: Term::new(7), vote: None },
             term_starts: Vec::from([id(11, 3), id(15, 6)]),
             last: id(20, 6),
             tail: Vec::new(),
-            ..bootstrapped()
         };
 
-        let (_, log, _) = restored.into_parts().unwrap();
+        let log = restored.check().unwrap().log;
 
         assert_eq!(log.id_at(LogIndex::new(14)), Some(id(14, 3)));
         assert_eq!(log.id_at(LogIndex::new(20)), Some(id(20, 6)));
@@ -164,14 +244,14 @@ mod tests {
     fn a_tail_that_is_not_the_end_of_the_log_is_refused() {
         let restored = Restored { last: id(2, 1), ..bootstrapped() };
 
-        assert!(matches!(restored.into_parts(), Err(RestoreError::Inconsistent { .. })));
+        assert!(matches!(restored.check(), Err(RestoreError::Inconsistent { .. })));
     }
 
     #[test]
     fn a_log_without_membership_is_refused() {
         let restored = Restored { memberships: Vec::new(), ..bootstrapped() };
 
-        assert!(matches!(restored.into_parts(), Err(RestoreError::Inconsistent { .. })));
+        assert!(matches!(restored.check(), Err(RestoreError::Inconsistent { .. })));
     }
 
     #[test]
@@ -179,6 +259,6 @@ mod tests {
         let mut restored = bootstrapped();
         restored.memberships[0].0 = id(1, 0);
 
-        assert!(matches!(restored.into_parts(), Err(RestoreError::Inconsistent { .. })));
+        assert!(matches!(restored.check(), Err(RestoreError::Inconsistent { .. })));
     }
 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::event::RoleKind;
 use crate::membership::Membership;
+use crate::snapshot::SnapshotMeta;
 use crate::types::{HardState, LogId, LogIndex, NodeId};
 
 /// A server at a glance, for operators and tests.
@@ -23,6 +24,10 @@ pub struct Status<'a> {
     pub durable: LogIndex,
     /// The entry before the first one in the log.
     pub base: LogId,
+    /// The newest durable snapshot.
+    pub snapshot: Option<&'a SnapshotMeta>,
+    /// The snapshot that is being fetched or installed, if any.
+    pub installing: Option<&'a SnapshotMeta>,
     /// The last entry of the log.
     pub last: LogId,
     /// The entry of `membership`.

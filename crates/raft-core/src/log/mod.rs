@@ -78,6 +78,14 @@ impl Log {
         self.terms.truncate(from);
     }
 
+    /// Removes `upto`, which is in the log, and all before it.
+    pub(crate) fn compact(&mut self, upto: LogId) {
+        while let Some(entry) = self.tail.pop_front_if(|entry| entry.id.index <= upto.index) {
+            self.tail_bytes -= weight(&entry);
+        }
+        self.terms.compact(upto);
+    }
+
     /// Entries from `from` on: as many as weigh `bytes_max`, but at least one if there is one.
     pub(crate) fn slice(&self, from: LogIndex, bytes_max: usize) -> Slice {
         if from > self.last().index {

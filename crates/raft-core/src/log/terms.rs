@@ -55,6 +55,12 @@ impl TermRuns {
         self.last = self.last.min(from.prev()).max(base.index);
     }
 
+    /// Removes `upto` and all before it: it becomes the base. It must be in the log.
+    pub(crate) fn compact(&mut self, upto: LogId) {
+        self.starts.retain(|start| start.index > upto.index);
+        self.starts.insert(0, upto);
+    }
+
     /// The id at `index`, if the log holds it or starts after it.
     pub(crate) fn id_at(&self, index: LogIndex) -> Option<LogId> {
         if index > self.last {

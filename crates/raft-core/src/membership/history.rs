@@ -22,6 +22,11 @@ impl MembershipHistory {
         Some(Self { first, rest: memberships.collect() })
     }
 
+    /// The history of a log that begins after a snapshot.
+    pub(crate) const fn of(id: LogId, membership: Membership) -> Self {
+        Self { first: (id, membership), rest: Vec::new() }
+    }
+
     /// The membership in force.
     pub(crate) fn current(&self) -> &Membership {
         &self.newest().1
@@ -34,6 +39,20 @@ impl MembershipHistory {
 
     pub(crate) fn push(&mut self, id: LogId, membership: Membership) {
         self.rest.push((id, membership));
+    }
+
+    /// The membership in force at `index`; `None` if all that are known are later.
+    pub(crate) fn at(&self, index: LogIndex) -> Option<&(LogId, Membership)> {
+        let all = core::iter::once(&self.first).chain(&self.rest);
+        all.take_while(|(id, _)| id.index <= index).last()
+    }
+
+    /// Forgets memberships that gave way to another one at `base` or before.
+    pub(crate) fn compact(&mut self, base: LogIndex) {
+        let gone = self.rest.partition_point(|(id, _)| id.index <= base);
+        if let Some(first) = self.rest.drain(..gone).next_back() {
+            self.first = first;
+        }
     }
 
     /// Forgets memberships at `from` and after; the oldest one stays.

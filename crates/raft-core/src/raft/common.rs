@@ -5,12 +5,15 @@ use alloc::vec::Vec;
 use super::disk::Disk;
 use super::reads::{Answer, OwnReads};
 use super::rng::Rng;
+use super::snapshot::Snapshots;
 use crate::config::Config;
 use crate::event::{Event, PeerFault};
-use crate::io::{Fetch, Output, ReadReady, WriteSeq};
-use crate::log::Log;
+use crate::io::{Fetch, Install, Output, ReadReady, WriteSeq};
+use crate::log::{Log, TermRuns};
 use crate::membership::{Membership, MembershipHistory};
 use crate::message::{AppendEntries, Body, Message, ReadId, RequestVote, VoteReply};
+use crate::restored::Start;
+use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// State of all servers (paper Figure 2), and what is on its way out.
@@ -25,6 +28,7 @@ pub(super) struct Common {
     rng: Rng,
     disk: Disk,
     reads: OwnReads,
+    snapshots: Snapshots,
     outbox: Outbox,
 }
 
@@ -34,32 +38,47 @@ struct Outbox {
     messages: Vec<Message>,
     fetches: Vec<Fetch>,
     reads: Vec<ReadReady>,
+    install: Option<Install>,
     events: Vec<Event>,
     /// Highest commit index handed out so far.
     commit: LogIndex,
 }
 
 impl Common {
-    pub(super) fn new(
-        config: Config,
-        (hard_state, log, memberships): (HardState, Log, MembershipHistory),
-        seed: u64,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(config: Config, start: Start, seed: u64, now: Timestamp) -> Self {
+        let Start { hard_state, log, memberships, snapshot } = start;
         let mut rng = Rng::new(seed);
-        let base = log.base().index;
-        Self {
+        // What a snapshot contains is committed, and applied when it is restored.
+        let commit = snapshot.as_ref().map_or_else(|| log.base().index, |s| s.last.index);
+        let mut common = Self {
             config,
             hard_state,
             memberships,
-            commit: base,
+            commit: log.base().index,
             now,
             disk: Disk::new(log.last().index),
             reads: OwnReads::new(rng.next()),
             rng,
             log,
-            outbox: Outbox { commit: base, ..Outbox::default() },
+            snapshots: Snapshots::default(),
+            outbox: Outbox { commit, ..Outbox::default() },
+        };
+        if let Some(snapshot) = snapshot {
+            common.restore_snapshot(snapshot);
         }
+        common
+    }
+
+    /// Goes on from a snapshot that was found on disk; the crash may have come before the log was
+    /// cut, or term and vote were written.
+    fn restore_snapshot(&mut self, snapshot: SnapshotMeta) {
+        let last = snapshot.last;
+        self.enter_term(self.term().max(last.term));
+        if !self.log.contains(last) {
+            self.reset_log(&snapshot);
+        }
+        self.commit_to(last.index);
+        self.snapshots = Snapshots::new(Some(snapshot));
     }
 
     pub(super) const fn id(&self) -> NodeId {
@@ -192,6 +211,51 @@ impl Common {
         self.disk.write_truncation(from);
     }
 
+    /// Gives up the log for a snapshot that it does not lead to: what is not committed and differs
+    /// was acknowledged to nobody whose log has the snapshot's last entry.
+    pub(super) fn reset_log(&mut self, snapshot: &SnapshotMeta) {
+        let SnapshotMeta { last, membership_id, membership } = snapshot;
+        assert!(last.index > self.commit, "committed entries are never removed");
+        self.log = Log::new(TermRuns::new(*last), Vec::new());
+        self.memberships = MembershipHistory::of(*membership_id, membership.clone());
+        self.disk.write_reset(*last);
+        self.commit = last.index;
+    }
+
+    /// Removes the entries up to `upto`, which are committed; those that are gone already stay so.
+    pub(super) fn compact_log(&mut self, upto: LogIndex) {
+        assert!(upto <= self.commit, "what is not committed stays in the log");
+        let Some(upto) = self.log.id_at(upto).filter(|_| upto > self.log.base().index) else {
+            return;
+        };
+        self.log.compact(upto);
+        self.memberships.compact(upto.index);
+        self.disk.write_compaction(upto);
+    }
+
+    /// The state machine has got to `index` by other means than `Output::commit`.
+    pub(super) fn skip_to(&mut self, index: LogIndex) {
+        self.outbox.commit = self.outbox.commit.max(index);
+    }
+
+    /// What a snapshot of the state machine at `index` contains; `None` if it was not there, or
+    /// the log has forgotten.
+    pub(super) fn describe(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        let last = self.log.id_at(index).filter(|_| index <= self.outbox.commit)?;
+        let (membership_id, membership) = self.memberships.at(index)?.clone();
+        Some(SnapshotMeta { last, membership_id, membership })
+    }
+
+    pub(super) const fn snapshots(&mut self) -> &mut Snapshots {
+        &mut self.snapshots
+    }
+
+    /// The newest durable snapshot of the state machine, and the one that is being fetched.
+    pub(super) fn snapshot_status(&self) -> (Option<&SnapshotMeta>, Option<&SnapshotMeta>) {
+        let installing = self.snapshots.installing().map(|install| &install.snapshot);
+        (self.snapshots.own(), installing)
+    }
+
     pub(super) fn commit_to(&mut self, index: LogIndex) {
         assert!(index <= self.last().index, "cannot commit what is not there");
         self.commit = self.commit.max(index);
@@ -256,11 +320,12 @@ impl Common {
         self.outbox.commit = self.outbox.commit.max(applicable);
         self.log.evict(applicable, self.config.tail_bytes_max);
 
-        let Outbox { messages, fetches, reads, events, commit: _ } = &mut self.outbox;
+        let Outbox { messages, fetches, reads, install, events, commit: _ } = &mut self.outbox;
         let output = Output {
             write,
             messages: core::mem::take(messages),
             commit,
+            install: install.take(),
             fetches: core::mem::take(fetches),
             reads: core::mem::take(reads),
             events: core::mem::take(events),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::io::{Write, WriteSeq};
 use crate::message::{Message, WaitsFor};
-use crate::types::{Entry, HardState, LogIndex};
+use crate::types::{Entry, HardState, LogId, LogIndex};
 
 /// The disk as the core sees it: a sequence of writes, of which a prefix is durable.
 ///
@@ -31,6 +31,8 @@ pub(super) struct Disk {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct PendingWrite {
     hard_state: Option<HardState>,
+    reset: Option<LogId>,
+    compact: Option<LogId>,
     truncate: Option<LogIndex>,
     append: Vec<Entry>,
 }
@@ -86,11 +88,27 @@ impl Disk {
         pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
     }
 
+    /// The log gives way to an empty one after `last`. It is durable up to there: the snapshot is.
+    pub(super) fn write_reset(&mut self, last: LogId) {
+        self.durable_last = last.index;
+        for (_, end) in &mut self.under_way {
+            *end = last.index;
+        }
+        let hard_state = self.pending().hard_state;
+        self.pending =
+            Some(PendingWrite { hard_state, reset: Some(last), ..PendingWrite::default() });
+    }
+
+    /// The log begins after `upto`, which is durable.
+    pub(super) fn write_compaction(&mut self, upto: LogId) {
+        self.pending().compact = Some(upto);
+    }
+
     /// Hands out the collected write, after which the log ends at `last`.
     pub(super) fn take_write(&mut self, last: LogIndex) -> Option<Write> {
-        let PendingWrite { hard_state, truncate, append } = self.pending.take()?;
+        let PendingWrite { hard_state, reset, compact, truncate, append } = self.pending.take()?;
         self.under_way.push_back((self.seq, last));
-        Some(Write { seq: self.seq, hard_state, truncate, append })
+        Some(Write { seq: self.seq, hard_state, reset, compact, truncate, append })
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.

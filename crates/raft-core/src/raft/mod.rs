@@ -21,6 +21,7 @@ mod invariant;
 mod leader;
 mod reads;
 mod rng;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -34,11 +35,12 @@ use self::follower::Follower;
 use self::gate::Verdict;
 use self::leader::Leader;
 use crate::config::Config;
-use crate::error::ProposeError;
+use crate::error::{CompactError, ProposeError};
 use crate::event::{Event, RoleKind};
 use crate::io::{Input, Output};
 use crate::message::{Message, ReadId};
 use crate::restored::{RestoreError, Restored};
+use crate::snapshot::SnapshotMeta;
 use crate::status::{FollowerStatus, Status};
 use crate::types::{LogId, LogIndex, NodeId, Term, Timestamp};
 
@@ -96,7 +98,7 @@ impl Raft {
         now: Timestamp,
     ) -> Result<Self, RestoreError> {
         config.validate()?;
-        let mut common = Common::new(config, restored.into_parts()?, seed, now);
+        let mut common = Common::new(config, restored.check()?, seed, now);
         let role = Role::Follower(Follower::restarted(&mut common));
         let reported = (RoleKind::Follower, common.term(), None);
         Ok(Self { common, role, reported })
@@ -126,6 +128,18 @@ impl Raft {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_unreachable(peer);
                 }
+                Next::Stay
+            }
+            Input::SnapshotTaken(meta) => {
+                snapshot::on_taken(&mut self.common, meta);
+                Next::Stay
+            }
+            Input::SnapshotInstalled(meta) => {
+                snapshot::on_installed(&mut self.common, meta);
+                Next::Stay
+            }
+            Input::SnapshotFailed { last } => {
+                snapshot::on_failed(&mut self.common, last);
                 Next::Stay
             }
         };
@@ -178,6 +192,34 @@ impl Raft {
         self.common.reads().issue()
     }
 
+    /// Removes the entries up to `upto` from the log, which a durable snapshot contains
+    /// ([`Input::SnapshotTaken`]). What is gone already stays so.
+    ///
+    /// A follower that needs what is gone is offered the newest snapshot; entries kept a little
+    /// longer spare that to those who lag only a little.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError::NotInSnapshot`] if the newest snapshot does not reach that far. Nothing was
+    /// removed then.
+    pub fn compact(&mut self, now: Timestamp, upto: LogIndex) -> Result<(), CompactError> {
+        let before = self.before();
+        self.common.advance_clock(now);
+        snapshot::compact(&mut self.common, upto)?;
+        self.check_invariants(before);
+        Ok(())
+    }
+
+    /// What a snapshot of the state machine contains that has applied everything up to `index`
+    /// (paper §7): to be stored with it, and reported with [`Input::SnapshotTaken`].
+    ///
+    /// `None` if `index` was not handed out by [`Output::commit`] or a snapshot, or is older than
+    /// the log's beginning.
+    #[must_use]
+    pub fn describe_snapshot(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        self.common.describe(index)
+    }
+
     /// Takes the work that has come up since the last call; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         match &mut self.role {
@@ -227,6 +269,7 @@ impl Raft {
     #[must_use]
     pub fn status(&self) -> Status<'_> {
         let common = &self.common;
+        let (snapshot, installing) = common.snapshot_status();
         Status {
             id: common.id(),
             role: self.role.kind(),
@@ -235,6 +278,8 @@ impl Raft {
             commit: common.commit(),
             durable: common.disk().durable_last(),
             base: common.log().base(),
+            snapshot,
+            installing,
             last: common.last(),
             membership_id: common.membership_id(),
             membership: common.membership(),

@@ -12,3 +12,4 @@ mod random;
 mod reads;
 mod replication;
 mod safety;
+mod snapshot;

@@ -92,6 +92,10 @@ impl ApplyQueue {
     /// Keeps the entries of a write, so that they need not be read back; the oldest go when they
     /// are more than `bytes_max`.
     pub(super) fn on_write(&mut self, write: &Write, bytes_max: usize) {
+        if write.reset.is_some() {
+            self.recent.clear();
+            self.recent_bytes = 0;
+        }
         if let Some(from) = write.truncate {
             while let Some(entry) = self.recent.pop_back_if(|entry| entry.id.index >= from) {
                 self.recent_bytes -= weight(&entry);
@@ -110,6 +114,16 @@ impl ApplyQueue {
 
     pub(super) fn on_committed(&mut self, index: LogIndex) {
         self.committed = self.committed.max(index);
+    }
+
+    /// The state machine has got to `index` with a snapshot.
+    pub(super) fn on_restored(&mut self, index: LogIndex) {
+        while let Some(entry) = self.recent.pop_front_if(|entry| entry.id.index <= index) {
+            self.recent_bytes -= weight(&entry);
+        }
+        self.committed = self.committed.max(index);
+        self.handed = self.handed.max(index);
+        self.on_applied(index);
     }
 
     pub(super) fn on_applied(&mut self, index: LogIndex) {

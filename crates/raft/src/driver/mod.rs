@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
-    Event, Fetch, Input, LogIndex, Message, NodeId, Output, ProposeError, Raft, ReadReady,
+    Event, Fetch, Input, Install, LogIndex, Message, NodeId, Output, ProposeError, Raft, ReadReady,
     Timestamp, Write,
 };
 use raft_net::{Forward, ForwardOutcome, ForwardReply, Packet};
@@ -77,6 +77,9 @@ pub struct Requests<P, R> {
     pub writes: Vec<Write>,
     /// To be sent, in this order for each peer.
     pub packets: Vec<(NodeId, Packet)>,
+    /// A snapshot to be fetched and installed, then reported with [`Input::SnapshotInstalled`] or
+    /// [`Input::SnapshotFailed`].
+    pub install: Option<Install>,
     /// To be read from the log and answered with [`Input::Fetched`].
     pub fetches: Vec<Fetch>,
     /// For the state machine, in this order.
@@ -129,6 +132,7 @@ impl<P, R> Default for Requests<P, R> {
         Self {
             writes: Vec::new(),
             packets: Vec::new(),
+            install: None,
             fetches: Vec::new(),
             jobs: Vec::new(),
             refused: Vec::new(),
@@ -140,9 +144,11 @@ impl<P, R> Default for Requests<P, R> {
 
 impl<P, R> Requests<P, R> {
     fn is_empty(&self) -> bool {
-        let Self { writes, packets, fetches, jobs, refused, reads_timed_out, events } = self;
+        let Self { writes, packets, install, fetches, jobs, refused, reads_timed_out, events } =
+            self;
         writes.is_empty()
             && packets.is_empty()
+            && install.is_none()
             && fetches.is_empty()
             && jobs.is_empty()
             && refused.is_empty()
@@ -152,10 +158,12 @@ impl<P, R> Requests<P, R> {
 }
 
 impl<P, R> Driver<P, R> {
-    /// A driver for `raft`, whose state machine has applied nothing yet.
+    /// A driver for `raft`, whose state machine is as its newest snapshot says, or has applied
+    /// nothing yet.
     #[must_use]
     pub fn new(raft: Raft, options: Options) -> Self {
-        let base = raft.status().base.index;
+        let status = raft.status();
+        let base = status.snapshot.map_or(status.base, |snapshot| snapshot.last).index;
         Self {
             raft,
             options,
@@ -175,7 +183,15 @@ impl<P, R> Driver<P, R> {
     }
 
     /// Takes what happened to the protocol: a write that is durable, entries that were read.
+    ///
+    /// [`Input::SnapshotInstalled`] says also that the state machine is as the snapshot says.
     pub fn on_input(&mut self, now: Timestamp, input: Input) {
+        if let Input::SnapshotInstalled(snapshot) = &input {
+            self.apply.on_restored(snapshot.last.index);
+            let unanswered = self.waiting.take_until(snapshot.last.index);
+            let callers = unanswered.into_iter().map(|(_, caller)| caller);
+            self.refuse_all(callers.collect(), Refusal::ResponseLost);
+        }
         self.raft.step(now, input);
     }
 
@@ -374,13 +390,14 @@ impl<P, R> Driver<P, R> {
     }
 
     fn on_output(&mut self, now: Timestamp, output: Output) {
-        let Output { write, messages, commit, fetches, reads, events } = output;
+        let Output { write, messages, commit, install, fetches, reads, events } = output;
         if let Some(write) = write {
             self.apply.on_write(&write, self.options.apply_bytes_max);
             self.requests.writes.push(write);
         }
         let packets = messages.into_iter().map(|m| (m.to, Packet::Raft(m)));
         self.requests.packets.extend(packets);
+        self.requests.install = install.or_else(|| self.requests.install.take());
         self.requests.fetches.extend(fetches);
         if let Some(commit) = commit {
             self.apply.on_committed(commit);

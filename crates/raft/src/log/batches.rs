@@ -1,24 +1,40 @@
-//! Writes as batches of the WAL.
+//! Writes as calls of the WAL.
 
 use std::collections::VecDeque;
 
-use raft_core::{Entry, GroupId, Write, WriteSeq};
+use raft_core::{Entry, GroupId, LogId, Write, WriteSeq};
 use raft_wal::Batch;
 
-/// The batches of a write, each with the write that is durable once it is.
-pub(super) fn batches(write: Write) -> impl Iterator<Item = (Batch, Option<WriteSeq>)> {
-    let Write { seq, mut hard_state, mut truncate, append } = write;
-    let parts = split(append);
-    let last = parts.len() - 1;
-    parts.into_iter().enumerate().map(move |(number, entries)| {
-        let batch = Batch {
-            group: GroupId::FIRST,
-            hard_state: hard_state.take(),
-            truncate_from: truncate.take(),
-            entries,
-        };
-        (batch, (number == last).then_some(seq))
-    })
+/// One call of the WAL.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Call {
+    Append(Batch),
+    /// Forget this entry and all before it, and what follows as well if the log has another entry
+    /// there, or ends before it.
+    Compact(LogId),
+}
+
+/// The calls that carry out a write, each with the write that is durable once it is.
+pub(super) fn calls(write: Write) -> impl Iterator<Item = (Call, Option<WriteSeq>)> {
+    let Write { seq, mut hard_state, reset, compact, mut truncate, append } = write;
+    let mut calls = Vec::new();
+    let compactions: Vec<_> = reset.into_iter().chain(compact).map(Call::Compact).collect();
+    let bare = Batch::new(GroupId::FIRST);
+    // No log may begin in a later term than the hard state's.
+    if !compactions.is_empty() && hard_state.is_some() {
+        calls.push(Call::Append(Batch { hard_state: hard_state.take(), ..bare.clone() }));
+    }
+    let only_compacts = !compactions.is_empty() && truncate.is_none() && append.is_empty();
+    calls.extend(compactions);
+    if !only_compacts {
+        calls.extend(split(append).into_iter().map(|entries| {
+            let (hard_state, truncate_from) = (hard_state.take(), truncate.take());
+            Call::Append(Batch { hard_state, truncate_from, entries, ..bare.clone() })
+        }));
+    }
+    let last = calls.len() - 1;
+    let completes = move |number: usize| (number == last).then_some(seq);
+    calls.into_iter().enumerate().map(move |(number, call)| (call, completes(number)))
 }
 
 /// Cuts entries into parts that are certain to fit into a batch: at least one, which may be empty.
@@ -68,7 +84,7 @@ impl UnderWay {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use raft_core::{EntryPayload, LogId, LogIndex, Term};
+    use raft_core::{EntryPayload, HardState, LogIndex, Term};
 
     use super::*;
 
@@ -91,6 +107,43 @@ mod tests {
         let bytes = |part: &Vec<Entry>| part.iter().map(|e| e.payload.command_len()).sum::<usize>();
         assert!(parts.iter().all(|part| bytes(part) <= 8 << 20));
         assert_eq!(parts.concat(), entries);
+    }
+
+    #[test]
+    fn a_log_is_given_up_after_the_term_is_written_and_before_entries_are() {
+        let hard_state = HardState { term: Term::new(2), vote: None };
+        let base = LogId::new(Term::new(1), LogIndex::new(9));
+        let write = Write {
+            seq: WriteSeq::new(3),
+            hard_state: Some(hard_state),
+            reset: Some(base),
+            append: vec![entry(10, 1)],
+            ..Write::default()
+        };
+        let bare = Batch::new(GroupId::FIRST);
+
+        let calls: Vec<_> = calls(write).collect();
+
+        let term = Batch { hard_state: Some(hard_state), ..bare.clone() };
+        let entries = Batch { entries: vec![entry(10, 1)], ..bare };
+        assert_eq!(
+            calls,
+            [
+                (Call::Append(term), None),
+                (Call::Compact(base), None),
+                (Call::Append(entries), Some(WriteSeq::new(3))),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_compaction_alone_is_one_call() {
+        let base = LogId::new(Term::new(1), LogIndex::new(9));
+        let write = Write { seq: WriteSeq::new(3), compact: Some(base), ..Write::default() };
+
+        let calls: Vec<_> = calls(write).collect();
+
+        assert_eq!(calls, [(Call::Compact(base), Some(WriteSeq::new(3)))]);
     }
 
     #[test]

@@ -19,14 +19,15 @@ struct MemoryLog {
 }
 
 struct State {
-    /// The entry at index 1 comes first.
+    /// The entries after `base`.
     entries: Vec<Entry>,
+    base: LogIndex,
     durable: DurableCallback,
 }
 
 impl OpenLog for OpenMemory {
     fn open(self: Box<Self>, durable: DurableCallback) -> Result<OpenedLog, LogError> {
-        let state = Mutex::new(State { entries: Vec::new(), durable });
+        let state = Mutex::new(State { entries: Vec::new(), base: LogIndex::ZERO, durable });
         Ok(OpenedLog {
             store: Arc::new(MemoryLog { state }),
             restored: None,
@@ -44,8 +45,18 @@ impl MemoryLog {
 impl LogStore for MemoryLog {
     fn submit(&self, write: Write) -> Result<(), LogError> {
         let mut state = self.state();
+        if let Some(base) = write.reset {
+            state.entries.clear();
+            state.base = base.index;
+        }
+        if let Some(upto) = write.compact {
+            let gone = state.slot(upto.index.next()).min(state.entries.len());
+            state.entries.drain(..gone);
+            state.base = upto.index;
+        }
         if let Some(from) = write.truncate {
-            state.entries.truncate(slot(from));
+            let kept = state.slot(from);
+            state.entries.truncate(kept);
         }
         state.entries.extend(write.append);
         (state.durable)(Ok(write.seq));
@@ -58,7 +69,10 @@ impl LogStore for MemoryLog {
         bytes_max: usize,
     ) -> Result<Vec<Entry>, LogError> {
         let state = self.state();
-        let (first, end) = (slot(*range.start()), slot(*range.end()) + 1);
+        if *range.start() <= state.base {
+            return Err(LogError::new(format!("the entry at {} was compacted", range.start())));
+        }
+        let (first, end) = (state.slot(*range.start()), state.slot(range.end().next()));
         let end = end.min(state.entries.len());
         let entries = state.entries.get(first..end).unwrap_or_default();
         let mut bytes = 0;
@@ -79,6 +93,9 @@ impl LogStore for MemoryLog {
     }
 }
 
-fn slot(index: LogIndex) -> usize {
-    usize::try_from(index.prev().get()).unwrap_or(usize::MAX)
+impl State {
+    /// Where the entry at `index`, which is after `base`, stands or would stand.
+    fn slot(&self, index: LogIndex) -> usize {
+        usize::try_from(index.prev().distance_from(self.base)).unwrap_or(usize::MAX)
+    }
 }

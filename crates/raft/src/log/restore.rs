@@ -9,7 +9,7 @@ use raft_wal::{ReadError, Recovered, RecoveredGroup};
 use crate::log_store::LogError;
 
 /// What the core starts from; `None` if the log is new. `read` gives entries of a range, as many
-/// as weigh so much, but at least one.
+/// as weigh so much, but at least one. Of snapshots the log knows nothing.
 pub(super) fn restore(
     recovered: &Recovered,
     tail_bytes_max: usize,
@@ -22,6 +22,7 @@ pub(super) fn restore(
     let memberships = group.memberships.iter().map(|&index| read_membership(index, &read));
     Ok(Some(Restored {
         hard_state: group.hard_state,
+        snapshot: None,
         base: group.base,
         term_starts: group.term_starts.clone(),
         last: group.last,

@@ -6,7 +6,7 @@ use raft_core::{Entry, GroupId, LogIndex, Restored, Write, WriteSeq};
 use raft_wal::disk::Disk;
 use raft_wal::{FlushError, Identity, Log, Options, Recovered};
 
-use super::batches::{UnderWay, batches};
+use super::batches::{Call, UnderWay, calls};
 use super::restore::restore;
 use crate::log_store::LogError;
 
@@ -45,9 +45,13 @@ impl<D: Disk> SteppedLog<D> {
     ///
     /// If the log takes no more; the node stops then.
     pub fn submit(&mut self, write: Write) -> Result<(), LogError> {
-        for (batch, completes) in batches(write) {
+        for (call, completes) in calls(write) {
             self.under_way.push(completes);
-            self.log.append(batch).map_err(LogError::new)?;
+            match call {
+                Call::Append(batch) => self.log.append(batch),
+                Call::Compact(upto) => self.log.compact_prefix(GroupId::FIRST, upto),
+            }
+            .map_err(LogError::new)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use raft_core::{ClusterId, Entry, GroupId, LogIndex, NodeId, Write};
 use raft_wal::{Completion, Identity, Wal};
 
-use super::batches::{UnderWay, batches};
+use super::batches::{Call, UnderWay, calls};
 use super::restore::restore;
 use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
 
@@ -53,9 +53,13 @@ impl LogStore for WalLog {
     fn submit(&self, write: Write) -> Result<(), LogError> {
         // Under the lock, so that the numbers here and there are of the same order.
         let mut under_way = lock(&self.under_way);
-        for (batch, completes) in batches(write) {
+        for (call, completes) in calls(write) {
             under_way.push(completes);
-            self.wal.append(batch).map_err(LogError::new)?;
+            match call {
+                Call::Append(batch) => self.wal.append(batch),
+                Call::Compact(upto) => self.wal.compact_prefix(GroupId::FIRST, upto),
+            }
+            .map_err(LogError::new)?;
         }
         Ok(())
     }

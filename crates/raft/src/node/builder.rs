@@ -368,8 +368,8 @@ async fn found_cluster<S: StateMachine>(
     log.submit(Write {
         seq: WriteSeq::default(),
         hard_state: Some(restored.hard_state),
-        truncate: None,
         append: restored.tail.clone(),
+        ..Write::default()
     })?;
     let mut happenings = Vec::new();
     loop {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_core::{Event, Input, Membership, NodeId, Timestamp};
+use raft_core::{Event, Input, Install, Membership, NodeId, Timestamp};
 use raft_net::{Lane, PeerEvent, SendOutcome};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -133,10 +133,14 @@ impl<S: StateMachine> EventLoop<S> {
     }
 
     fn carry_out(&mut self, now: Timestamp, requests: NodeRequests<S>) -> Result<(), StopReason> {
-        let Requests { writes, packets, fetches, jobs, refused, reads_timed_out, events } =
+        let Requests { writes, packets, install, fetches, jobs, refused, reads_timed_out, events } =
             requests;
         for write in writes {
             self.log.submit(write).map_err(|error| StopReason::Log(Arc::new(error)))?;
+        }
+        // Nodes take no snapshots yet, so nobody has one to offer.
+        if let Some(Install { snapshot, .. }) = install {
+            self.driver.on_input(now, Input::SnapshotFailed { last: snapshot.last });
         }
         if !jobs.is_empty() {
             self.worker.submit(jobs);
@@ -289,6 +293,7 @@ fn log_event(id: NodeId, event: Event) {
         Event::PeerFaulted { peer, fault } => {
             warn!(node = %id, %peer, ?fault, "ignored what no correct peer sends");
         }
+        Event::SnapshotInstalled { last } => info!(node = %id, %last, "snapshot installed"),
         event @ (Event::UnknownWrite | _) => warn!(node = %id, ?event, "unexpected"),
     }
 }

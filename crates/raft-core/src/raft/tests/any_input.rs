@@ -18,6 +18,7 @@ use crate::message::{
 use crate::raft::Raft;
 use crate::raft::rng::Rng;
 use crate::restored::Restored;
+use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
 
 proptest! {
@@ -137,7 +138,12 @@ impl Draw {
                 term_starts: Vec::from([id(12, 4)]),
                 last: id(13, 4),
                 tail: Vec::from([entry(13, 4)]),
-                memberships: Vec::from([(id(1, 1), membership)]),
+                memberships: Vec::new(),
+                snapshot: Some(SnapshotMeta {
+                    last: self.pick(&[id(10, 3), id(11, 3), id(12, 4), id(14, 4)]),
+                    membership_id: id(1, 1),
+                    membership,
+                }),
             },
         }
     }

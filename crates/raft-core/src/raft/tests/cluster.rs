@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::config::Config;
 use crate::error::ProposeError;
 use crate::event::{Event, PeerFault, RoleKind};
-use crate::io::{Fetch, Input, Output, ReadReady, Write};
+use crate::io::{Fetch, Input, Install, Output, ReadReady, Write};
 use crate::membership::Membership;
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, ReadRound,
@@ -22,6 +22,7 @@ use crate::message::{
 };
 use crate::raft::Raft;
 use crate::restored::Restored;
+use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// Servers, the messages between them, and their disks.
@@ -46,11 +47,16 @@ pub(super) struct Server {
     pub(super) is_up: bool,
     /// What survives a crash.
     pub(super) disk: Disk,
-    /// The log as the core has it: what will be on disk after all writes.
+    /// All entries as the core has them, from the first one on: what will be on disk after all
+    /// writes. The state machine is the same list, so those that were compacted stay in it.
     pub(super) log: Vec<Entry>,
+    /// The last entry that the log itself has forgotten.
+    pub(super) base: LogIndex,
     /// Writes that are not durable yet, the oldest first.
     pub(super) writes: VecDeque<Write>,
     pub(super) fetches: VecDeque<Fetch>,
+    /// The snapshot that is to be installed.
+    pub(super) install: Option<Install>,
     pub(super) applied: LogIndex,
     pub(super) reads: Vec<ReadReady>,
     pub(super) events: Vec<Event>,
@@ -59,7 +65,18 @@ pub(super) struct Server {
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     pub(super) hard_state: HardState,
+    /// The entries, those that were compacted included: they are in the snapshot.
     pub(super) log: Vec<Entry>,
+    /// The last entry that was compacted.
+    pub(super) base: LogId,
+    pub(super) snapshot: Option<Snapshot>,
+}
+
+/// A snapshot: the state of a state machine is the entries that it has applied.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub(super) meta: SnapshotMeta,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Cluster {
@@ -90,7 +107,8 @@ impl Cluster {
         let servers = membership.members().zip(logs).map(|(id, terms)| {
             let commands = terms.into_iter().zip(2..).map(|(term, index)| entry(index, term));
             let log: Vec<_> = founding.tail.iter().cloned().chain(commands).collect();
-            let disk = Disk { hard_state: HardState { term, vote: None }, log };
+            let hard_state = HardState { term, vote: None };
+            let disk = Disk { hard_state, log, base: LogId::ZERO, snapshot: None };
             let mut config = Config::new(id);
             configure(&mut config);
             (id, Server::start(config, disk, usize::MAX, id.get(), Timestamp::default()))
@@ -291,6 +309,25 @@ impl Cluster {
         }
     }
 
+    /// Takes a snapshot of what a server has applied, and says so.
+    pub(super) fn take_snapshot(&mut self, id: u64) -> SnapshotMeta {
+        let server = self.servers.get_mut(&n(id)).unwrap();
+        let applied = server.applied;
+        let meta = server.raft.describe_snapshot(applied).unwrap();
+        let entries = server.log[..usize::try_from(applied.get()).unwrap()].to_vec();
+        server.disk.snapshot = Some(Snapshot { meta: meta.clone(), entries });
+        self.step(id, Input::SnapshotTaken(meta.clone()));
+        meta
+    }
+
+    /// Takes a snapshot of a server, and removes what it contains from the log.
+    pub(super) fn compact(&mut self, id: u64) -> SnapshotMeta {
+        let meta = self.take_snapshot(id);
+        let (now, upto) = (self.now, meta.last.index);
+        self.on(n(id), |raft| raft.compact(now, upto)).unwrap();
+        meta
+    }
+
     /// Stops a server. What was not durable is lost.
     pub(super) fn crash(&mut self, id: u64) {
         self.servers.get_mut(&n(id)).unwrap().is_up = false;
@@ -319,17 +356,19 @@ impl Cluster {
 
 impl Server {
     fn start(config: Config, disk: Disk, tail: usize, seed: u64, now: Timestamp) -> Self {
-        let mut restored = Restored::from_entries(disk.hard_state, disk.log.clone()).unwrap();
-        restored.tail.drain(..disk.log.len().saturating_sub(tail));
+        let restored = disk.restored(tail);
+        let applied = disk.snapshot.as_ref().map_or(LogIndex::ZERO, |s| s.meta.last.index);
         Self {
             raft: Raft::new(config.clone(), restored, seed, now).unwrap(),
             config,
             is_up: true,
             log: disk.log.clone(),
+            base: disk.base.index,
             disk,
             writes: VecDeque::new(),
             fetches: VecDeque::new(),
-            applied: LogIndex::ZERO,
+            install: None,
+            applied,
             reads: Vec::new(),
             events: Vec::new(),
         }
@@ -337,20 +376,25 @@ impl Server {
 
     /// Takes one output; gives the messages.
     fn take(&mut self, output: Output) -> Vec<Message> {
-        let Output { write, messages, commit, fetches, reads, events } = output;
+        let Output { write, messages, commit, install, fetches, reads, events } = output;
         if let Some(write) = write {
             let leads = self.raft.status().role == RoleKind::Leader;
             assert!(!leads || write.truncate.is_none(), "a leader only appends");
-            carry_out(&mut self.log, &write);
+            let snapshot = self.disk.snapshot.as_ref();
+            let base = carry_out(&mut self.log, &write, snapshot);
+            self.base = base.map_or(self.base, |base| base.index);
             self.writes.push_back(write);
         }
         if let Some(commit) = commit {
             assert!(commit > self.applied, "a commit is handed out once");
-            assert!(commit <= last_of(&self.disk.log), "what is applied is durable");
+            let snapshot = self.disk.snapshot.as_ref().map(|s| s.meta.last.index);
+            let durable = last_of(&self.disk.log).max(snapshot.unwrap_or_default());
+            assert!(commit <= durable, "what is applied is durable");
             self.applied = commit;
         }
         messages.iter().for_each(|message| self.check_promise(message));
         self.fetches.extend(fetches);
+        self.install = install.or_else(|| self.install.take());
         self.reads.extend(reads);
         self.events.extend(events);
         messages
@@ -388,6 +432,9 @@ impl Server {
     /// The answer to a fetch.
     pub(super) fn read_log(&self, fetch: Fetch) -> Vec<Entry> {
         let Fetch { peer: _, from, upto, bytes_max } = fetch;
+        if from <= self.base {
+            return Vec::new();
+        }
         let wanted = self.log.iter().filter(|e| from <= e.id.index && e.id.index <= upto);
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
@@ -401,16 +448,37 @@ impl Server {
 impl Disk {
     pub(super) fn carry_out(&mut self, write: Write) {
         self.hard_state = write.hard_state.unwrap_or(self.hard_state);
-        carry_out(&mut self.log, &write);
+        let base = carry_out(&mut self.log, &write, self.snapshot.as_ref());
+        self.base = base.unwrap_or(self.base);
+    }
+
+    /// What a start finds, with the last `tail` entries in memory.
+    fn restored(&self, tail: usize) -> Restored {
+        let Self { hard_state, log, base, snapshot } = self;
+        let mut restored = Restored::from_entries(*hard_state, log.clone()).unwrap();
+        restored.base = *base;
+        restored.snapshot = snapshot.as_ref().map(|snapshot| snapshot.meta.clone());
+        restored.term_starts.retain(|start| start.index > base.index);
+        restored.memberships.retain(|(id, _)| id.index > base.index);
+        restored.tail.retain(|entry| entry.id.index > base.index);
+        restored.tail.drain(..restored.tail.len().saturating_sub(tail));
+        restored
     }
 }
 
-fn carry_out(log: &mut Vec<Entry>, write: &Write) {
+/// Gives the new base, if it moves.
+fn carry_out(log: &mut Vec<Entry>, write: &Write, snapshot: Option<&Snapshot>) -> Option<LogId> {
+    if let Some(last) = write.reset {
+        let state = snapshot.filter(|snapshot| snapshot.meta.last == last);
+        assert!(state.is_some(), "a log is given up for a snapshot that is durable");
+        *log = state.map(|snapshot| snapshot.entries.clone()).unwrap_or_default();
+    }
     if let Some(from) = write.truncate {
         log.retain(|entry| entry.id.index < from);
     }
     log.extend(write.append.iter().cloned());
     assert!(log.iter().zip(1..).all(|(e, i)| e.id.index.get() == i), "logs have no gaps");
+    write.compact.or(write.reset)
 }
 
 pub(super) fn last_of(log: &[Entry]) -> LogIndex {

@@ -10,6 +10,7 @@ use crate::io::{Input, Output};
 use crate::message::{AppendReply, Body, Message};
 use crate::raft::Raft;
 use crate::restored::{RestoreError, Restored};
+use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, HardState, Term, Timestamp};
 
 /// A follower whose log was compacted up to 10, of term 3, and ends at 12.
@@ -20,7 +21,12 @@ fn compacted() -> Raft {
         term_starts: Vec::from([id(11, 3), id(12, 4)]),
         last: id(12, 4),
         tail: Vec::new(),
-        memberships: Vec::from([(id(1, 1), voters(3))]),
+        memberships: Vec::new(),
+        snapshot: Some(SnapshotMeta {
+            last: id(10, 3),
+            membership_id: id(1, 1),
+            membership: voters(3),
+        }),
     };
     Raft::new(Config::new(n(1)), restored, 1, Timestamp::default()).unwrap()
 }
