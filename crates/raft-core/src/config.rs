@@ -21,10 +21,12 @@ pub struct Config {
     pub in_flight_messages_max: usize,
     /// Bytes of entries under way to one follower; the last message may exceed it. Default: 8 MiB.
     pub in_flight_bytes_max: usize,
-    /// Bytes of entries that may gather for a follower while an append to it and a write of the
-    /// leader's own are under way; zero to send each at once. It makes one large message out of
-    /// many small ones when there is much to do, and delays nothing when there is little.
-    /// Default: 64 KiB.
+    /// Entries sent and not committed, from which on later ones gather until those are committed:
+    /// under load they make one large message and one write instead of many small ones. With less
+    /// under way each proposal is sent at once. Default: 8.
+    pub gather_after_entries: usize,
+    /// Bytes of entries that may gather at most before they are sent all the same; zero to send
+    /// each proposal at once. Default: 256 KiB.
     pub gather_bytes_max: usize,
     /// Bytes of entries that a leader holds without having committed them, before it refuses
     /// proposals. Default: 64 MiB.
@@ -70,7 +72,8 @@ impl Config {
             append_bytes_max: 1 << 20,
             in_flight_messages_max: 256,
             in_flight_bytes_max: 8 << 20,
-            gather_bytes_max: 64 << 10,
+            gather_after_entries: 8,
+            gather_bytes_max: 256 << 10,
             uncommitted_bytes_max: 64 << 20,
             tail_bytes_max: 16 << 20,
         }
@@ -96,6 +99,7 @@ impl Config {
             ("append_bytes_max", self.append_bytes_max),
             ("in_flight_messages_max", self.in_flight_messages_max),
             ("in_flight_bytes_max", self.in_flight_bytes_max),
+            ("gather_after_entries", self.gather_after_entries),
             ("uncommitted_bytes_max", self.uncommitted_bytes_max),
         ];
         match bounds.into_iter().find(|&(_, bound)| bound == 0) {

@@ -100,14 +100,6 @@ impl Progress {
         room && self.fetch.is_none()
     }
 
-    /// Whether appends are under way to it.
-    pub(crate) fn is_busy(&self) -> bool {
-        match &self.phase {
-            Phase::Probe(_) => false,
-            Phase::Replicate(window) => !window.messages.is_empty(),
-        }
-    }
-
     /// Records that entries up to `last`, weighing `bytes`, were sent.
     pub(crate) fn on_sent(&mut self, last: LogIndex, bytes: usize) {
         match &mut self.phase {

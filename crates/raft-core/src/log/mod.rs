@@ -86,9 +86,10 @@ impl Log {
         self.terms.compact(upto);
     }
 
-    /// Entries from `from` on: as many as weigh `bytes_max`, but at least one if there is one.
-    pub(crate) fn slice(&self, from: LogIndex, bytes_max: usize) -> Slice {
-        if from > self.last().index {
+    /// Entries from `from` to `upto`: as many as weigh `bytes_max`, but at least one if there is
+    /// one.
+    pub(crate) fn slice(&self, from: LogIndex, upto: LogIndex, bytes_max: usize) -> Slice {
+        if from > upto.min(self.last().index) {
             return Slice::Here(Vec::new());
         }
         let Some(skip) = self.offset(from) else {
@@ -98,7 +99,7 @@ impl Log {
         let entries = self.tail.range(skip..).take_while(|entry| {
             let first = bytes == 0;
             bytes += weight(entry);
-            first || bytes <= bytes_max
+            entry.id.index <= upto && (first || bytes <= bytes_max)
         });
         Slice::Here(entries.cloned().collect())
     }
@@ -108,14 +109,6 @@ impl Log {
         let skip = self.offset(after.next()).unwrap_or(0);
         let within = self.tail.range(skip.min(self.tail.len())..);
         within.take_while(|entry| entry.id.index <= upto).map(weight).sum()
-    }
-
-    /// Whether the entries from `from` on weigh less than `bytes` together. They must be in memory.
-    pub(crate) fn weighs_less(&self, from: LogIndex, bytes: usize) -> bool {
-        let Some(skip) = self.offset(from) else { return false };
-        let mut weights = self.tail.range(skip.min(self.tail.len())..).map(weight);
-        let heavy = weights.try_fold(0, |sum, weight| Some(sum + weight).filter(|&s| s < bytes));
-        heavy.is_some()
     }
 
     /// Lets the oldest entries up to `upto` leave memory while more than `bytes_max` is held.

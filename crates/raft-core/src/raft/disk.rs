@@ -60,11 +60,6 @@ impl Disk {
         self.seq
     }
 
-    /// Whether writes were handed out that are not durable.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.under_way.is_empty()
-    }
-
     pub(super) fn is_durable(&self, seq: WriteSeq) -> bool {
         seq <= self.durable
     }

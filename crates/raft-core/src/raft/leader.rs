@@ -25,6 +25,10 @@ pub(super) struct Leader {
     first: LogIndex,
     /// What the entries that are not committed weigh.
     uncommitted_bytes: usize,
+    /// Followers are sent entries up to here; those after it gather.
+    released: LogIndex,
+    /// What the entries that gather weigh.
+    gathered_bytes: usize,
     rounds: ReadRounds,
 }
 
@@ -40,6 +44,8 @@ impl Leader {
             heartbeat_due: now.after(common.config().heartbeat_interval),
             first,
             uncommitted_bytes,
+            released: first,
+            gathered_bytes: 0,
             rounds: ReadRounds::default(),
         }
     }
@@ -69,6 +75,7 @@ impl Leader {
             return Err(ProposeError::Busy { uncommitted_bytes });
         }
         self.uncommitted_bytes += bytes;
+        self.gathered_bytes += bytes;
         let first = LogId { term: common.term(), index: common.last().index.next() };
         for command in commands {
             common.append_own(EntryPayload::Command(command));
@@ -76,12 +83,16 @@ impl Leader {
         Ok(first)
     }
 
-    /// Whether nothing would become of a proposal before an answer comes or a write is durable.
+    /// Whether what is proposed had better wait for company, since enough is under way.
+    ///
+    /// The followers' disks are busy with that, and ours is: what is proposed until it is committed
+    /// becomes one message and one write, for all of them.
     pub(super) fn is_gathering(&self, common: &Common) -> bool {
-        let waits = |p: &Progress| p.is_busy() || !p.has_room(common.config());
-        common.config().gather_bytes_max > 0
-            && common.disk().is_busy()
-            && self.followers.values().all(waits)
+        let config = common.config();
+        let under_way = self.released.distance_from(common.commit());
+        let enough =
+            usize::try_from(under_way).unwrap_or(usize::MAX) >= config.gather_after_entries;
+        config.gather_bytes_max > 0 && enough
     }
 
     pub(super) fn hear(
@@ -202,12 +213,21 @@ impl Leader {
     /// poll, so many proposals make one message.
     pub(super) fn pump(&mut self, common: &mut Common) {
         self.start_read_round(common);
+        self.release(common);
         for (&id, progress) in &mut self.followers {
-            replicate(common, id, progress);
+            replicate(common, id, progress, self.released);
             let commit = common.commit().min(progress.matched());
             if progress.tell_commit(commit) {
                 common.send(id, Body::CommitNotice(CommitNotice { commit }));
             }
+        }
+    }
+
+    /// Lets the followers have what has gathered, unless there is reason to wait.
+    fn release(&mut self, common: &Common) {
+        if !self.is_gathering(common) || self.gathered_bytes >= common.config().gather_bytes_max {
+            self.released = common.last().index;
+            self.gathered_bytes = 0;
         }
     }
 
@@ -281,39 +301,24 @@ impl Leader {
     }
 }
 
-/// Sends a follower its next entries, as long as there is room under way.
-fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress) {
-    while progress.next() <= common.last().index
-        && progress.has_room(common.config())
-        && !should_gather(common, progress)
-    {
+/// Sends a follower its next entries up to `upto`, as long as there is room under way.
+fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: LogIndex) {
+    while progress.next() <= upto && progress.has_room(common.config()) {
         if progress.next() <= common.log().base().index {
             common.report(Event::FollowerBehindLog { peer: id, next: progress.next() });
             // Counts as sent: it is looked at again with the next heartbeat's answer.
             return progress.on_sent(progress.next().prev(), 0);
         }
         let bytes_max = common.config().append_bytes_max;
-        match common.log().slice(progress.next(), bytes_max) {
+        match common.log().slice(progress.next(), upto, bytes_max) {
             Slice::Here(entries) => feed(common, id, progress, entries),
             Slice::InStorage => {
-                let (from, upto) = (progress.next(), common.last().index);
-                let fetch = Fetch { peer: id, from, upto, bytes_max };
+                let fetch = Fetch { peer: id, from: progress.next(), upto, bytes_max };
                 progress.on_fetching(fetch);
                 common.fetch(fetch);
             }
         }
     }
-}
-
-/// Whether the next entries had better wait for company.
-///
-/// While an append is under way the follower's disk is probably busy with it, and ours with ours:
-/// what is proposed meanwhile becomes one message and one write when either has finished.
-fn should_gather(common: &Common, progress: &Progress) -> bool {
-    let bytes_max = common.config().gather_bytes_max;
-    progress.is_busy()
-        && common.disk().is_busy()
-        && common.log().weighs_less(progress.next(), bytes_max)
 }
 
 /// Sends a follower `entries`, which are the next ones it lacks.

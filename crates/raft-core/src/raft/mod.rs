@@ -248,9 +248,9 @@ impl Raft {
         self.role.leader(&self.common)
     }
 
-    /// Whether this server is a leader to which a proposal may as well come later: nothing would be
-    /// sent or written before a message arrives or a write is durable. A driver that lets proposals
-    /// gather until then has less to do, and loses no time.
+    /// Whether this server is a leader to which a proposal may as well come later: what is under
+    /// way is enough, and until it is committed nothing would be sent. A driver that lets proposals
+    /// gather until then writes and sends them at once, as one.
     #[must_use]
     pub fn is_gathering(&self) -> bool {
         match &self.role {

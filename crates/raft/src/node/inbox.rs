@@ -67,7 +67,7 @@ enum Waking {
 }
 
 /// Bytes of proposals that wake an event loop which lets them gather.
-const GATHER_BYTES: usize = 64 << 10;
+const GATHER_BYTES: usize = 256 << 10;
 
 /// Why something was not put into the inbox.
 pub(super) enum Closed {

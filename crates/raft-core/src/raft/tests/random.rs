@@ -364,6 +364,7 @@ fn draw_config(dice: &mut Dice) -> impl Fn(&mut Config) + use<> {
     let heartbeats = dice.pick(&[3, 10]);
     let append_bytes_max = dice.pick(&[1, 100, 300, 1 << 20]);
     let in_flight_messages_max = dice.pick(&[1, 2, 5, 256]);
+    let gather_after_entries = dice.pick(&[1, 8]);
     let gather_bytes_max = dice.pick(&[0, 100, 1 << 16]);
     let in_flight_bytes_max = dice.pick(&[1, 200, 8 << 20]);
     let uncommitted_bytes_max = dice.pick(&[1, 500, 64 << 20]);
@@ -373,6 +374,7 @@ fn draw_config(dice: &mut Dice) -> impl Fn(&mut Config) + use<> {
         config.heartbeat_interval = heartbeat_interval;
         config.append_bytes_max = append_bytes_max;
         config.in_flight_messages_max = in_flight_messages_max;
+        config.gather_after_entries = gather_after_entries;
         config.gather_bytes_max = gather_bytes_max;
         config.in_flight_bytes_max = in_flight_bytes_max;
         config.uncommitted_bytes_max = uncommitted_bytes_max;
