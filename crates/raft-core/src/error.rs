@@ -18,6 +18,37 @@ pub enum ProposeError {
         /// Bytes of entries appended and not committed.
         uncommitted_bytes: usize,
     },
+    /// The leader is handing over; try again with the next one, or when it has failed
+    /// ([`Event::TransferFailed`](crate::Event::TransferFailed)).
+    #[error("leadership is being transferred to node {to}")]
+    Transferring {
+        /// Who is to lead.
+        to: NodeId,
+    },
+}
+
+/// Why [`Raft::transfer`](crate::Raft::transfer) refused to hand over. Nothing has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// Only the leader can hand over; try `leader` if it is known.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who leads, as far as this server knows.
+        leader: Option<NodeId>,
+    },
+    /// It has no such member.
+    #[error("node {id} is not a member")]
+    UnknownMember {
+        /// The node.
+        id: NodeId,
+    },
+    /// It could not win: it is a learner, or a voter on its way out.
+    #[error("node {id} is a member that does not vote, or will not for long")]
+    NotAVoter {
+        /// The node.
+        id: NodeId,
+    },
 }
 
 /// Why [`Raft::compact`](crate::Raft::compact) refused. Nothing has changed.

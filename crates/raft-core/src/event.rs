@@ -26,6 +26,12 @@ pub enum Event {
         /// The term it led.
         term: Term,
     },
+    /// The successor was not ready within an election timeout, or the transfer was called off; this
+    /// leader takes proposals again, or has stepped down if it had to go.
+    TransferFailed {
+        /// Who was to lead.
+        to: NodeId,
+    },
     /// A follower needs entries that this leader's log no longer holds.
     FollowerBehindLog {
         /// The follower.

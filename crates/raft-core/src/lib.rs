@@ -69,7 +69,7 @@ mod status;
 mod types;
 
 pub use crate::config::{Config, ConfigError};
-pub use crate::error::{CompactError, ProposeError};
+pub use crate::error::{CompactError, ProposeError, TransferError};
 pub use crate::event::{Event, PeerFault, RoleKind};
 pub use crate::io::{Fetch, Input, Install, Output, ReadReady, Write, WriteSeq};
 pub use crate::membership::{Membership, MembershipError, Quorum, VoteOutcome, Voters};

@@ -36,8 +36,13 @@ pub enum Body {
     PreVoteReply(VoteReply),
     /// Candidate to voter (paper §5.2).
     RequestVote(RequestVote),
+    /// Candidate to voter, on behalf of a leader that hands over (thesis §3.10): to be heard although
+    /// there is a leader.
+    TransferVote(RequestVote),
     /// Voter to candidate.
     VoteReply(VoteReply),
+    /// Leader to its successor: campaign at once (thesis §3.10).
+    TimeoutNow,
     /// Follower to leader: from which index on may I read? (thesis §6.4)
     ReadIndex(ReadIndex),
     /// Leader to follower: outcome of a [`ReadIndex`].
@@ -57,14 +62,16 @@ impl Body {
             | Self::CommitNotice(_)
             | Self::PreVote(_)
             | Self::PreVoteReply(_)
+            | Self::TimeoutNow
             | Self::ReadIndex(_)
             | Self::ReadIndexReply(_) => WaitsFor::Nothing,
             // It supports a leader in its term, and says nothing about the log: a slow append must
             // not make the follower look dead.
             Self::HeartbeatReply(_) => WaitsFor::HardState,
-            Self::AppendReply(_) | Self::RequestVote(_) | Self::VoteReply(_) => {
-                WaitsFor::Everything
-            }
+            Self::AppendReply(_)
+            | Self::RequestVote(_)
+            | Self::TransferVote(_)
+            | Self::VoteReply(_) => WaitsFor::Everything,
         }
     }
 }
@@ -132,14 +139,14 @@ pub struct HeartbeatReply {
     pub round: ReadRound,
 }
 
-/// Arguments of RequestVote and PreVote.
+/// Arguments of RequestVote, TransferVote and PreVote.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RequestVote {
     /// The candidate's last entry.
     pub last: LogId,
 }
 
-/// Result of RequestVote and PreVote.
+/// Result of RequestVote, TransferVote and PreVote.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum VoteReply {
     /// Vote given.

@@ -78,7 +78,9 @@ impl Packet {
                 | Body::PreVote(_)
                 | Body::PreVoteReply(_)
                 | Body::RequestVote(_)
+                | Body::TransferVote(_)
                 | Body::VoteReply(_)
+                | Body::TimeoutNow
                 | Body::ReadIndex(_)
                 | Body::ReadIndexReply(_) => Lane::Control,
             },

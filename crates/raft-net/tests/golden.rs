@@ -140,6 +140,16 @@ fn votes() {
 }
 
 #[test]
+fn transfer_of_leadership() {
+    let vote = RequestVote { last: log_id(3, 7) };
+
+    let start = "011b0000 03000000 03000000";
+    assert_packet(&message(4, Body::TimeoutNow), start, "01 02 04");
+    let start = "011c0000 05000000 05000000";
+    assert_packet(&message(4, Body::TransferVote(vote)), start, "01 02 04 0307");
+}
+
+#[test]
 fn read_index() {
     let upto = ReadId::new(200, 2);
     let ask = Body::ReadIndex(ReadIndex { upto });

@@ -9,6 +9,15 @@ use crate::membership::VoteOutcome;
 use crate::message::{Body, RequestVote, VoteReply};
 use crate::types::{HardState, NodeId, Term, Timestamp};
 
+/// Why a server campaigns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// Nobody leads, and a majority said in advance that it would agree.
+    Silence,
+    /// The leader wants it (thesis §3.10).
+    Transfer,
+}
+
 /// State that only a pre-candidate has: asking costs no term (thesis §9.6).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct PreCandidate {
@@ -62,7 +71,7 @@ impl PreCandidate {
                 common.on_pre_vote(from, term, m, Hears::Nobody);
                 Next::Stay
             }
-            Body::RequestVote(m) => {
+            Body::RequestVote(m) | Body::TransferVote(m) => {
                 common.on_request_vote(from, m);
                 Next::Stay
             }
@@ -74,6 +83,7 @@ impl PreCandidate {
             Body::AppendEntries(_)
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
+            | Body::TimeoutNow
             // The asker takes us for the leader.
             | Body::ReadIndex(_)
             // Answers to what we asked in another role.
@@ -85,7 +95,7 @@ impl PreCandidate {
 
     pub(super) fn outcome(&self, common: &Common) -> Next {
         match common.membership().quorum().tally(|id| self.votes.get(&id).copied()) {
-            VoteOutcome::Won => Next::Campaign,
+            VoteOutcome::Won => Next::Campaign(Cause::Silence),
             VoteOutcome::Lost => Next::Follow { term: common.term(), leader: None },
             VoteOutcome::Pending => Next::Stay,
         }
@@ -93,12 +103,16 @@ impl PreCandidate {
 }
 
 impl Candidate {
-    pub(super) fn new(common: &mut Common) -> Self {
+    pub(super) fn new(common: &mut Common, cause: Cause) -> Self {
         let term = common.term().next();
         common.set_hard_state(HardState { term, vote: Some(common.id()) });
-        let last = common.last();
+        let request = RequestVote { last: common.last() };
+        let body = match cause {
+            Cause::Silence => Body::RequestVote(request),
+            Cause::Transfer => Body::TransferVote(request),
+        };
         for voter in common.other_voters() {
-            common.send(voter, Body::RequestVote(RequestVote { last }));
+            common.send(voter, body.clone());
         }
         Self {
             votes: BTreeMap::new(),
@@ -129,7 +143,7 @@ impl Candidate {
                 common.on_pre_vote(from, term, m, Hears::Nobody);
                 Next::Stay
             }
-            Body::RequestVote(m) => {
+            Body::RequestVote(m) | Body::TransferVote(m) => {
                 common.on_request_vote(from, m);
                 Next::Stay
             }
@@ -137,6 +151,7 @@ impl Candidate {
             Body::AppendEntries(_)
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
+            | Body::TimeoutNow
             // The asker takes us for the leader.
             | Body::ReadIndex(_)
             // Answers to what we asked in another role, or in an earlier term.

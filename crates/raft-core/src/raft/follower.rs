@@ -1,6 +1,7 @@
 //! Follower: answers, and waits for silence.
 
 use super::Next;
+use super::candidate::Cause;
 use super::common::{Common, Hears};
 use crate::event::PeerFault;
 use crate::message::{
@@ -90,10 +91,13 @@ impl Follower {
                 commit_known(common, m.commit);
             }
             Body::PreVote(m) => common.on_pre_vote(from, term, m, self.hears(common)),
-            Body::RequestVote(m) => self.on_request_vote(common, from, m),
+            Body::RequestVote(m) | Body::TransferVote(m) => self.on_request_vote(common, from, m),
+            Body::TimeoutNow if common.is_voter() => return Next::Campaign(Cause::Transfer),
             Body::ReadIndexReply(m) => common.on_read_answer(from, m.upto, m.index),
+            // The leader's membership is not the one it was asked with.
+            Body::TimeoutNow
             // The asker takes us for the leader; it will hear who is.
-            Body::ReadIndex(_)
+            | Body::ReadIndex(_)
             // Answers to what we asked in an earlier role.
             | Body::AppendReply(_)
             | Body::HeartbeatReply(_)

@@ -45,12 +45,17 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
                 hint: LogId::ZERO,
             }))
         }
-        Body::AppendEntries(_) | Body::Heartbeat(_) | Body::CommitNotice(_) if *term >= ours => {
+        Body::AppendEntries(_) | Body::Heartbeat(_) | Body::CommitNotice(_) | Body::TimeoutNow
+            if *term >= ours =>
+        {
             admit_leader(common, role, *from, *term)
         }
 
-        Body::RequestVote(_) if *term < ours => Verdict::Refuse(Body::VoteReply(VoteReply::Denied)),
-        // Disruptive servers: ignore candidates while the leader is alive (thesis §4.2.3).
+        Body::RequestVote(_) | Body::TransferVote(_) if *term < ours => {
+            Verdict::Refuse(Body::VoteReply(VoteReply::Denied))
+        }
+        // Disruptive servers: ignore candidates while the leader is alive (thesis §4.2.3), but not
+        // the one that the leader has sent.
         Body::RequestVote(_) if *term > ours && role.hears(common) == Hears::ALeader => {
             Verdict::Ignore
         }
@@ -62,7 +67,9 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
         | Body::CommitNotice(_)
         | Body::PreVoteReply(VoteReply::Denied)
         | Body::RequestVote(_)
+        | Body::TransferVote(_)
         | Body::VoteReply(_)
+        | Body::TimeoutNow
         | Body::ReadIndex(_)
         | Body::ReadIndexReply(_) => {
             if *term > ours {

@@ -29,13 +29,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use self::candidate::{Candidate, PreCandidate};
+use self::candidate::{Candidate, Cause, PreCandidate};
 use self::common::{Common, Hears};
 use self::follower::Follower;
 use self::gate::Verdict;
 use self::leader::Leader;
 use crate::config::Config;
-use crate::error::{CompactError, ProposeError};
+use crate::error::{CompactError, ProposeError, TransferError};
 use crate::event::{Event, RoleKind};
 use crate::io::{Input, Output};
 use crate::message::{Message, ReadId};
@@ -77,7 +77,7 @@ enum Next {
     /// Ask whether an election could be won.
     PreCampaign,
     /// Hold an election.
-    Campaign,
+    Campaign(Cause),
     /// Take office.
     Lead,
 }
@@ -155,7 +155,8 @@ impl Raft {
     /// # Errors
     ///
     /// [`ProposeError::NotLeader`] if this server does not lead, [`ProposeError::Busy`] if more is
-    /// uncommitted than [`Config::uncommitted_bytes_max`]. Nothing was appended then.
+    /// uncommitted than [`Config::uncommitted_bytes_max`], [`ProposeError::Transferring`] if the
+    /// leader is handing over. Nothing was appended then.
     pub fn propose(&mut self, now: Timestamp, command: Bytes) -> Result<LogId, ProposeError> {
         self.propose_batch(now, Vec::from([command]))
     }
@@ -220,6 +221,38 @@ impl Raft {
         self.common.describe(index)
     }
 
+    /// Hands leadership over to `to` (thesis §3.10).
+    ///
+    /// The leader refuses proposals, brings `to` up to date, has it campaign at once, and steps down
+    /// as it says so: the term is spent, whether or not `to` wins. If `to` is not up to date within
+    /// an election timeout, the leader goes on and reports [`Event::TransferFailed`].
+    ///
+    /// Asking for the transfer that is under way changes nothing, asking for another one takes its
+    /// place, and asking the leader to hand over to itself calls it off.
+    ///
+    /// # Errors
+    ///
+    /// If this server does not lead, or `to` is not a voter that stays.
+    pub fn transfer(&mut self, now: Timestamp, to: NodeId) -> Result<(), TransferError> {
+        let before = self.before();
+        self.common.advance_clock(now);
+        let Role::Leader(leader) = &mut self.role else {
+            return Err(TransferError::NotLeader { leader: self.leader() });
+        };
+        leader.transfer(&mut self.common, to)?;
+        self.check_invariants(before);
+        Ok(())
+    }
+
+    /// Whom this leader is handing over to; it refuses proposals meanwhile.
+    #[must_use]
+    pub fn successor(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(l) => l.successor(),
+        }
+    }
+
     /// Takes the work that has come up since the last call; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         match &mut self.role {
@@ -240,6 +273,12 @@ impl Raft {
             Role::Candidate(c) => c.deadline(),
             Role::Leader(l) => l.deadline(&self.common),
         }
+    }
+
+    /// This server.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.common.id()
     }
 
     /// The current leader, as far as this server knows.
@@ -284,6 +323,14 @@ impl Raft {
             membership_id: common.membership_id(),
             membership: common.membership(),
             followers: self.role.followers(),
+        }
+    }
+
+    #[cfg(test)]
+    fn best_successor(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(l) => l.best_successor(&self.common),
         }
     }
 
@@ -344,7 +391,7 @@ impl Raft {
                 Role::Follower(Follower::new(common, leader))
             }
             Next::PreCampaign => Role::PreCandidate(PreCandidate::new(common)),
-            Next::Campaign => Role::Candidate(Candidate::new(common)),
+            Next::Campaign(cause) => Role::Candidate(Candidate::new(common, cause)),
             Next::Lead => Role::Leader(Leader::new(common)),
         };
         // Whoever was asked may not be the one who knows now.

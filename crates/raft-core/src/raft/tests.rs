@@ -13,3 +13,4 @@ mod reads;
 mod replication;
 mod safety;
 mod snapshot;
+mod transfer;

@@ -47,7 +47,9 @@ impl Frame {
             | FrameKind::PreVote
             | FrameKind::PreVoteReply
             | FrameKind::RequestVote
+            | FrameKind::TransferVote
             | FrameKind::VoteReply
+            | FrameKind::TimeoutNow
             | FrameKind::ReadIndex
             | FrameKind::ReadIndexReply => self.message(head, route).map(Packet::Raft),
         }
@@ -69,7 +71,12 @@ impl Frame {
             FrameKind::PreVote => Body::PreVote(self.whole(head)?),
             FrameKind::PreVoteReply => Body::PreVoteReply(self.whole(head)?),
             FrameKind::RequestVote => Body::RequestVote(self.whole(head)?),
+            FrameKind::TransferVote => Body::TransferVote(self.whole(head)?),
             FrameKind::VoteReply => Body::VoteReply(self.whole(head)?),
+            FrameKind::TimeoutNow => {
+                let () = self.whole(head)?;
+                Body::TimeoutNow
+            }
             FrameKind::ReadIndex => Body::ReadIndex(self.whole(head)?),
             FrameKind::ReadIndexReply => Body::ReadIndexReply(self.whole(head)?),
             kind @ (FrameKind::Hello

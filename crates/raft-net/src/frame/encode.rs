@@ -243,7 +243,9 @@ fn put_message<'a>(
         Body::PreVote(m) => put_wire(head, m, FrameKind::PreVote),
         Body::PreVoteReply(m) => put_wire(head, m, FrameKind::PreVoteReply),
         Body::RequestVote(m) => put_wire(head, m, FrameKind::RequestVote),
+        Body::TransferVote(m) => put_wire(head, m, FrameKind::TransferVote),
         Body::VoteReply(m) => put_wire(head, m, FrameKind::VoteReply),
+        Body::TimeoutNow => put_wire(head, &(), FrameKind::TimeoutNow),
         Body::ReadIndex(m) => put_wire(head, m, FrameKind::ReadIndex),
         Body::ReadIndexReply(m) => put_wire(head, m, FrameKind::ReadIndexReply),
     };

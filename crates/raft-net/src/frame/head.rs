@@ -150,6 +150,15 @@ impl Wire for RequestVote {
     }
 }
 
+/// A message that says all by its kind.
+impl Wire for () {
+    type Form = ();
+
+    fn to_form(&self) {}
+
+    fn from_form((): ()) {}
+}
+
 #[derive(Deserialize, Serialize)]
 pub(super) enum VoteReplyForm {
     Granted,

@@ -33,6 +33,10 @@ pub enum FrameKind {
     ReadIndexReply,
     /// [`raft_core::CommitNotice`].
     CommitNotice,
+    /// [`raft_core::Body::TimeoutNow`].
+    TimeoutNow,
+    /// A [`raft_core::RequestVote`] on behalf of a leader that hands over.
+    TransferVote,
     /// [`Forward`](crate::Forward).
     Forward,
     /// [`ForwardReply`](crate::ForwardReply).
@@ -41,7 +45,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Hello,
         Self::HelloAck,
         Self::AppendEntries,
@@ -55,6 +59,8 @@ impl FrameKind {
         Self::ReadIndex,
         Self::ReadIndexReply,
         Self::CommitNotice,
+        Self::TimeoutNow,
+        Self::TransferVote,
         Self::Forward,
         Self::ForwardReply,
     ];
@@ -76,6 +82,8 @@ impl FrameKind {
             Self::ReadIndex => 24,
             Self::ReadIndexReply => 25,
             Self::CommitNotice => 26,
+            Self::TimeoutNow => 27,
+            Self::TransferVote => 28,
             Self::Forward => 64,
             Self::ForwardReply => 65,
         }
@@ -101,6 +109,8 @@ impl FrameKind {
             24 => Self::ReadIndex,
             25 => Self::ReadIndexReply,
             26 => Self::CommitNotice,
+            27 => Self::TimeoutNow,
+            28 => Self::TransferVote,
             64 => Self::Forward,
             65 => Self::ForwardReply,
             code => return Err(FrameError::UnknownKind { code }),
@@ -124,7 +134,9 @@ impl FrameKind {
             | Self::VoteReply
             | Self::ReadIndex
             | Self::ReadIndexReply
-            | Self::CommitNotice => Lane::Control,
+            | Self::CommitNotice
+            | Self::TimeoutNow
+            | Self::TransferVote => Lane::Control,
         }
     }
 }

@@ -196,7 +196,12 @@ const fn is_vote(packet: &Packet) -> bool {
     match packet {
         Packet::Raft(Message { body, .. }) => matches!(
             body,
-            Body::PreVote(_) | Body::PreVoteReply(_) | Body::RequestVote(_) | Body::VoteReply(_)
+            Body::PreVote(_)
+                | Body::PreVoteReply(_)
+                | Body::RequestVote(_)
+                | Body::TransferVote(_)
+                | Body::VoteReply(_)
+                | Body::TimeoutNow
         ),
         Packet::Forward(_) | Packet::ForwardReply(_) => false,
     }

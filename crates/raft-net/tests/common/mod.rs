@@ -136,6 +136,8 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         vote().prop_map(Body::PreVote),
         reply().prop_map(Body::PreVoteReply),
         vote().prop_map(Body::RequestVote),
+        vote().prop_map(Body::TransferVote),
+        Just(Body::TimeoutNow),
         reply().prop_map(Body::VoteReply),
         read().prop_map(|upto| Body::ReadIndex(ReadIndex { upto })),
         (read(), indexes())

@@ -1,9 +1,11 @@
-//! Commands that were sent to a leader which has not answered.
+//! Commands that were sent to a leader which has not answered; and what a leader that hands over was
+//! sent.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raft_core::{NodeId, Timestamp};
+use raft_net::Forward;
 
 use super::earliest;
 
@@ -87,6 +89,37 @@ impl<P> Forwards<P> {
 impl<P> Forwarded<P> {
     pub(super) fn into_callers(self) -> impl Iterator<Item = P> {
         self.batch.into_iter().map(|(_, caller)| caller)
+    }
+}
+
+/// Followers' batches that came while this leader hands over: at most an election timeout.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    forwards: Vec<(NodeId, Forward)>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Keeps a batch; gives it back if it would be more than `bytes_max`.
+    pub(super) fn push(
+        &mut self,
+        from: NodeId,
+        forward: Forward,
+        bytes_max: usize,
+    ) -> Result<(), Forward> {
+        const OVERHEAD: usize = 64;
+        let len = |command: &Bytes| command.len() + OVERHEAD;
+        let bytes: usize = OVERHEAD + forward.commands.iter().map(len).sum::<usize>();
+        if self.bytes + bytes > bytes_max {
+            return Err(forward);
+        }
+        self.bytes += bytes;
+        self.forwards.push((from, forward));
+        Ok(())
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<(NodeId, Forward)> {
+        std::mem::take(self).forwards
     }
 }
 

@@ -11,6 +11,7 @@ mod proposals;
 mod reads;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,11 +25,13 @@ use raft_net::{Forward, ForwardOutcome, ForwardReply, Packet};
 
 use self::apply::ApplyQueue;
 pub use self::apply::{Entries, Job};
-use self::forwards::Forwards;
+use self::forwards::{Forwards, Held};
 use self::proposals::{Parked, Waiting};
 use self::reads::Reads;
+pub use self::transfers::TransferRefusal;
+use self::transfers::Transfers;
 
-/// A node's decisions. `P` is a caller who proposed, `R` one who reads; both are handed back in
+/// A node's decisions. `P` is a caller who wants something changed, `R` one who reads; both are handed back in
 /// [`Requests`], each exactly once.
 #[derive(Debug)]
 pub struct Driver<P, R> {
@@ -38,9 +41,12 @@ pub struct Driver<P, R> {
     parked: Parked<P>,
     /// Commands sent to a leader that has not answered.
     forwards: Forwards<P>,
+    /// Commands of followers that came while this leader hands over.
+    held: Held,
     /// Commands in the log.
     waiting: Waiting<P>,
     reads: Reads<R>,
+    transfers: Transfers<P>,
     apply: ApplyQueue,
     requests: Requests<P, R>,
 }
@@ -88,6 +94,8 @@ pub struct Requests<P, R> {
     pub refused: Vec<(P, Refusal)>,
     /// Callers whose reads will not be answered: they have waited too long.
     pub reads_timed_out: Vec<R>,
+    /// How transfers of leadership ended.
+    pub transfers: Vec<(P, Result<(), TransferRefusal>)>,
     /// What happened, for logs and metrics.
     pub events: Vec<Event>,
 }
@@ -137,6 +145,7 @@ impl<P, R> Default for Requests<P, R> {
             jobs: Vec::new(),
             refused: Vec::new(),
             reads_timed_out: Vec::new(),
+            transfers: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -144,8 +153,17 @@ impl<P, R> Default for Requests<P, R> {
 
 impl<P, R> Requests<P, R> {
     fn is_empty(&self) -> bool {
-        let Self { writes, packets, install, fetches, jobs, refused, reads_timed_out, events } =
-            self;
+        let Self {
+            writes,
+            packets,
+            install,
+            fetches,
+            jobs,
+            refused,
+            reads_timed_out,
+            transfers,
+            events,
+        } = self;
         writes.is_empty()
             && packets.is_empty()
             && install.is_none()
@@ -153,6 +171,7 @@ impl<P, R> Requests<P, R> {
             && jobs.is_empty()
             && refused.is_empty()
             && reads_timed_out.is_empty()
+            && transfers.is_empty()
             && events.is_empty()
     }
 }
@@ -169,8 +188,10 @@ impl<P, R> Driver<P, R> {
             options,
             parked: Parked::default(),
             forwards: Forwards::default(),
+            held: Held::default(),
             waiting: Waiting::default(),
             reads: Reads::default(),
+            transfers: Transfers::default(),
             apply: ApplyQueue::new(base),
             requests: Requests::default(),
         }
@@ -207,6 +228,23 @@ impl<P, R> Driver<P, R> {
         let deadline = now.after(self.options.request_timeout);
         let id = self.raft.read(now);
         self.reads.push(id, callers, deadline);
+    }
+
+    /// Hands leadership over to `to`, as [`Raft::transfer`] does. The caller is answered in
+    /// [`Requests::transfers`]: well, once this node knows that `to` leads.
+    pub fn transfer(&mut self, now: Timestamp, to: NodeId, caller: P) {
+        match self.raft.transfer(now, to) {
+            Err(error) => {
+                self.requests.transfers.push((caller, Err(TransferRefusal::Refused(error))));
+            }
+            Ok(()) if to == self.raft.id() => self.requests.transfers.push((caller, Ok(()))),
+            Ok(()) => {
+                // Whether it takes the place of another transfer is known here first.
+                let ended = self.transfers.on_other(to);
+                self.requests.transfers.extend(ended);
+                self.transfers.push(to, caller, now.after(self.options.request_timeout));
+            }
+        }
     }
 
     /// Takes a packet from a peer.
@@ -249,6 +287,7 @@ impl<P, R> Driver<P, R> {
         let uncommitted = self.waiting.take_expired(now);
         self.refuse_all(uncommitted, Refusal::TimedOut);
         self.requests.reads_timed_out.extend(self.reads.take_expired(now));
+        self.requests.transfers.extend(self.transfers.take_expired(now));
     }
 
     /// When to call [`Driver::on_timeout`], at the latest.
@@ -260,6 +299,7 @@ impl<P, R> Driver<P, R> {
             .min(self.forwards.deadline())
             .min(self.waiting.deadline())
             .min(self.reads.deadline())
+            .min(self.transfers.deadline())
     }
 
     /// Whether committed entries wait until [`Driver::on_applied`] makes room for them.
@@ -289,9 +329,11 @@ impl<P, R> Driver<P, R> {
     /// Ends the driver: every caller that is left.
     #[must_use]
     pub fn stop(self) -> Leftover<P, R> {
-        let Self { parked, forwards, waiting, reads, mut requests, .. } = self;
+        let Self { parked, forwards, waiting, reads, transfers, mut requests, .. } = self;
         let mut unknown: Vec<P> = forwards.into_callers();
         unknown.extend(waiting.into_callers());
+        unknown.extend(transfers.into_callers());
+        unknown.extend(requests.transfers.drain(..).map(|(caller, _)| caller));
         let mut reading = reads.into_callers();
         for job in requests.jobs.drain(..) {
             match job {
@@ -306,8 +348,12 @@ impl<P, R> Driver<P, R> {
 
     /// Brings a batch to the leader's log, wherever that is.
     fn route(&mut self, now: Timestamp, batch: Vec<(Bytes, P)>, deadline: Timestamp) {
-        let me = self.raft.status().id;
+        let me = self.raft.id();
         match (self.raft.leader(), self.options.forwarding) {
+            // Whoever leads when that is over takes them.
+            (Some(leader), _) if leader == me && self.raft.successor().is_some() => {
+                self.park(batch, deadline);
+            }
             (Some(leader), _) if leader == me => self.append(now, batch, deadline),
             (leader, Forwarding::Refused) => {
                 let callers = batch.into_iter().map(|(_, caller)| caller);
@@ -326,7 +372,10 @@ impl<P, R> Driver<P, R> {
             Err(ProposeError::NotLeader { leader }) => {
                 self.refuse_all(callers, Refusal::NotLeader { leader });
             }
-            Err(ProposeError::Busy { .. } | _) => self.refuse_all(callers, Refusal::Overloaded),
+            // Neither does it for handing over.
+            Err(ProposeError::Busy { .. } | ProposeError::Transferring { .. } | _) => {
+                self.refuse_all(callers, Refusal::Overloaded);
+            }
         }
     }
 
@@ -351,12 +400,22 @@ impl<P, R> Driver<P, R> {
 
     /// A follower's commands: appended all or none.
     fn on_forward(&mut self, now: Timestamp, from: NodeId, forward: Forward) {
+        let forward = if self.raft.successor().is_some() {
+            match self.held.push(from, forward, self.options.parked_bytes_max) {
+                Ok(()) => return,
+                Err(refused) => refused,
+            }
+        } else {
+            forward
+        };
         let Forward { id, commands } = forward;
         let count = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         let outcome = match self.raft.propose_batch(now, commands) {
             Ok(first) => ForwardOutcome::Appended { first, count },
             Err(ProposeError::NotLeader { leader }) => ForwardOutcome::NotLeader { leader },
-            Err(ProposeError::Busy { .. } | _) => ForwardOutcome::Busy,
+            Err(ProposeError::Busy { .. } | ProposeError::Transferring { .. } | _) => {
+                ForwardOutcome::Busy
+            }
         };
         let reply = Packet::ForwardReply(ForwardReply { id, outcome });
         self.requests.packets.push((from, reply));
@@ -415,17 +474,35 @@ impl<P, R> Driver<P, R> {
             Event::LeaderChanged { leader: Some(leader), .. } => {
                 let lost = self.forwards.take_not_sent_to(leader);
                 self.refuse_all(lost, Refusal::ConnectionLost);
-                for (batch, deadline) in self.parked.take_all() {
-                    self.route(now, batch, deadline);
-                }
+                self.requests.transfers.extend(self.transfers.on_leader(leader));
+                self.route_parked(now);
+            }
+            Event::TransferFailed { to } => {
+                self.requests.transfers.extend(self.transfers.on_failed(to));
+                self.route_parked(now);
             }
             Event::QuorumLost { .. } => {
                 let uncommitted = self.waiting.take_all();
                 self.refuse_all(uncommitted, Refusal::QuorumLost);
             }
-            Event::LeaderChanged { leader: None, .. } | Event::RoleChanged { .. } | _ => {}
+            Event::LeaderChanged { leader: None, .. } => self.answer_held(now),
+            Event::RoleChanged { .. } | _ => {}
         }
         self.requests.events.push(event);
+    }
+
+    /// Sends what waits for a leader on its way.
+    fn route_parked(&mut self, now: Timestamp) {
+        self.answer_held(now);
+        for (batch, deadline) in self.parked.take_all() {
+            self.route(now, batch, deadline);
+        }
+    }
+
+    fn answer_held(&mut self, now: Timestamp) {
+        for (from, forward) in self.held.take_all() {
+            self.on_forward(now, from, forward);
+        }
     }
 
     /// Gives the state machine what is committed, as far as there is room, and the reads that

@@ -33,6 +33,7 @@ struct Node {
     served: Vec<Caller>,
     refused: Vec<(Caller, Refusal)>,
     reads_timed_out: Vec<Caller>,
+    transfers: Vec<(Caller, Result<(), TransferRefusal>)>,
     jobs: Vec<Entries>,
     /// Whether jobs are reported as applied at once.
     applies: bool,
@@ -59,6 +60,7 @@ impl Cluster {
                 served: Vec::new(),
                 refused: Vec::new(),
                 reads_timed_out: Vec::new(),
+                transfers: Vec::new(),
                 jobs: Vec::new(),
                 applies: true,
                 syncs: true,
@@ -152,6 +154,7 @@ impl Cluster {
         }
         node.refused.extend(requests.refused);
         node.reads_timed_out.extend(requests.reads_timed_out);
+        node.transfers.extend(requests.transfers);
         for (to, packet) in requests.packets {
             if !self.cut.contains(&(me, to)) {
                 self.packets.push_back((me, to, packet));
@@ -488,4 +491,86 @@ fn a_replaced_suffix_is_not_applied() {
 
     let expected = Vec::from([entry(1, 1, "a"), entry(2, 2, "c")]);
     assert_eq!(applied, Some(Entries::Here(expected)));
+}
+
+impl Cluster {
+    fn transfer(&mut self, id: u64, to: u64, caller: Caller) {
+        let now = self.now;
+        self.node(id).driver.transfer(now, n(to), caller);
+    }
+
+    fn leads(&mut self, id: u64) -> bool {
+        self.node(id).driver.raft().leader() == Some(n(id))
+    }
+}
+
+#[test]
+fn a_transfers_caller_is_answered_once_the_successor_leads() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.transfer(1, 3, "operator");
+    assert!(cluster.node(1).transfers.is_empty());
+
+    cluster.settle();
+
+    assert!(cluster.leads(3));
+    assert_eq!(cluster.node(1).transfers, [("operator", Ok(()))]);
+}
+
+#[test]
+fn commands_that_come_while_the_leader_hands_over_go_to_its_successor() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.transfer(1, 3, "operator");
+    cluster.propose(1, &["own"]);
+    cluster.propose(2, &["forwarded"]);
+
+    cluster.settle();
+
+    assert!(cluster.leads(3));
+    assert_eq!(cluster.node(1).served, ["own"]);
+    assert_eq!(cluster.node(2).served, ["forwarded"]);
+}
+
+#[test]
+fn commands_that_came_during_a_transfer_that_fails_are_the_leaders_again() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(3);
+    cluster.transfer(1, 3, "operator");
+    cluster.propose(1, &["own"]);
+    cluster.propose(2, &["forwarded"]);
+    cluster.settle();
+    assert!(cluster.node(1).served.is_empty());
+
+    cluster.wait(Duration::from_millis(1_100));
+
+    assert!(cluster.leads(1));
+    assert_eq!(cluster.node(1).served, ["own"]);
+    assert_eq!(cluster.node(2).served, ["forwarded"]);
+    assert_eq!(cluster.node(1).transfers, [("operator", Err(TransferRefusal::Failed))]);
+}
+
+#[test]
+fn a_transfer_that_gives_way_to_another_has_failed() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(3);
+    cluster.transfer(1, 3, "first");
+    cluster.transfer(1, 2, "second");
+
+    cluster.settle();
+
+    assert_eq!(
+        cluster.node(1).transfers,
+        [("first", Err(TransferRefusal::Failed)), ("second", Ok(()))]
+    );
+}
+
+#[test]
+fn a_transfer_that_cannot_begin_is_refused_at_once() {
+    let mut cluster = Cluster::led(3, options());
+
+    cluster.transfer(2, 3, "operator");
+    cluster.settle();
+
+    let refused = raft_core::TransferError::NotLeader { leader: Some(n(1)) };
+    let refused = TransferRefusal::Refused(refused);
+    assert_eq!(cluster.node(2).transfers, [("operator", Err(refused))]);
 }

@@ -133,8 +133,18 @@ impl<S: StateMachine> EventLoop<S> {
     }
 
     fn carry_out(&mut self, now: Timestamp, requests: NodeRequests<S>) -> Result<(), StopReason> {
-        let Requests { writes, packets, install, fetches, jobs, refused, reads_timed_out, events } =
-            requests;
+        // Nobody can ask a node for a transfer yet.
+        let Requests {
+            writes,
+            packets,
+            install,
+            fetches,
+            jobs,
+            refused,
+            reads_timed_out,
+            transfers: _,
+            events,
+        } = requests;
         for write in writes {
             self.log.submit(write).map_err(|error| StopReason::Log(Arc::new(error)))?;
         }

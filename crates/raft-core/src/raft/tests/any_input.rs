@@ -62,7 +62,7 @@ impl Stage {
     }
 
     fn happen(&mut self, mut draw: Draw) {
-        match draw.below(20) {
+        match draw.below(21) {
             0 => self.now = self.now.after(Duration::from_millis(draw.below(2_500))),
             1 | 2 => {
                 self.now = self.raft.next_deadline().min(self.now.after(Duration::from_secs(3)));
@@ -86,6 +86,10 @@ impl Stage {
             }
             8 => self.raft.step(self.now, Input::Unreachable(draw.peer())),
             9 => self.read = self.raft.read(self.now),
+            11 => {
+                let to = draw.peer();
+                let _refused = self.raft.transfer(self.now, to);
+            }
             10 => {
                 let commands = (0..draw.below(3)).map(|_| Bytes::from_static(b"x")).collect();
                 let _refused = self.raft.propose_batch(self.now, commands);
@@ -236,7 +240,7 @@ impl Draw {
         let round = ReadRound::new(self.pick(&[0, 1, 2, u64::MAX]));
         let (session, position) = (read.session(), self.pick(&[0, 1, 2, u64::MAX]));
         let upto = self.pick(&[read, read, ReadId::new(session, position), ReadId::new(7, 1)]);
-        match self.below(14) {
+        match self.below(16) {
             0..3 => {
                 let prev = self.log_id(raft);
                 let entries = self.entries(raft, prev);
@@ -255,6 +259,8 @@ impl Draw {
             10 => Body::RequestVote(RequestVote { last: self.log_id(raft) }),
             11 => Body::VoteReply(reply),
             12 => Body::ReadIndex(ReadIndex { upto }),
+            13 => Body::TransferVote(RequestVote { last: self.log_id(raft) }),
+            14 => Body::TimeoutNow,
             _ => Body::ReadIndexReply(ReadIndexReply { upto, index: self.index(raft) }),
         }
     }

@@ -406,7 +406,7 @@ impl Server {
         let HardState { term: durable_term, vote } = self.disk.hard_state;
         let voted_for = |id| durable_term > term || (durable_term == term && vote == Some(id));
         let kept = match body {
-            Body::RequestVote(_) => voted_for(from),
+            Body::RequestVote(_) | Body::TransferVote(_) => voted_for(from),
             Body::VoteReply(VoteReply::Granted) => voted_for(to),
             Body::AppendReply(AppendReply::Accepted { matched }) => {
                 // A later leader may have taken back what an earlier one was promised.
@@ -423,6 +423,7 @@ impl Server {
             | Body::CommitNotice(_)
             | Body::PreVote(_)
             | Body::PreVoteReply(_)
+            | Body::TimeoutNow
             | Body::ReadIndex(_)
             | Body::ReadIndexReply(_) => true,
         };

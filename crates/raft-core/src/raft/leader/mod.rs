@@ -1,10 +1,13 @@
 //! Leader: appends, replicates, and decides what is committed.
 
+mod transfer;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use self::transfer::Transfer;
 use super::Next;
 use super::common::{Common, Hears};
 use super::reads::{ReadRounds, Readers};
@@ -30,6 +33,8 @@ pub(super) struct Leader {
     /// What the entries that gather weigh.
     gathered_bytes: usize,
     rounds: ReadRounds,
+    /// The handing over that is under way.
+    transfer: Option<Transfer>,
 }
 
 impl Leader {
@@ -47,6 +52,7 @@ impl Leader {
             released: first,
             gathered_bytes: 0,
             rounds: ReadRounds::default(),
+            transfer: None,
         }
     }
 
@@ -58,7 +64,7 @@ impl Leader {
         if self.followers.is_empty() {
             return Timestamp::NEVER;
         }
-        self.heartbeat_due.min(self.quorum_deadline(common))
+        self.heartbeat_due.min(self.quorum_deadline(common)).min(self.transfer_deadline())
     }
 
     /// Appends `commands`, all or none; names the first entry.
@@ -67,6 +73,9 @@ impl Leader {
         common: &mut Common,
         commands: Vec<Bytes>,
     ) -> Result<LogId, ProposeError> {
+        if let Some(to) = self.successor() {
+            return Err(ProposeError::Transferring { to });
+        }
         let bytes: usize = commands.iter().map(command_weight).sum();
         let uncommitted_bytes = self.uncommitted_bytes;
         // The first one always fits: a bound smaller than a command must not refuse for ever.
@@ -113,19 +122,20 @@ impl Leader {
             }
             Body::PreVote(m) => common.on_pre_vote(from, term, m, Hears::ALeader),
             // In our own term, in which we have voted for ourselves.
-            Body::RequestVote(m) => {
+            Body::RequestVote(m) | Body::TransferVote(m) => {
                 common.on_request_vote(from, m);
             }
             // The gate admits no second leader of our term.
             Body::AppendEntries(_)
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
+            | Body::TimeoutNow
             // Answers to what we asked in another role.
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
             | Body::ReadIndexReply(_) => {}
         }
-        Next::Stay
+        self.finish_transfer(common)
     }
 
     /// The follower called `from`, who is alive; `None` if it is not a member: what it says means
@@ -133,6 +143,9 @@ impl Leader {
     fn hear_follower(&mut self, common: &Common, from: NodeId) -> Option<&mut Progress> {
         let progress = self.followers.get_mut(&from)?;
         progress.on_heard(common.now());
+        if let Some(transfer) = &mut self.transfer {
+            transfer.on_heard(from);
+        }
         Some(progress)
     }
 
@@ -182,6 +195,9 @@ impl Leader {
         }
         if common.now() >= self.heartbeat_due {
             self.broadcast_heartbeat(common);
+        }
+        if common.now() >= self.transfer_deadline() {
+            return self.fail_transfer(common);
         }
         Next::Stay
     }

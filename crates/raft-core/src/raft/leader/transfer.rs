@@ -1,0 +1,138 @@
+//! Handing over: transfer of leadership (thesis §3.10).
+
+use super::Leader;
+use crate::error::TransferError;
+use crate::event::Event;
+use crate::message::{Body, Heartbeat};
+use crate::raft::Next;
+use crate::raft::common::Common;
+use crate::types::{LogIndex, NodeId, Timestamp};
+
+/// A handing over that is under way.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Transfer {
+    to: NodeId,
+    deadline: Timestamp,
+    /// Whether the successor has been heard since. One that matched long ago may be gone.
+    heard: bool,
+    otherwise: Otherwise,
+}
+
+/// What becomes of a leader whose successor is not ready in time.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Otherwise {
+    /// It goes on.
+    Lead,
+    /// It steps down all the same.
+    StepDown,
+}
+
+impl Transfer {
+    pub(super) fn on_heard(&mut self, from: NodeId) {
+        self.heard |= from == self.to;
+    }
+}
+
+impl Leader {
+    /// Begins to hand over to `to`, unless that is under way; calls off any other transfer.
+    pub(in crate::raft) fn transfer(
+        &mut self,
+        common: &mut Common,
+        to: NodeId,
+    ) -> Result<(), TransferError> {
+        if to == common.id() {
+            self.call_off_transfer(common);
+            return Ok(());
+        }
+        if !common.membership().contains(to) {
+            return Err(TransferError::UnknownMember { id: to });
+        }
+        if !common.membership().quorum().incoming().contains(to) {
+            return Err(TransferError::NotAVoter { id: to });
+        }
+        if self.successor() != Some(to) {
+            self.begin_transfer(common, to, Otherwise::Lead);
+        }
+        Ok(())
+    }
+
+    #[expect(dead_code, reason = "no leader has to go yet")]
+    /// Hands over to whoever is best at it, or simply steps down: for a leader that must go.
+    pub(in crate::raft) fn hand_over(&mut self, common: &mut Common) -> Next {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.otherwise = Otherwise::StepDown;
+            return Next::Stay;
+        }
+        match self.best_successor(common) {
+            Some(to) => {
+                self.begin_transfer(common, to, Otherwise::StepDown);
+                Next::Stay
+            }
+            None => step_down(common),
+        }
+    }
+
+    /// The voter that could take over soonest: one that stays, was heard within an election timeout,
+    /// and lacks the least.
+    pub(in crate::raft) fn best_successor(&self, common: &Common) -> Option<NodeId> {
+        let timeout = common.config().election_timeout;
+        let staying = common.membership().quorum().incoming().iter();
+        let followers = staying.filter_map(|id| Some((id, self.followers.get(&id)?)));
+        let alive = followers.filter(|(_, p)| common.now() < p.heard().after(timeout));
+        // The lowest id of those who are equal.
+        let best = alive.min_by_key(|(id, p)| (core::cmp::Reverse(p.matched()), *id));
+        best.map(|(id, _)| id)
+    }
+
+    pub(in crate::raft) fn successor(&self) -> Option<NodeId> {
+        self.transfer.map(|transfer| transfer.to)
+    }
+
+    pub(super) fn transfer_deadline(&self) -> Timestamp {
+        self.transfer.map_or(Timestamp::NEVER, |transfer| transfer.deadline)
+    }
+
+    /// Tells the successor to campaign, if it is there and has all that we have.
+    ///
+    /// We step down with that. From here on the successor may be elected at any moment, in spite of
+    /// the promises that keep leaders in office; and the message may arrive late, so that the term
+    /// could not be used again even if the successor lost.
+    pub(super) fn finish_transfer(&self, common: &mut Common) -> Next {
+        let Some(Transfer { to, heard, .. }) = self.transfer else { return Next::Stay };
+        let matched = self.followers.get(&to).map_or(LogIndex::ZERO, |p| p.matched());
+        if !heard || matched < common.last().index {
+            return Next::Stay;
+        }
+        common.send(to, Body::TimeoutNow);
+        step_down(common)
+    }
+
+    /// Gives up on a successor that was not ready in time.
+    pub(super) fn fail_transfer(&mut self, common: &mut Common) -> Next {
+        match self.call_off_transfer(common) {
+            None | Some(Transfer { otherwise: Otherwise::Lead, .. }) => Next::Stay,
+            Some(Transfer { otherwise: Otherwise::StepDown, .. }) => step_down(common),
+        }
+    }
+
+    fn call_off_transfer(&mut self, common: &mut Common) -> Option<Transfer> {
+        let transfer = self.transfer.take()?;
+        common.report(Event::TransferFailed { to: transfer.to });
+        Some(transfer)
+    }
+
+    fn begin_transfer(&mut self, common: &mut Common, to: NodeId, otherwise: Otherwise) {
+        self.call_off_transfer(common);
+        let deadline = common.now().after(common.config().election_timeout);
+        self.transfer = Some(Transfer { to, deadline, heard: false, otherwise });
+        // Its answer shows that it is there, and where it stands.
+        let Some(progress) = self.followers.get_mut(&to) else { return };
+        let commit = common.commit().min(progress.matched());
+        progress.tell_commit(commit);
+        common.send(to, Body::Heartbeat(Heartbeat { commit, round: self.rounds.last() }));
+    }
+}
+
+const fn step_down(common: &Common) -> Next {
+    Next::Follow { term: common.term(), leader: None }
+}
