@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  examples --> raft --+--> raft-net-quic --> raft-net --+
-//!                      +--> raft-wal --------------------+--> raft-core
+//!                      +--> raft-snapshot --> raft-wal --+--> raft-core
 //! ```
 
 use std::path::Path;
@@ -36,12 +36,13 @@ const RULES: [(&str, Rule); 5] = [
 ];
 
 /// The libraries, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("raft-core", &[]),
     ("raft-wal", &["raft-core"]),
+    ("raft-snapshot", &["raft-core", "raft-wal"]),
     ("raft-net", &["raft-core"]),
     ("raft-net-quic", &["raft-core", "raft-net"]),
-    ("raft", &["raft-core", "raft-net", "raft-net-quic", "raft-wal"]),
+    ("raft", &["raft-core", "raft-net", "raft-net-quic", "raft-snapshot", "raft-wal"]),
 ];
 
 /// What an example may use: it shows what a user would write, on the facade or on the core alone.

@@ -1,0 +1,166 @@
+//! Bytes that are not what was written.
+
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic_in_result_fn,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod common;
+
+use std::io::{ErrorKind, Read as _};
+
+use common::{CHUNK, copy, log_id, open, state, write};
+use raft_snapshot::{DamageKind, OpenError, ReadError};
+use raft_wal::sim::SimDisk;
+
+fn name_of(disk: &SimDisk, suffix: &str) -> String {
+    disk.file_names().into_iter().rfind(|name| name.ends_with(suffix)).unwrap()
+}
+
+fn with(indexes: &[u64]) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk).unwrap();
+    for &index in indexes {
+        write(&store, index, &state(3 * CHUNK as usize, index)).unwrap();
+    }
+    disk
+}
+
+/// Reads until an error; returns what came before it.
+fn read_until_damage(disk: &SimDisk) -> (Vec<u8>, ReadError) {
+    let (store, _) = open(disk).unwrap();
+    let mut found = Vec::new();
+    let error = store.latest().unwrap().reader().read_to_end(&mut found).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    (found, error.downcast().unwrap())
+}
+
+#[test]
+fn no_flipped_bit_of_the_data_is_handed_out() {
+    let whole = with(&[5]);
+    let data = name_of(&whole, ".data");
+    for byte in (0..3 * u64::from(CHUNK)).step_by(97) {
+        let disk = whole.fork(byte);
+        disk.flip_bit(&data, byte, 3);
+
+        let (found, error) = read_until_damage(&disk);
+
+        let intact = (byte / u64::from(CHUNK) * u64::from(CHUNK)) as usize;
+        assert_eq!(found, state(3 * CHUNK as usize, 5)[..intact]);
+        assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_damaged_chunk_is_not_sent() {
+    let disk = with(&[5]);
+    disk.zero_range(&name_of(&disk, ".data"), u64::from(CHUNK), 5);
+    let (store, _) = open(&disk).unwrap();
+    let snapshot = store.latest().unwrap();
+
+    assert!(snapshot.chunk(0).is_ok());
+    assert!(matches!(snapshot.chunk(1), Err(ReadError::Damaged { .. })));
+    assert!(snapshot.chunk(3).is_err(), "there is no such chunk");
+}
+
+#[test]
+fn a_damaged_manifest_is_reported_and_the_older_snapshot_is_there() {
+    let whole = with(&[5, 6]);
+    let manifest = name_of(&whole, ".manifest");
+    let len = whole.file_bytes(&manifest).unwrap().len() as u64;
+    for byte in 0..len {
+        let disk = whole.fork(byte);
+        disk.flip_bit(&manifest, byte, 5);
+        let before = disk.file_names();
+
+        match open(&disk) {
+            Ok((store, opened)) => {
+                assert_eq!(opened.damaged.len(), 1, "byte {byte}");
+                assert!(matches!(opened.damaged[0].fault, DamageKind::Manifest(_)));
+                assert_eq!(store.latest().unwrap().id().last, log_id(5));
+                assert_eq!(disk.file_names(), before, "nothing is removed");
+            }
+            // The version and the flags are looked at before the checksum.
+            Err(error) => assert!(matches!(error, OpenError::Unsupported { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn missing_and_short_data_are_reported() {
+    let disk = with(&[5]);
+    let data = name_of(&disk, ".data");
+    let short = disk.fork(2);
+    short.truncate_file(&data, 512);
+    let missing = disk.fork(3);
+    missing.remove_file(&data);
+
+    let (_, opened) = open(&short).unwrap();
+    let expected = 3 * u64::from(CHUNK);
+    assert_eq!(opened.damaged[0].fault, DamageKind::DataLength { expected, found: 512 });
+    let (_, opened) = open(&missing).unwrap();
+    assert_eq!(opened.damaged[0].fault, DamageKind::NoData);
+}
+
+#[test]
+fn a_manifest_under_another_name_is_reported() {
+    let disk = with(&[5, 6]);
+    let names: Vec<_> =
+        disk.file_names().into_iter().filter(|name| name.ends_with(".manifest")).collect();
+    let older = disk.file_bytes(&names[0]).unwrap();
+    disk.replace_file(&names[1], &older);
+
+    let (store, opened) = open(&disk).unwrap();
+
+    assert!(matches!(opened.damaged[0].fault, DamageKind::OtherName(id) if id.last == log_id(5)));
+    assert_eq!(store.list().len(), 1);
+}
+
+#[test]
+fn what_is_damaged_goes_when_newer_ones_are_there() {
+    let disk = with(&[5]);
+    disk.flip_bit(&name_of(&disk, ".manifest"), 50, 1);
+    let (store, opened) = open(&disk).unwrap();
+    assert_eq!(opened.damaged.len(), 1);
+
+    write(&store, 6, b"six").unwrap();
+
+    assert_eq!(disk.file_names().len(), 2, "{:?}", disk.file_names());
+}
+
+#[test]
+fn a_damaged_part_is_received_again() {
+    let source = with(&[5]);
+    let (from, _) = open(&source).unwrap();
+    let original = from.latest().unwrap();
+    let disk = SimDisk::new(9);
+    let (to, _) = open(&disk).unwrap();
+    drop(to.receive(original.manifest().clone()).unwrap());
+    disk.replace_file(&name_of(&disk, ".data"), &vec![1; 3 * CHUNK as usize]);
+    drop(to);
+
+    let (to, _) = open(&disk).unwrap();
+    let copied = copy(&original, &to).unwrap();
+
+    assert_eq!(common::read(&copied), state(3 * CHUNK as usize, 5));
+}
+
+#[test]
+fn foreign_files_are_left_alone() {
+    let disk = with(&[5]);
+    for name in ["README", "5.data", "x.manifest", "writing-x.data"] {
+        disk.replace_file(name, b"not ours");
+    }
+    let before = disk.file_names();
+
+    let (store, opened) = open(&disk).unwrap();
+
+    assert!(opened.swept.is_empty() && opened.damaged.is_empty());
+    assert_eq!((disk.file_names(), store.list().len()), (before, 1));
+}
