@@ -1,6 +1,6 @@
 //! What happened, for logs and metrics. The core itself does not log.
 
-use crate::types::{LogId, LogIndex, NodeId, Term};
+use crate::types::{LogId, NodeId, Term};
 
 /// Something an operator may want to know. Nothing has to be done about it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -32,12 +32,13 @@ pub enum Event {
         /// Who was to lead.
         to: NodeId,
     },
-    /// A follower needs entries that this leader's log no longer holds.
-    FollowerBehindLog {
+    /// A follower needs entries that this leader's log no longer holds, and is offered a snapshot.
+    /// It is repeated with the heartbeats until the follower fetches it.
+    SnapshotOffered {
         /// The follower.
         peer: NodeId,
-        /// The first entry it lacks.
-        next: LogIndex,
+        /// The last entry that the snapshot contains.
+        last: LogId,
     },
     /// A peer sent what no correct peer sends. It was ignored.
     PeerFaulted {
@@ -68,6 +69,8 @@ pub enum PeerFault {
     SecondLeader,
     /// Its entries are out of order, or of a later term than its message.
     MalformedEntries,
+    /// It offers a snapshot that cannot exist.
+    MalformedSnapshot,
     /// Its entries differ from committed ones.
     ConflictsWithCommitted,
     /// It acknowledges entries that the leader does not have.

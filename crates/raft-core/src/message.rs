@@ -1,7 +1,9 @@
 //! What servers say to each other. One struct per RPC direction; no field is shared by accident.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, LogId, LogIndex, NodeId, Term};
 
 /// A message between two servers.
@@ -28,6 +30,11 @@ pub enum Body {
     Heartbeat(Heartbeat),
     /// Leader to follower: this much is committed. Nobody answers.
     CommitNotice(CommitNotice),
+    /// Leader to follower: my log no longer has what you need, but this snapshot does (paper §7).
+    ///
+    /// Unlike the paper's InstallSnapshot it carries no data: the follower fetches that when and
+    /// where it likes. It answers with an [`AppendReply`] when its log goes on from there.
+    InstallSnapshot(Box<SnapshotMeta>),
     /// Follower to leader: I follow.
     HeartbeatReply(HeartbeatReply),
     /// Pre-candidate to voter: would you vote for me? (thesis §9.6)
@@ -60,6 +67,8 @@ impl Body {
             Self::AppendEntries(_)
             | Self::Heartbeat(_)
             | Self::CommitNotice(_)
+            // What is offered is durable.
+            | Self::InstallSnapshot(_)
             | Self::PreVote(_)
             | Self::PreVoteReply(_)
             | Self::TimeoutNow
@@ -137,6 +146,9 @@ pub struct CommitNotice {
 pub struct HeartbeatReply {
     /// The round that the heartbeat named.
     pub round: ReadRound,
+    /// The end of the snapshot that the follower is fetching or installing, if any: it needs no
+    /// offer.
+    pub installing: Option<LogIndex>,
 }
 
 /// Arguments of RequestVote, TransferVote and PreVote.

@@ -32,6 +32,9 @@ enum Phase {
     Probe(Probe),
     /// Logs agree: keep the pipe full.
     Replicate(Window),
+    /// Its next entry is gone from the log. It was offered a snapshot that ends at `last`, and
+    /// fetches it on its own.
+    Snapshot { last: LogIndex },
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -96,8 +99,23 @@ impl Progress {
                 window.messages.len() < config.in_flight_messages_max
                     && window.bytes < config.in_flight_bytes_max
             }
+            Phase::Snapshot { .. } => false,
         };
         room && self.fetch.is_none()
+    }
+
+    /// The end of the snapshot that it was offered, if nothing else helps it.
+    pub(crate) const fn offered(&self) -> Option<LogIndex> {
+        match self.phase {
+            Phase::Probe(_) | Phase::Replicate(_) => None,
+            Phase::Snapshot { last } => Some(last),
+        }
+    }
+
+    /// Records that it was offered a snapshot that ends at `last`.
+    pub(crate) fn on_offered(&mut self, last: LogIndex) {
+        self.phase = Phase::Snapshot { last };
+        self.fetch = None;
     }
 
     /// Records that entries up to `last`, weighing `bytes`, were sent.
@@ -109,6 +127,8 @@ impl Progress {
                 window.bytes += bytes;
                 self.next = self.next.max(last.next());
             }
+            // Not sent any while it has none to build on.
+            Phase::Snapshot { .. } => {}
         }
     }
 
@@ -121,7 +141,10 @@ impl Progress {
             self.fetch = None;
         }
         match &mut self.phase {
-            Phase::Probe(_) => self.phase = Phase::Replicate(Window::default()),
+            // Whatever helped it: if that was not enough, it is offered a snapshot again.
+            Phase::Probe(_) | Phase::Snapshot { .. } => {
+                self.phase = Phase::Replicate(Window::default());
+            }
             Phase::Replicate(window) => window.free(self.matched),
         }
         moved
@@ -134,6 +157,8 @@ impl Progress {
             // A reordered rejection may name a `prev` that has been confirmed since.
             _ if prev <= self.matched => {}
             Phase::Replicate(_) => self.probe(),
+            // It rejects what was sent before the offer.
+            Phase::Snapshot { .. } => {}
             // Or one that belongs to an earlier probe.
             Phase::Probe(_) if self.next.prev() != prev => {}
             Phase::Probe(_) => {
@@ -145,11 +170,11 @@ impl Progress {
 
     /// Takes the news that messages to it may have been lost.
     ///
-    /// A probe is left to the next heartbeat's answer: while the follower stays unreachable, each
+    /// A probe or an offer is left to the next heartbeat's answer: while the follower stays unreachable, each
     /// repetition would only bring the same news.
     pub(crate) fn on_unreachable(&mut self) {
         match self.phase {
-            Phase::Probe(_) => {}
+            Phase::Probe(_) | Phase::Snapshot { .. } => {}
             Phase::Replicate(_) => self.probe(),
         }
     }
@@ -161,17 +186,25 @@ impl Progress {
         self.fetch = None;
     }
 
-    /// Takes the answer to a heartbeat. A probe is sent again then, in case it was lost.
+    /// Takes the answer to a heartbeat, and with it the news which snapshot it is fetching, if any.
     ///
     /// True if appends are under way of which no loss would be noticed unless it is asked.
-    pub(crate) fn on_heartbeat_reply(&mut self, round: ReadRound) -> bool {
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        round: ReadRound,
+        installing: Option<LogIndex>,
+    ) -> bool {
         self.confirmed = self.confirmed.max(round);
-        match &mut self.phase {
-            Phase::Probe(probe) => {
-                *probe = Probe::Ready;
+        match &self.phase {
+            Phase::Probe(probe) => *probe == Probe::AwaitingReply,
+            Phase::Replicate(window) => !window.messages.is_empty(),
+            Phase::Snapshot { .. } => {
+                // The offer is lost, or it has given up.
+                if installing.is_none() {
+                    self.probe();
+                }
                 false
             }
-            Phase::Replicate(window) => !window.messages.is_empty(),
         }
     }
 
@@ -225,15 +258,26 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_waits_for_its_reply_and_is_repeated_at_a_heartbeat() {
+    fn a_probe_waits_for_its_reply_and_is_asked_for_at_a_heartbeat() {
         let mut progress = Progress::new(i(5), Timestamp::default());
 
         progress.on_sent(i(6), 10);
+
         assert!(!progress.has_room(&config()));
         assert_eq!(progress.next(), i(6));
+        assert!(progress.on_heartbeat_reply(ReadRound::new(0), None));
+    }
 
-        progress.on_heartbeat_reply(ReadRound::new(0));
-        assert!(progress.has_room(&config()));
+    #[test]
+    fn an_offer_stands_while_the_follower_fetches_and_is_repeated_when_it_does_not() {
+        let mut progress = Progress::new(i(5), Timestamp::default());
+        progress.on_offered(i(4));
+
+        progress.on_heartbeat_reply(ReadRound::new(0), Some(i(4)));
+        assert_eq!(progress.offered(), Some(i(4)));
+
+        progress.on_heartbeat_reply(ReadRound::new(0), None);
+        assert!(progress.is_probed());
     }
 
     #[test]

@@ -47,4 +47,6 @@ pub struct FollowerStatus {
     pub matched: LogIndex,
     /// First index not sent to it yet.
     pub next: LogIndex,
+    /// The end of the snapshot that it was offered, while nothing else helps it.
+    pub snapshot: Option<LogIndex>,
 }

@@ -71,7 +71,9 @@ impl Packet {
     pub const fn lane(&self) -> Lane {
         match self {
             Self::Raft(message) => match message.body {
-                Body::AppendEntries(_) | Body::AppendReply(_) => Lane::Append,
+                Body::AppendEntries(_) | Body::AppendReply(_) | Body::InstallSnapshot(_) => {
+                    Lane::Append
+                }
                 Body::Heartbeat(_)
                 | Body::HeartbeatReply(_)
                 | Body::CommitNotice(_)
@@ -96,6 +98,9 @@ impl Packet {
                 items: append.entries.len(),
                 bytes: append.entries.iter().map(|entry| wire_len(&entry.payload)).sum(),
             },
+            Self::Raft(Message { body: Body::InstallSnapshot(snapshot), .. }) => {
+                PayloadSize { items: 0, bytes: snapshot.encode().len() }
+            }
             Self::Forward(forward) => PayloadSize {
                 items: forward.commands.len(),
                 bytes: forward.commands.iter().map(Bytes::len).sum(),

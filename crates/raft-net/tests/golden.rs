@@ -117,12 +117,22 @@ fn heartbeats_and_notices() {
     let round = ReadRound::new(3);
     let commit = LogIndex::new(9);
     let heartbeat = Body::Heartbeat(Heartbeat { commit, round });
-    let reply = Body::HeartbeatReply(HeartbeatReply { round });
+    let reply = |installing| message(4, Body::HeartbeatReply(HeartbeatReply { round, installing }));
     let notice = Body::CommitNotice(CommitNotice { commit });
 
     assert_packet(&message(4, heartbeat), "01120000 05000000 05000000", "01 02 04 09 03");
-    assert_packet(&message(4, reply), "01130000 04000000 04000000", "01 02 04 03");
+    assert_packet(&reply(None), "01130000 05000000 05000000", "01 02 04 03 00");
+    assert_packet(&reply(Some(commit)), "01130000 06000000 06000000", "01 02 04 03 0109");
     assert_packet(&message(4, notice), "011a0000 04000000 04000000", "01 02 04 09");
+}
+
+#[test]
+fn install_snapshot() {
+    let offer = message(4, common::snapshot(log_id(3, 300)));
+
+    let payload = "01 03ac02 03ac02 01 01 01 01 03 613a31 01";
+    let body = format!("01 02 04 {payload}");
+    assert_packet(&offer, "011d0000 13000000 03000000", &body);
 }
 
 #[test]

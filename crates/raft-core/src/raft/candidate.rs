@@ -84,6 +84,7 @@ impl PreCandidate {
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
             | Body::TimeoutNow
+            | Body::InstallSnapshot(_)
             // The asker takes us for the leader.
             | Body::ReadIndex(_)
             // Answers to what we asked in another role.
@@ -152,6 +153,7 @@ impl Candidate {
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
             | Body::TimeoutNow
+            | Body::InstallSnapshot(_)
             // The asker takes us for the leader.
             | Body::ReadIndex(_)
             // Answers to what we asked in another role, or in an earlier term.

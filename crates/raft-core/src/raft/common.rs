@@ -219,7 +219,7 @@ impl Common {
         self.log = Log::new(TermRuns::new(*last), Vec::new());
         self.memberships = MembershipHistory::of(*membership_id, membership.clone());
         self.disk.write_reset(*last);
-        self.commit = last.index;
+        self.commit_to(last.index);
     }
 
     /// Removes the entries up to `upto`, which are committed; those that are gone already stay so.
@@ -259,6 +259,7 @@ impl Common {
     pub(super) fn commit_to(&mut self, index: LogIndex) {
         assert!(index <= self.last().index, "cannot commit what is not there");
         self.commit = self.commit.max(index);
+        self.snapshots.on_commit(index);
     }
 
     /// Sends in the current term, as soon as the disk allows.
@@ -281,6 +282,10 @@ impl Common {
 
     pub(super) fn fetch(&mut self, fetch: Fetch) {
         self.outbox.fetches.push(fetch);
+    }
+
+    pub(super) fn install(&mut self, install: Install) {
+        self.outbox.install = Some(install);
     }
 
     pub(super) fn report(&mut self, event: Event) {

@@ -1,8 +1,8 @@
 //! Follower: answers, and waits for silence.
 
-use super::Next;
 use super::candidate::Cause;
 use super::common::{Common, Hears};
+use super::{Next, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,
@@ -90,6 +90,10 @@ impl Follower {
                 self.on_leader_heard(common);
                 commit_known(common, m.commit);
             }
+            Body::InstallSnapshot(m) => {
+                self.on_leader_heard(common);
+                snapshot::on_offer(common, from, *m);
+            }
             Body::PreVote(m) => common.on_pre_vote(from, term, m, self.hears(common)),
             Body::RequestVote(m) | Body::TransferVote(m) => self.on_request_vote(common, from, m),
             Body::TimeoutNow if common.is_voter() => return Next::Campaign(Cause::Transfer),
@@ -105,6 +109,13 @@ impl Follower {
             | Body::VoteReply(_) => {}
         }
         Next::Stay
+    }
+
+    /// A snapshot has taken the log's place, or is where the log was already.
+    pub(super) fn on_installed(&self, common: &mut Common) {
+        if let Some(leader) = self.leader {
+            snapshot::accept(common, leader, common.commit());
+        }
     }
 
     fn on_leader_heard(&mut self, common: &mut Common) {
@@ -171,7 +182,8 @@ fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
     commit_known(common, m.commit);
     let (now, patience) = (common.now(), common.config().heartbeat_interval);
     common.reads().ask_again_after(patience, now);
-    common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round }));
+    let installing = common.snapshots().installing().map(|install| install.snapshot.last.index);
+    common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round, installing }));
 }
 
 /// Commits what the leader knows to be equal here.

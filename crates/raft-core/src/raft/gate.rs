@@ -39,13 +39,17 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
         // A voter that lags refuses in its own, earlier term.
         Body::PreVoteReply(VoteReply::Denied) if *term <= ours => Verdict::Current,
 
-        Body::AppendEntries(_) | Body::Heartbeat(_) if *term < ours => {
+        Body::AppendEntries(_) | Body::Heartbeat(_) | Body::InstallSnapshot(_) if *term < ours => {
             Verdict::Refuse(Body::AppendReply(AppendReply::Rejected {
                 prev: LogIndex::ZERO,
                 hint: LogId::ZERO,
             }))
         }
-        Body::AppendEntries(_) | Body::Heartbeat(_) | Body::CommitNotice(_) | Body::TimeoutNow
+        Body::AppendEntries(_)
+        | Body::TimeoutNow
+        | Body::Heartbeat(_)
+        | Body::CommitNotice(_)
+        | Body::InstallSnapshot(_)
             if *term >= ours =>
         {
             admit_leader(common, role, *from, *term)
@@ -65,6 +69,7 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
         | Body::Heartbeat(_)
         | Body::HeartbeatReply(_)
         | Body::CommitNotice(_)
+        | Body::InstallSnapshot(_)
         | Body::PreVoteReply(VoteReply::Denied)
         | Body::RequestVote(_)
         | Body::TransferVote(_)

@@ -135,7 +135,7 @@ impl Raft {
                 Next::Stay
             }
             Input::SnapshotInstalled(meta) => {
-                snapshot::on_installed(&mut self.common, meta);
+                self.on_installed(meta);
                 Next::Stay
             }
             Input::SnapshotFailed { last } => {
@@ -372,6 +372,22 @@ impl Raft {
         }
     }
 
+    fn on_installed(&mut self, meta: SnapshotMeta) {
+        let (common, last) = (&mut self.common, meta.last);
+        if let Role::Leader(leader) = &mut self.role {
+            // A leader has all that is committed, and keeps it.
+            if !common.log().contains(last) && last.index > common.commit() {
+                return common.report(Event::UnknownSnapshot { last });
+            }
+            leader.commit_to(common, last.index);
+        }
+        snapshot::on_installed(common, meta);
+        match &self.role {
+            Role::Follower(f) => f.on_installed(common),
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
+        }
+    }
+
     /// Something became durable: our own vote or our own entries may count now.
     fn on_durable(&mut self) -> Next {
         match &mut self.role {
@@ -453,6 +469,7 @@ impl Role {
                     id,
                     matched: p.matched(),
                     next: p.next(),
+                    snapshot: p.offered(),
                 };
                 l.followers().iter().map(status).collect()
             }

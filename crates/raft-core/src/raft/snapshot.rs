@@ -2,10 +2,11 @@
 
 use super::common::Common;
 use crate::error::CompactError;
-use crate::event::Event;
+use crate::event::{Event, PeerFault};
 use crate::io::Install;
+use crate::message::{AppendReply, Body};
 use crate::snapshot::SnapshotMeta;
-use crate::types::{LogId, LogIndex};
+use crate::types::{LogId, LogIndex, NodeId};
 
 /// What a server knows of snapshots. It outlives roles: the driver fetches on, whoever leads.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -29,12 +30,61 @@ impl Snapshots {
         self.installing.as_ref()
     }
 
+    /// Whether an offer takes the place of the one that is being fetched, if any.
+    ///
+    /// Not one of the same leader: as long as that one can be had, what was fetched is worth more
+    /// than a newer end. Not an older one: installs never go back.
+    fn is_better(&self, from: NodeId, last: LogId) -> bool {
+        self.installing
+            .as_ref()
+            .is_none_or(|install| install.from != from && install.snapshot.last.index <= last.index)
+    }
+
+    /// Whether the driver was asked to install a snapshot that ends there, or a newer one.
+    fn asked_for(&self, last: LogId) -> bool {
+        self.installing.as_ref().is_some_and(|install| last.index <= install.snapshot.last.index)
+    }
+
+    /// What is committed needs no snapshot.
+    pub(super) fn on_commit(&mut self, commit: LogIndex) {
+        self.installing.take_if(|install| install.snapshot.last.index <= commit);
+    }
+
     /// Takes note of a durable snapshot, unless a newer one is known.
     fn keep(&mut self, meta: SnapshotMeta) {
         if self.own.as_ref().is_none_or(|own| own.last.index < meta.last.index) {
             self.own = Some(meta);
         }
     }
+}
+
+/// A leader's log no longer has what we need, but its snapshot does.
+pub(super) fn on_offer(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
+    let last = meta.last;
+    if !meta.is_possible() || last.term > common.term() {
+        return common.report_fault(from, PeerFault::MalformedSnapshot);
+    }
+    if last.index <= common.commit() {
+        if common.log().id_at(last.index).is_some_and(|id| id != last) {
+            return common.report_fault(from, PeerFault::ConflictsWithCommitted);
+        }
+        return accept(common, from, common.commit());
+    }
+    // What follows may be acknowledged, and the snapshot would only take it away.
+    if common.log().contains(last) {
+        common.commit_to(last.index);
+        return accept(common, from, last.index);
+    }
+    if common.snapshots().is_better(from, last) {
+        let install = Install { from, snapshot: meta };
+        common.snapshots().installing = Some(install.clone());
+        common.install(install);
+    }
+}
+
+/// Says that the log goes on from `matched`, which is committed.
+pub(super) fn accept(common: &mut Common, leader: NodeId, matched: LogIndex) {
+    common.send(leader, Body::AppendReply(AppendReply::Accepted { matched }));
 }
 
 /// The state machine was written to disk as it was at `meta.last`.
@@ -51,24 +101,23 @@ pub(super) fn on_taken(common: &mut Common, meta: SnapshotMeta) {
 /// Nothing of the log is removed that continues the snapshot: some of it may be acknowledged.
 pub(super) fn on_installed(common: &mut Common, meta: SnapshotMeta) {
     let last = meta.last;
-    let asked = common.snapshots().installing.as_ref().map(|install| install.snapshot.last);
-    if last.index > common.commit() && asked.is_none_or(|asked| asked.index < last.index) {
+    let differs = common.log().id_at(last.index).is_some_and(|id| id != last);
+    let is_known = if last.index <= common.commit() {
+        !differs
+    } else {
+        common.snapshots().asked_for(last) && meta.is_possible()
+    };
+    if !is_known {
         return common.report(Event::UnknownSnapshot { last });
     }
-    common.snapshots().installing.take_if(|install| install.snapshot.last.index <= last.index);
-    if !meta.is_possible() {
-        return common.report(Event::UnknownSnapshot { last });
+    if common.log().contains(last) {
+        common.commit_to(last.index);
+    } else if last.index > common.commit() {
+        common.reset_log(&meta);
     }
-    if last.index > common.commit() {
-        if common.log().contains(last) {
-            common.commit_to(last.index);
-        } else {
-            common.reset_log(&meta);
-        }
-        common.skip_to(last.index);
-        common.report(Event::SnapshotInstalled { last });
-    }
+    common.skip_to(last.index);
     common.snapshots().keep(meta);
+    common.report(Event::SnapshotInstalled { last });
 }
 
 /// The driver has given up on a snapshot.

@@ -1,6 +1,6 @@
 //! Frames to packets: the only validation of what a peer sends.
 
-use raft_core::{Body, ClusterId, GroupId, Message, NodeId};
+use raft_core::{Body, ClusterId, GroupId, Message, NodeId, SnapshotMeta};
 
 use super::append::{take_append, take_forward};
 use super::head::{Cursor, Envelope, Wire};
@@ -44,6 +44,7 @@ impl Frame {
             | FrameKind::Heartbeat
             | FrameKind::HeartbeatReply
             | FrameKind::CommitNotice
+            | FrameKind::InstallSnapshot
             | FrameKind::PreVote
             | FrameKind::PreVoteReply
             | FrameKind::RequestVote
@@ -63,6 +64,10 @@ impl Frame {
         let body = match self.prelude().kind {
             FrameKind::AppendEntries => {
                 Body::AppendEntries(take_append(head, self.payload(), term)?)
+            }
+            FrameKind::InstallSnapshot => {
+                head.finish()?;
+                Body::InstallSnapshot(Box::new(SnapshotMeta::decode(self.payload())?))
             }
             FrameKind::AppendReply => Body::AppendReply(self.whole(head)?),
             FrameKind::Heartbeat => Body::Heartbeat(self.whole(head)?),

@@ -200,6 +200,7 @@ struct Payload<'a> {
 
 enum Blobs<'a> {
     None,
+    One(Bytes),
     Entries(&'a [Entry]),
     Commands(&'a Forward),
 }
@@ -208,11 +209,12 @@ impl Payload<'_> {
     const NONE: Self = Self { len: 0, blobs: Blobs::None };
 
     fn for_each(&self, mut f: impl FnMut(&Bytes)) {
-        match self.blobs {
+        match &self.blobs {
             Blobs::None => {}
+            Blobs::One(bytes) => f(bytes),
             Blobs::Commands(forward) => forward.commands.iter().for_each(f),
             Blobs::Entries(entries) => {
-                for entry in entries {
+                for entry in *entries {
                     match &entry.payload {
                         EntryPayload::Command(bytes) => f(bytes),
                         own @ (EntryPayload::Membership(_) | EntryPayload::Noop) => {
@@ -235,6 +237,11 @@ fn put_message<'a>(
             let len = put_append(head, message, append)?;
             let blobs = Blobs::Entries(&append.entries);
             return Ok((FrameKind::AppendEntries, Payload { len, blobs }));
+        }
+        Body::InstallSnapshot(snapshot) => {
+            let bytes = snapshot.encode();
+            let payload = Payload { len: bytes.len(), blobs: Blobs::One(bytes) };
+            return Ok((FrameKind::InstallSnapshot, payload));
         }
         Body::AppendReply(m) => put_wire(head, m, FrameKind::AppendReply),
         Body::Heartbeat(m) => put_wire(head, m, FrameKind::Heartbeat),

@@ -115,14 +115,14 @@ impl Wire for Heartbeat {
 }
 
 impl Wire for HeartbeatReply {
-    type Form = u64;
+    type Form = (u64, Option<LogIndex>);
 
-    fn to_form(&self) -> u64 {
-        self.round.get()
+    fn to_form(&self) -> Self::Form {
+        (self.round.get(), self.installing)
     }
 
-    fn from_form(round: u64) -> Self {
-        Self { round: ReadRound::new(round) }
+    fn from_form((round, installing): Self::Form) -> Self {
+        Self { round: ReadRound::new(round), installing }
     }
 }
 

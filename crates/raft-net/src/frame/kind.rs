@@ -37,6 +37,8 @@ pub enum FrameKind {
     TimeoutNow,
     /// A [`raft_core::RequestVote`] on behalf of a leader that hands over.
     TransferVote,
+    /// [`raft_core::SnapshotMeta`], offered by a leader.
+    InstallSnapshot,
     /// [`Forward`](crate::Forward).
     Forward,
     /// [`ForwardReply`](crate::ForwardReply).
@@ -45,7 +47,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Hello,
         Self::HelloAck,
         Self::AppendEntries,
@@ -61,6 +63,7 @@ impl FrameKind {
         Self::CommitNotice,
         Self::TimeoutNow,
         Self::TransferVote,
+        Self::InstallSnapshot,
         Self::Forward,
         Self::ForwardReply,
     ];
@@ -84,6 +87,7 @@ impl FrameKind {
             Self::CommitNotice => 26,
             Self::TimeoutNow => 27,
             Self::TransferVote => 28,
+            Self::InstallSnapshot => 29,
             Self::Forward => 64,
             Self::ForwardReply => 65,
         }
@@ -111,6 +115,7 @@ impl FrameKind {
             26 => Self::CommitNotice,
             27 => Self::TimeoutNow,
             28 => Self::TransferVote,
+            29 => Self::InstallSnapshot,
             64 => Self::Forward,
             65 => Self::ForwardReply,
             code => return Err(FrameError::UnknownKind { code }),
@@ -121,9 +126,11 @@ impl FrameKind {
     #[must_use]
     pub const fn lane(self) -> Lane {
         match self {
-            Self::AppendEntries | Self::AppendReply | Self::Forward | Self::ForwardReply => {
-                Lane::Append
-            }
+            Self::AppendEntries
+            | Self::AppendReply
+            | Self::InstallSnapshot
+            | Self::Forward
+            | Self::ForwardReply => Lane::Append,
             Self::Hello
             | Self::HelloAck
             | Self::Heartbeat

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use raft_core::{
     AppendEntries, AppendReply, Body, ClusterId, CommitNotice, Entry, EntryPayload, GroupId,
     Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId, ReadId, ReadIndex,
-    ReadIndexReply, ReadRound, RequestVote, Term, VoteReply,
+    ReadIndexReply, ReadRound, RequestVote, SnapshotMeta, Term, VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -34,6 +34,12 @@ pub(crate) fn log_id(term: u64, index: u64) -> LogId {
 
 pub(crate) fn command(term: u64, index: u64, bytes: impl Into<Bytes>) -> Entry {
     Entry { id: log_id(term, index), payload: EntryPayload::Command(bytes.into()) }
+}
+
+/// An offer of a snapshot that ends at `last`, as does its membership.
+pub(crate) fn snapshot(last: LogId) -> Body {
+    let membership = Membership::of_voters([(id(1), "a:1")]).expect("it has a voter");
+    Body::InstallSnapshot(Box::new(SnapshotMeta { last, membership_id: last, membership }))
 }
 
 /// An append of `entries` that follow each other, after `prev`.
@@ -131,7 +137,10 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         rejected.prop_map(Body::AppendReply),
         (indexes(), round())
             .prop_map(|(commit, round)| Body::Heartbeat(Heartbeat { commit, round })),
-        round().prop_map(|round| Body::HeartbeatReply(HeartbeatReply { round })),
+        (round(), prop::option::of(indexes())).prop_map(|(round, installing)| {
+            Body::HeartbeatReply(HeartbeatReply { round, installing })
+        }),
+        (1u64..1 << 62, any::<u64>()).prop_map(|(index, term)| snapshot(log_id(term, index))),
         indexes().prop_map(|commit| Body::CommitNotice(CommitNotice { commit })),
         vote().prop_map(Body::PreVote),
         reply().prop_map(Body::PreVoteReply),

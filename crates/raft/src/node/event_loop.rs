@@ -297,8 +297,8 @@ fn log_event(id: NodeId, event: Event) {
         Event::QuorumLost { term } => {
             warn!(node = %id, %term, "lost touch with the majority; stepping down");
         }
-        Event::FollowerBehindLog { peer, next } => {
-            warn!(node = %id, %peer, %next, "a follower needs entries that are gone from the log");
+        Event::SnapshotOffered { peer, last } => {
+            info!(node = %id, %peer, %last, "a follower needs entries that are gone from the log");
         }
         Event::PeerFaulted { peer, fault } => {
             warn!(node = %id, %peer, ?fault, "ignored what no correct peer sends");

@@ -2,6 +2,7 @@
 
 mod transfer;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -130,6 +131,7 @@ impl Leader {
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
             | Body::TimeoutNow
+            | Body::InstallSnapshot(_)
             // Answers to what we asked in another role.
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
@@ -161,9 +163,10 @@ impl Leader {
                 }
             }
             AppendReply::Rejected { prev, hint } => {
-                // Where our log, too, has a term that the follower could have.
+                // Where our log, too, has a term that the follower could have; before our log
+                // begins, nobody can tell.
                 let common_point = common.log().newest_until(hint.index, hint.term);
-                progress.on_rejected(prev, common_point.index);
+                progress.on_rejected(prev, common_point.index.min(hint.index));
             }
         }
     }
@@ -173,11 +176,12 @@ impl Leader {
             return common.report_fault(from, PeerFault::AnswersUnasked);
         }
         let Some(progress) = self.hear_follower(common, from) else { return };
-        let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round);
+        let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round, m.installing);
         if loss_would_pass_unnoticed {
-            let sent_last = progress.next().prev();
-            if let Some(prev) = common.log().id_at(sent_last) {
-                common.send_append(from, prev, Vec::new());
+            match common.log().id_at(progress.next().prev()) {
+                Some(prev) => common.send_append(from, prev, Vec::new()),
+                // Compacted since it was sent.
+                None => progress.probe(),
             }
         }
         self.serve_confirmed_reads(common);
@@ -298,10 +302,15 @@ impl Leader {
             None => LogIndex::ZERO,
         });
         if reached >= self.first && reached > common.commit() {
-            let committed_bytes = common.log().weight_between(common.commit(), reached);
-            self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(committed_bytes);
-            common.commit_to(reached);
+            self.commit_to(common, reached);
         }
+    }
+
+    /// Commits what is in the log and known to be committed, up to `index`.
+    pub(super) fn commit_to(&mut self, common: &mut Common, index: LogIndex) {
+        let committed_bytes = common.log().weight_between(common.commit(), index);
+        self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(committed_bytes);
+        common.commit_to(index);
     }
 
     /// When a quorum will have been silent for an election timeout (thesis §6.2).
@@ -321,9 +330,7 @@ impl Leader {
 fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: LogIndex) {
     while progress.next() <= upto && progress.has_room(common.config()) {
         if progress.next() <= common.log().base().index {
-            common.report(Event::FollowerBehindLog { peer: id, next: progress.next() });
-            // Counts as sent: it is looked at again with the next heartbeat's answer.
-            return progress.on_sent(progress.next().prev(), 0);
+            return offer_snapshot(common, id, progress);
         }
         let bytes_max = common.config().append_bytes_max;
         match common.log().slice(progress.next(), upto, bytes_max) {
@@ -335,6 +342,15 @@ fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: Log
             }
         }
     }
+}
+
+/// Offers a follower the newest snapshot: the log begins after what it needs.
+fn offer_snapshot(common: &mut Common, id: NodeId, progress: &mut Progress) {
+    let snapshot = common.snapshots().own();
+    let snapshot = snapshot.expect("a log is compacted only up to a durable snapshot").clone();
+    progress.on_offered(snapshot.last.index);
+    common.report(Event::SnapshotOffered { peer: id, last: snapshot.last });
+    common.send(id, Body::InstallSnapshot(Box::new(snapshot)));
 }
 
 /// Sends a follower `entries`, which are the next ones it lacks.

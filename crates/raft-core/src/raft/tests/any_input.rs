@@ -1,5 +1,6 @@
 //! Whatever a peer sends and whatever a driver reports, in whatever order: nothing panics.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 
 use super::cluster::*;
 use crate::config::Config;
-use crate::io::{Fetch, Input, WriteSeq};
+use crate::io::{Fetch, Input, Install, WriteSeq};
 use crate::membership::{Membership, Quorum, Voters};
 use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
@@ -44,6 +45,7 @@ struct Stage {
     now: Timestamp,
     handed_out: WriteSeq,
     fetches: Vec<Fetch>,
+    install: Option<Install>,
     read: ReadId,
 }
 
@@ -58,11 +60,12 @@ impl Stage {
         let (now, restored) = (Timestamp::default(), draw.restored());
         let mut raft = Raft::new(config, restored, start, now).unwrap();
         let read = raft.read(now);
-        Self { raft, now, handed_out: WriteSeq::default(), fetches: Vec::new(), read }
+        let (handed_out, fetches) = (WriteSeq::default(), Vec::new());
+        Self { raft, now, handed_out, fetches, install: None, read }
     }
 
     fn happen(&mut self, mut draw: Draw) {
-        match draw.below(21) {
+        match draw.below(25) {
             0 => self.now = self.now.after(Duration::from_millis(draw.below(2_500))),
             1 | 2 => {
                 self.now = self.raft.next_deadline().min(self.now.after(Duration::from_secs(3)));
@@ -94,6 +97,24 @@ impl Stage {
                 let commands = (0..draw.below(3)).map(|_| Bytes::from_static(b"x")).collect();
                 let _refused = self.raft.propose_batch(self.now, commands);
             }
+            14 => {
+                let snapshot = draw.snapshot(&self.raft, self.install.as_ref());
+                let input = match draw.below(4) {
+                    0 => Input::SnapshotFailed { last: snapshot.last },
+                    1 => Input::SnapshotInstalled(snapshot),
+                    _ => Input::SnapshotTaken(snapshot),
+                };
+                self.raft.step(self.now, input);
+            }
+            12 => {
+                let upto = draw.index(&self.raft);
+                let _refused = self.raft.compact(self.now, upto);
+            }
+            13 => {
+                let snapshot = self.install.take().map(|install| install.snapshot);
+                let snapshot = snapshot.unwrap_or_else(|| draw.snapshot(&self.raft, None));
+                self.raft.step(self.now, Input::SnapshotInstalled(snapshot));
+            }
             _ => {
                 let message = draw.message(&self.raft, self.read);
                 self.raft.step(self.now, Input::Message(message));
@@ -103,6 +124,7 @@ impl Stage {
             while let Some(output) = self.raft.poll_output() {
                 self.handed_out = output.write.map_or(self.handed_out, |write| write.seq);
                 self.fetches.extend(output.fetches);
+                self.install = output.install.or_else(|| self.install.take());
             }
         }
     }
@@ -225,6 +247,17 @@ impl Draw {
         Fetch { peer: self.peer(), from, upto, bytes_max: self.pick(&[0, 1 << 20]) }
     }
 
+    /// A snapshot: one that could be taken, the one that was asked for, or any.
+    fn snapshot(&mut self, raft: &Raft, install: Option<&Install>) -> SnapshotMeta {
+        let own = raft.describe_snapshot(self.index(raft)).filter(|_| self.below(4) > 0);
+        let asked = install.filter(|_| self.below(2) == 0).map(|i| i.snapshot.clone());
+        own.or(asked).unwrap_or_else(|| SnapshotMeta {
+            last: self.log_id(raft),
+            membership_id: id(1, 1),
+            membership: self.membership(),
+        })
+    }
+
     fn message(&mut self, raft: &Raft, read: ReadId) -> Message {
         let to = if self.below(20) == 0 { n(2) } else { n(1) };
         let mut term = self.term(raft);
@@ -240,7 +273,7 @@ impl Draw {
         let round = ReadRound::new(self.pick(&[0, 1, 2, u64::MAX]));
         let (session, position) = (read.session(), self.pick(&[0, 1, 2, u64::MAX]));
         let upto = self.pick(&[read, read, ReadId::new(session, position), ReadId::new(7, 1)]);
-        match self.below(16) {
+        match self.below(17) {
             0..3 => {
                 let prev = self.log_id(raft);
                 let entries = self.entries(raft, prev);
@@ -253,7 +286,7 @@ impl Draw {
             }
             5 => Body::Heartbeat(Heartbeat { commit: self.index(raft), round }),
             6 => Body::CommitNotice(CommitNotice { commit: self.index(raft) }),
-            7 => Body::HeartbeatReply(HeartbeatReply { round }),
+            7 => Body::HeartbeatReply(HeartbeatReply { round, installing: None }),
             8 => Body::PreVote(RequestVote { last: self.log_id(raft) }),
             9 => Body::PreVoteReply(reply),
             10 => Body::RequestVote(RequestVote { last: self.log_id(raft) }),
@@ -261,6 +294,7 @@ impl Draw {
             12 => Body::ReadIndex(ReadIndex { upto }),
             13 => Body::TransferVote(RequestVote { last: self.log_id(raft) }),
             14 => Body::TimeoutNow,
+            15 => Body::InstallSnapshot(Box::new(self.snapshot(raft, None))),
             _ => Body::ReadIndexReply(ReadIndexReply { upto, index: self.index(raft) }),
         }
     }

@@ -36,6 +36,8 @@ pub(super) struct Cluster {
     pub(super) cut: BTreeSet<(NodeId, NodeId)>,
     /// Servers whose writes [`Cluster::settle`] leaves alone.
     slow: BTreeSet<NodeId>,
+    /// Every snapshot that was ever taken.
+    snapshots: BTreeMap<LogId, Snapshot>,
     starts: u64,
 }
 
@@ -119,6 +121,7 @@ impl Cluster {
             wire: VecDeque::new(),
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
+            snapshots: BTreeMap::new(),
             starts: 100,
         }
     }
@@ -315,9 +318,43 @@ impl Cluster {
         let applied = server.applied;
         let meta = server.raft.describe_snapshot(applied).unwrap();
         let entries = server.log[..usize::try_from(applied.get()).unwrap()].to_vec();
-        server.disk.snapshot = Some(Snapshot { meta: meta.clone(), entries });
+        let snapshot = Snapshot { meta: meta.clone(), entries };
+        self.snapshots.insert(meta.last, snapshot.clone());
+        server.disk.snapshot = Some(snapshot);
         self.step(id, Input::SnapshotTaken(meta.clone()));
         meta
+    }
+
+    /// Fetches the snapshot that a server is to install, up to its being durable there; gives it.
+    pub(super) fn fetch_snapshot(&mut self, id: u64) -> Option<SnapshotMeta> {
+        let server = self.servers.get_mut(&n(id))?;
+        let meta = server.install.take()?.snapshot;
+        // The state machine is further already.
+        if server.applied < meta.last.index {
+            server.disk.snapshot = Some(self.snapshots[&meta.last].clone());
+        }
+        Some(meta)
+    }
+
+    /// Makes a snapshot that nobody in the cluster has taken.
+    pub(super) fn lend_snapshot(&mut self, meta: &SnapshotMeta, entries: Vec<Entry>) {
+        self.snapshots.insert(meta.last, Snapshot { meta: meta.clone(), entries });
+    }
+
+    /// Installs the snapshot that a server is to install, if any.
+    pub(super) fn install(&mut self, id: u64) {
+        let Some(meta) = self.fetch_snapshot(id) else { return };
+        let server = self.servers.get_mut(&n(id)).unwrap();
+        server.applied = server.applied.max(meta.last.index);
+        self.step(id, Input::SnapshotInstalled(meta));
+    }
+
+    /// Gives up the snapshot that a server is to install, if any.
+    pub(super) fn fail_install(&mut self, id: u64) {
+        let install = self.servers.get_mut(&n(id)).unwrap().install.take();
+        if let Some(Install { snapshot, .. }) = install {
+            self.step(id, Input::SnapshotFailed { last: snapshot.last });
+        }
     }
 
     /// Takes a snapshot of a server, and removes what it contains from the log.
@@ -343,6 +380,8 @@ impl Cluster {
         self.starts += 1;
         let Server { config, disk, .. } = self.server(id).clone();
         self.servers.insert(n(id), Server::start(config, disk, tail, self.starts, self.now));
+        // What its disk does not have in order it puts in order first.
+        self.on(n(id), |_| {});
     }
 
     /// The faults that a server has seen.
@@ -421,6 +460,7 @@ impl Server {
             Body::AppendEntries(_)
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
+            | Body::InstallSnapshot(_)
             | Body::PreVote(_)
             | Body::PreVoteReply(_)
             | Body::TimeoutNow
@@ -453,6 +493,13 @@ impl Disk {
         self.base = base.unwrap_or(self.base);
     }
 
+    /// Whether an entry would be found by a start, in the log or in the snapshot.
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
+        let at = usize::try_from(entry.id.index.prev().get()).unwrap();
+        let in_snapshot = self.snapshot.as_ref().and_then(|snapshot| snapshot.entries.get(at));
+        self.log.get(at) == Some(entry) || in_snapshot == Some(entry)
+    }
+
     /// What a start finds, with the last `tail` entries in memory.
     fn restored(&self, tail: usize) -> Restored {
         let Self { hard_state, log, base, snapshot } = self;
@@ -470,9 +517,11 @@ impl Disk {
 /// Gives the new base, if it moves.
 fn carry_out(log: &mut Vec<Entry>, write: &Write, snapshot: Option<&Snapshot>) -> Option<LogId> {
     if let Some(last) = write.reset {
-        let state = snapshot.filter(|snapshot| snapshot.meta.last == last);
-        assert!(state.is_some(), "a log is given up for a snapshot that is durable");
-        *log = state.map(|snapshot| snapshot.entries.clone()).unwrap_or_default();
+        // A newer one has what an older one had.
+        let state = snapshot.map_or(&[][..], |snapshot| &snapshot.entries);
+        *log = state.iter().take_while(|entry| entry.id.index <= last.index).cloned().collect();
+        let durable = log.last().is_some_and(|entry| entry.id == last);
+        assert!(durable, "a log is given up for a snapshot that is durable");
     }
     if let Some(from) = write.truncate {
         log.retain(|entry| entry.id.index < from);
@@ -535,7 +584,7 @@ pub(super) fn heartbeat(commit: u64) -> Body {
 }
 
 pub(super) fn heartbeat_reply(round: u64) -> Body {
-    Body::HeartbeatReply(HeartbeatReply { round: ReadRound::new(round) })
+    Body::HeartbeatReply(HeartbeatReply { round: ReadRound::new(round), installing: None })
 }
 
 pub(super) fn pre_vote(last: LogId) -> Body {

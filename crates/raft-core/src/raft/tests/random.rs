@@ -35,10 +35,11 @@ fn no_weather_breaks_a_promise_and_good_weather_brings_progress() {
         seen += world.seen();
     }
     // A test in which nothing happens finds nothing.
-    let Seen { seeds, leaders, commits, reads } = seen;
+    let Seen { seeds, leaders, commits, reads, installs } = seen;
     assert!(leaders > 2 * seeds, "{leaders} leaders in {seeds} runs");
     assert!(commits > 20 * seeds, "{commits} entries in {seeds} runs");
     assert!(reads > 3 * seeds, "{reads} reads in {seeds} runs");
+    assert!(8 * installs > seeds, "{installs} snapshots installed in {seeds} runs");
 }
 
 fn seeds() -> Range<u64> {
@@ -70,6 +71,7 @@ struct Seen {
     leaders: usize,
     commits: usize,
     reads: usize,
+    installs: usize,
 }
 
 impl AddAssign for Seen {
@@ -78,11 +80,12 @@ impl AddAssign for Seen {
         self.leaders += other.leaders;
         self.commits += other.commits;
         self.reads += other.reads;
+        self.installs += other.installs;
     }
 }
 
 /// What may happen next, and how often it usually does.
-const ACTIONS: [(Action, u64); 19] = [
+const ACTIONS: [(Action, u64); 23] = [
     (Action::Deliver, 400),
     (Action::Lose, 15),
     (Action::Repeat, 10),
@@ -102,6 +105,10 @@ const ACTIONS: [(Action, u64); 19] = [
     (Action::Unreachable, 3),
     (Action::Pause, 3),
     (Action::Resume, 10),
+    (Action::TakeSnapshot, 20),
+    (Action::Compact, 20),
+    (Action::Install, 20),
+    (Action::FailInstall, 3),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +133,10 @@ enum Action {
     /// The process is stopped, as by a virtual machine that moves. What arrives waits.
     Pause,
     Resume,
+    TakeSnapshot,
+    Compact,
+    Install,
+    FailInstall,
 }
 
 /// In which order messages arrive.
@@ -146,6 +157,7 @@ struct World {
     pace: Duration,
     check: Checker,
     proposals: u64,
+    installs: usize,
 }
 
 impl World {
@@ -169,6 +181,7 @@ impl World {
             dice,
             check: Checker::default(),
             proposals: 0,
+            installs: 0,
         }
     }
 
@@ -256,7 +269,27 @@ impl World {
             // The first thing it does may be to serve a client.
             Action::Resume if self.paused.remove(&n(id)) => self.carry_out(Action::Read, id, other),
             Action::Resume => {}
+            Action::TakeSnapshot if cluster.applied(id) == LogIndex::ZERO => {}
+            Action::TakeSnapshot => drop(cluster.take_snapshot(id)),
+            Action::Compact => {
+                let upto = dice.below(cluster.applied(id).get() + 2);
+                let now = cluster.now;
+                let _refused = cluster.on(n(id), |raft| raft.compact(now, i(upto)));
+            }
+            Action::Install if dice.below(4) == 0 => {
+                // The crash comes between the snapshot and the log.
+                if cluster.fetch_snapshot(id).is_some() {
+                    cluster.crash(id);
+                }
+            }
+            Action::Install => self.install(id),
+            Action::FailInstall => cluster.fail_install(id),
         }
+    }
+
+    fn install(&mut self, id: u64) {
+        self.installs += usize::from(self.cluster.server(id).install.is_some());
+        self.cluster.install(id);
     }
 
     /// Takes a message off the wire, but none for a server that is paused.
@@ -303,6 +336,7 @@ impl World {
             for &id in &ids {
                 self.cluster.step(id, Input::Timeout);
                 self.cluster.settle();
+                self.install(id);
                 self.check.check_all(&mut self.cluster);
                 let arrived = |id: LogId| self.cluster.raft(ids[0]).log_id_at(id.index) == Some(id);
                 if !proposed.is_some_and(arrived) {
@@ -323,6 +357,7 @@ impl World {
             leaders: self.check.leaders.len(),
             commits: self.check.history.len(),
             reads: self.check.reads_answered,
+            installs: self.installs,
         }
     }
 }
@@ -434,15 +469,17 @@ impl Checker {
     }
 
     fn check_all(&mut self, cluster: &mut Cluster) {
-        let ids: Vec<_> = cluster.servers.keys().copied().collect();
-        for id in ids {
-            let server = &cluster.servers[&id];
+        for (&id, server) in &cluster.servers {
             self.check_vote(id, server);
             if server.is_up {
                 self.check_log_matching(server, 30);
                 self.check_commit(id, cluster);
                 self.check_leader(id, server);
-                let reads = core::mem::take(&mut cluster.servers.get_mut(&id).unwrap().reads);
+            }
+        }
+        for (&id, server) in &mut cluster.servers {
+            if server.is_up {
+                let reads = core::mem::take(&mut server.reads);
                 self.check_reads(id, &reads);
             }
         }
@@ -485,7 +522,7 @@ impl Checker {
             "all apply the same"
         );
         if let Some(last) = server.log[known..upto].last() {
-            let holds = |voter| cluster.servers[&voter].disk.log.get(upto - 1) == Some(last);
+            let holds = |voter| cluster.servers[&voter].disk.holds(last);
             let quorum = server.raft.status().membership.quorum();
             let outcome = quorum.tally(|voter| Some(holds(voter)));
             assert_eq!(outcome, VoteOutcome::Won, "{} is durable on a quorum", last.id);

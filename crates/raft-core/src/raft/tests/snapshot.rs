@@ -1,9 +1,14 @@
 //! Snapshots: taking them, offering them, and going on from them (paper §7, thesis §5).
 
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+
 use super::cluster::*;
 use crate::error::CompactError;
-use crate::event::Event;
+use crate::event::{Event, PeerFault, RoleKind};
 use crate::io::Input;
+use crate::membership::{Membership, Quorum, Voters};
+use crate::message::Body;
 use crate::snapshot::SnapshotMeta;
 
 /// A leader of three with the commands `a` to `c` at 3 to 5, all applied everywhere.
@@ -112,4 +117,336 @@ fn a_server_whose_snapshot_is_newer_than_its_log_goes_on_from_the_snapshot() {
     let status = cluster.raft(3).status();
     assert_eq!((status.base, status.last, status.commit), (id(6, 2), id(6, 2), i(6)));
     assert_eq!(cluster.server(3).disk.base, meta.last);
+}
+
+/// A cluster of three of which 3 was away while the log was compacted to 6.
+fn left_behind() -> (Cluster, SnapshotMeta) {
+    let mut cluster = applied();
+    cluster.isolate(3);
+    cluster.propose(1, "d").unwrap();
+    cluster.settle();
+    let meta = cluster.compact(1);
+    cluster.heal();
+    (cluster, meta)
+}
+
+/// Has the leader find out what 3 lacks, and offer it a snapshot.
+fn offered() -> (Cluster, SnapshotMeta) {
+    let (mut cluster, meta) = left_behind();
+    cluster.step(1, Input::Unreachable(n(3)));
+    cluster.settle();
+    assert_eq!(asked_for(&cluster), Some(&meta));
+    (cluster, meta)
+}
+
+fn asked_for(cluster: &Cluster) -> Option<&SnapshotMeta> {
+    cluster.server(3).install.as_ref().map(|install| &install.snapshot)
+}
+
+fn offers(bodies: &[Body]) -> usize {
+    bodies.iter().filter(|body| matches!(body, Body::InstallSnapshot(_))).count()
+}
+
+fn offer(meta: &SnapshotMeta) -> Body {
+    Body::InstallSnapshot(Box::new(meta.clone()))
+}
+
+#[test]
+fn a_follower_that_needs_what_was_compacted_gets_a_snapshot_and_then_entries() {
+    let (mut cluster, meta) = offered();
+    assert!(
+        cluster.server(1).events.contains(&Event::SnapshotOffered { peer: n(3), last: meta.last })
+    );
+
+    cluster.install(3);
+    cluster.propose(1, "e").unwrap();
+    cluster.settle();
+
+    assert_eq!(compacted_to(&cluster, 3), meta.last);
+    assert_eq!((cluster.matched(1, 3), cluster.applied(3)), (i(7), i(7)));
+}
+
+#[test]
+fn a_new_leader_finds_out_that_a_follower_needs_a_snapshot() {
+    let (mut cluster, _) = left_behind();
+    let meta = cluster.compact(2);
+    cluster.crash(1);
+
+    cluster.elect(2);
+
+    assert_eq!(asked_for(&cluster), Some(&meta));
+}
+
+#[test]
+fn compaction_does_not_wait_for_slow_followers() {
+    let (cluster, meta) = left_behind();
+
+    assert!(cluster.matched(1, 3) < meta.last.index);
+    assert_eq!(compacted_to(&cluster, 1), meta.last);
+}
+
+#[test]
+fn an_offer_is_made_once_and_not_with_each_heartbeat() {
+    let (mut cluster, _) = offered();
+
+    for _ in 0..5 {
+        cluster.heartbeat(1);
+        cluster.deliver_where(|m| matches!(m.body, Body::Heartbeat(_) | Body::HeartbeatReply(_)));
+        assert_eq!(offers(&cluster.sent(1, 3)), 0);
+    }
+}
+
+#[test]
+fn a_lost_offer_is_repeated_after_a_heartbeat_is_answered() {
+    let (mut cluster, _) = left_behind();
+    cluster.step(1, Input::Unreachable(n(3)));
+    cluster.sent(1, 3);
+
+    cluster.heartbeat(1);
+    cluster.settle();
+
+    assert!(asked_for(&cluster).is_some());
+}
+
+#[test]
+fn a_snapshot_that_could_not_be_installed_is_offered_again() {
+    let (mut cluster, meta) = offered();
+
+    cluster.fail_install(3);
+    assert_eq!(asked_for(&cluster), None);
+    cluster.heartbeat(1);
+    cluster.settle();
+
+    assert_eq!(asked_for(&cluster), Some(&meta));
+}
+
+#[test]
+fn a_lost_acknowledgement_of_a_snapshot_is_made_good_by_another_offer() {
+    let (mut cluster, meta) = offered();
+    cluster.install(3);
+    cluster.sync(3);
+    assert_eq!(cluster.sent(3, 1), [accepted(6)]);
+
+    cluster.heartbeat(1);
+    cluster.settle();
+
+    assert_eq!(cluster.matched(1, 3), meta.last.index);
+    assert_eq!(asked_for(&cluster), None);
+}
+
+#[test]
+fn an_acknowledgement_from_which_appends_can_go_on_ends_the_offer() {
+    let (mut cluster, _) = offered();
+    assert!(cluster.raft(1).status().followers[1].snapshot.is_some());
+
+    // From another leader, perhaps, or from an operator who carried the files.
+    cluster.hear(1, 3, 2, accepted(6));
+    cluster.propose(1, "e").unwrap();
+
+    assert!(cluster.raft(1).status().followers[1].snapshot.is_none());
+    let sent = cluster.sent(1, 3);
+    assert!(sent.iter().any(|body| matches!(body, Body::AppendEntries(_))));
+}
+
+#[test]
+fn an_installed_snapshot_is_acknowledged_when_the_log_goes_on_from_it_durably() {
+    let (mut cluster, _) = offered();
+
+    cluster.install(3);
+    assert_eq!(cluster.sent(3, 1), []);
+    cluster.sync(3);
+
+    assert_eq!(cluster.sent(3, 1), [accepted(6)]);
+}
+
+#[test]
+fn heartbeats_are_answered_and_nobody_campaigns_however_long_an_install_takes() {
+    let (mut cluster, _) = offered();
+
+    for _ in 0..100 {
+        cluster.heartbeat(1);
+        cluster.step(3, Input::Timeout);
+        cluster.settle();
+    }
+
+    assert_eq!(cluster.role(1), RoleKind::Leader);
+    assert_eq!(cluster.term(3), cluster.term(1));
+    assert!(cluster.server(3).raft.status().installing.is_some());
+}
+
+#[test]
+fn an_offer_of_what_is_committed_is_answered_at_once_and_changes_nothing() {
+    let (mut cluster, meta) = left_behind();
+    let before = cluster.raft(2).status().last;
+
+    cluster.hear(2, 1, 2, offer(&meta));
+
+    assert_eq!(cluster.sent(2, 1), [accepted(6)]);
+    assert_eq!(cluster.server(2).install, None);
+    assert_eq!(
+        (cluster.raft(2).status().last, cluster.raft(2).status().base.index),
+        (before, i(0))
+    );
+}
+
+#[test]
+fn a_log_that_has_the_snapshots_end_keeps_what_follows_it() {
+    let mut cluster = applied();
+    let meta = cluster.compact(1);
+    let prev = id(5, 2);
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.hear(3, 1, 2, append(prev, [entry(6, 2)], i(0)));
+    cluster.sync(3);
+    assert_eq!(cluster.sent(3, 1), [accepted(6)]);
+    assert!(cluster.commit(3) < i(5));
+
+    cluster.hear(3, 1, 2, offer(&meta));
+
+    assert_eq!(cluster.server(3).install, None);
+    assert_eq!((cluster.commit(3), cluster.last(3)), (i(5), i(6)));
+    assert_eq!(cluster.sent(3, 1), [accepted(5)]);
+}
+
+/// The entries come by another way while the snapshot is fetched.
+#[test]
+fn a_log_that_reaches_the_snapshots_end_meanwhile_keeps_what_follows_it() {
+    let (mut cluster, _) = offered();
+    let log = cluster.server(1).log.clone();
+    cluster.hear(3, 1, 2, append(id(5, 2), [log[5].clone(), entry(7, 2)], i(0)));
+
+    cluster.install(3);
+    cluster.settle();
+
+    assert_eq!((cluster.raft(3).status().base.index, cluster.last(3)), (i(0), i(7)));
+    assert_eq!(cluster.commit(3), i(6));
+}
+
+#[test]
+fn entries_that_differ_give_way_to_a_snapshot() {
+    let (mut cluster, meta) = left_behind();
+    cluster.servers.get_mut(&n(3)).unwrap().disk.log.extend([entry(6, 1 + 1), entry(7, 2)]);
+    cluster.servers.get_mut(&n(3)).unwrap().disk.log[5].id.term = crate::Term::new(2);
+    cluster.crash(3);
+    cluster.restart(3);
+    let meta = SnapshotMeta { last: id(6, 3), ..meta };
+    let state = [&cluster.server(1).log[..5], &[entry(6, 3)]].concat();
+    cluster.lend_snapshot(&meta, state);
+
+    cluster.hear(3, 1, 3, offer(&meta));
+    cluster.install(3);
+
+    assert_eq!(
+        (cluster.raft(3).status().base, cluster.raft(3).status().last),
+        (meta.last, meta.last)
+    );
+}
+
+#[test]
+fn a_snapshot_is_not_needed_when_another_leaders_entries_reach_as_far() {
+    let (mut cluster, _) = offered();
+    cluster.crash(1);
+
+    cluster.elect(2);
+    cluster.settle();
+
+    assert!(cluster.raft(3).status().installing.is_none());
+    assert_eq!(cluster.applied(3), i(7));
+    cluster.install(3);
+    assert_eq!((cluster.applied(3), cluster.last(3)), (i(7), i(7)));
+}
+
+#[test]
+fn a_newer_offer_of_another_leader_replaces_what_is_fetched_but_an_older_one_does_not() {
+    let (mut cluster, meta) = offered();
+    let newer = SnapshotMeta { last: id(9, 3), ..meta.clone() };
+    let older = SnapshotMeta { last: id(8, 3), ..meta };
+
+    cluster.hear(3, 1, 2, offer(&newer));
+    assert!(asked_for(&cluster) != Some(&newer), "the same leader still has the other");
+    cluster.hear(3, 2, 3, offer(&newer));
+    assert_eq!(asked_for(&cluster), Some(&newer));
+    cluster.hear(3, 1, 4, offer(&older));
+    assert_eq!(asked_for(&cluster), Some(&newer));
+}
+
+#[test]
+fn the_same_snapshot_of_another_leader_is_fetched_from_there() {
+    let (mut cluster, meta) = offered();
+
+    cluster.hear(3, 2, 3, offer(&meta));
+
+    let install = cluster.server(3).install.as_ref().unwrap();
+    assert_eq!((install.from, &install.snapshot), (n(2), &meta));
+}
+
+#[test]
+fn offers_that_cannot_be_are_reported_and_ignored() {
+    let (mut cluster, meta) = left_behind();
+    let future = SnapshotMeta { last: id(9, 7), ..meta.clone() };
+    let unordered = SnapshotMeta { membership_id: id(7, 2), ..meta.clone() };
+    let conflicting = SnapshotMeta { last: id(5, 1), ..meta };
+
+    for impossible in [future, unordered, conflicting] {
+        cluster.hear(2, 1, 2, offer(&impossible));
+    }
+
+    assert_eq!(
+        cluster.faults(2),
+        [
+            PeerFault::MalformedSnapshot,
+            PeerFault::MalformedSnapshot,
+            PeerFault::ConflictsWithCommitted,
+        ]
+    );
+    assert_eq!(cluster.server(2).install, None);
+}
+
+#[test]
+fn learners_get_snapshots() {
+    let learners = BTreeSet::from([n(3)]);
+    let quorum = Quorum::Majority(Voters::new([n(1), n(2)]).unwrap());
+    let membership = Membership::new(quorum, learners, BTreeMap::new()).unwrap();
+    let mut cluster = Cluster::of(membership.clone(), |_| {});
+    cluster.isolate(3);
+    cluster.elect(1);
+    cluster.compact(1);
+    cluster.heal();
+
+    cluster.step(1, Input::Unreachable(n(3)));
+    cluster.heartbeat(1);
+    cluster.settle();
+    cluster.install(3);
+    cluster.settle();
+
+    assert_eq!(cluster.matched(1, 3), i(2));
+    assert_eq!(*cluster.raft(3).status().membership, membership);
+}
+
+#[test]
+fn a_snapshot_brings_both_halves_of_a_joint_membership() {
+    let voters = |ids: &[u64]| Voters::new(ids.iter().copied().map(n)).unwrap();
+    let quorum = Quorum::Joint { incoming: voters(&[1, 2, 3]), outgoing: voters(&[1, 2, 4]) };
+    let joint = Membership::new(quorum, BTreeSet::new(), BTreeMap::new()).unwrap();
+    let (mut cluster, _) = left_behind();
+    let meta = SnapshotMeta { last: id(8, 2), membership_id: id(7, 2), membership: joint.clone() };
+    let state = (1..=8).map(|index| entry(index, if index == 1 { 1 } else { 2 })).collect();
+    cluster.lend_snapshot(&meta, state);
+
+    cluster.hear(3, 1, 2, offer(&meta));
+    cluster.install(3);
+
+    let status = cluster.raft(3).status();
+    assert_eq!((status.membership, status.membership_id), (&joint, id(7, 2)));
+}
+
+#[test]
+fn a_snapshot_names_the_membership_at_its_end_and_not_a_later_one() {
+    let mut cluster = applied();
+    let later = membership_entry(6, 2, voters(2));
+    cluster.hear(2, 1, 2, append(id(5, 2), [later], i(5)));
+
+    let meta = cluster.take_snapshot(2);
+
+    assert_eq!((meta.membership_id, meta.membership), (id(1, 1), voters(3)));
 }
