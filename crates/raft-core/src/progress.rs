@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use crate::config::Config;
 use crate::io::Fetch;
 use crate::message::ReadRound;
+use crate::raft::Rebase;
 use crate::types::{LogIndex, Timestamp};
 
 /// A leader's view of one follower.
@@ -64,6 +65,12 @@ impl Progress {
             confirmed: ReadRound::new(0),
             commit_told: LogIndex::ZERO,
         }
+    }
+
+    pub(crate) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { matched: _, next: _, phase: _, fetch: _, heard, confirmed: _, commit_told: _ } =
+            self;
+        rebase.instant(heard);
     }
 
     pub(crate) const fn matched(&self) -> LogIndex {

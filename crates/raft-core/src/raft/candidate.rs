@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::Next;
+use super::canonical::Rebase;
 use super::common::{Common, Hears};
 use crate::io::WriteSeq;
 use crate::membership::VoteOutcome;
@@ -49,6 +50,11 @@ impl PreCandidate {
 
     pub(super) const fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { votes: _, deadline } = self;
+        rebase.instant(deadline);
     }
 
     pub(super) fn hear(
@@ -124,6 +130,12 @@ impl Candidate {
 
     pub(super) const fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { votes: _, deadline, own_vote } = self;
+        rebase.instant(deadline);
+        rebase.seq(own_vote);
     }
 
     pub(super) fn hear(

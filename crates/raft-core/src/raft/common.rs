@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::canonical::Rebase;
 use super::disk::Disk;
 use super::reads::{Answer, OwnReads};
 use super::rng::Rng;
@@ -79,6 +80,26 @@ impl Common {
         }
         self.commit_to(last.index);
         self.snapshots = Snapshots::new(Some(snapshot));
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self {
+            config: _,
+            hard_state: _,
+            log: _,
+            memberships: _,
+            commit: _,
+            now,
+            rng,
+            disk,
+            reads,
+            snapshots: _,
+            outbox: _,
+        } = self;
+        rebase.instant(now);
+        *rng = Rng::new(0);
+        disk.rebase(rebase);
+        reads.rebase(rebase);
     }
 
     pub(super) const fn id(&self) -> NodeId {

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::canonical::Rebase;
 use crate::io::{Write, WriteSeq};
 use crate::message::{Message, WaitsFor};
 use crate::types::{Entry, HardState, LogId, LogIndex};
@@ -48,6 +49,21 @@ impl Disk {
             under_way: VecDeque::new(),
             withheld: VecDeque::new(),
         }
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { seq, durable, hard_state_seq, durable_last: _, pending: _, under_way, withheld } =
+            self;
+        rebase.seq(seq);
+        rebase.seq(durable);
+        rebase.seq(hard_state_seq);
+        under_way.iter_mut().for_each(|(seq, _)| rebase.seq(seq));
+        withheld.iter_mut().for_each(|(seq, _)| rebase.seq(seq));
+    }
+
+    /// The last write that is durable, and all before it.
+    pub(super) const fn durable_seq(&self) -> WriteSeq {
+        self.durable
     }
 
     /// Last index that is durable here.

@@ -1,6 +1,7 @@
 //! Follower: answers, and waits for silence.
 
 use super::candidate::Cause;
+use super::canonical::Rebase;
 use super::common::{Common, Hears};
 use super::{Next, snapshot};
 use crate::event::PeerFault;
@@ -41,6 +42,12 @@ impl Follower {
 
     pub(super) const fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { leader: _, heard, deadline } = self;
+        heard.iter_mut().for_each(|heard| rebase.instant(heard));
+        rebase.instant(deadline);
     }
 
     pub(super) fn hears(&self, common: &Common) -> Hears {

@@ -13,6 +13,7 @@
 //! [`Raft::transition`] replaces the role.
 
 mod candidate;
+mod canonical;
 mod common;
 mod disk;
 mod follower;
@@ -30,6 +31,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use self::candidate::{Candidate, Cause, PreCandidate};
+pub(crate) use self::canonical::Rebase;
 use self::common::{Common, Hears};
 use self::follower::Follower;
 use self::gate::Verdict;

@@ -7,6 +7,7 @@
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 
+use super::canonical::Rebase;
 use crate::message::{ReadId, ReadRound};
 use crate::types::{LogIndex, NodeId, Timestamp};
 
@@ -25,6 +26,11 @@ impl OwnReads {
     pub(super) const fn new(session: u64) -> Self {
         let none = ReadId::new(session, 0);
         Self { issued: none, asked: none, asked_at: Timestamp::from_micros(0), answered: none }
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { issued: _, asked: _, asked_at, answered: _ } = self;
+        rebase.instant(asked_at);
     }
 
     pub(super) const fn issue(&mut self) -> ReadId {

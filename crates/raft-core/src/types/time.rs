@@ -29,6 +29,12 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
+    /// The timestamp `duration` earlier, but not before zero.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use self::transfer::Transfer;
 use super::Next;
+use super::canonical::Rebase;
 use super::common::{Common, Hears};
 use super::reads::{ReadRounds, Readers};
 use crate::error::ProposeError;
@@ -55,6 +56,22 @@ impl Leader {
             rounds: ReadRounds::default(),
             transfer: None,
         }
+    }
+
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self {
+            followers,
+            heartbeat_due,
+            first: _,
+            uncommitted_bytes: _,
+            released: _,
+            gathered_bytes: _,
+            transfer,
+            rounds: _,
+        } = self;
+        followers.values_mut().for_each(|progress| progress.rebase(rebase));
+        rebase.instant(heartbeat_due);
+        transfer.iter_mut().for_each(|transfer| transfer.rebase(rebase));
     }
 
     pub(super) const fn followers(&self) -> &BTreeMap<NodeId, Progress> {

@@ -5,6 +5,7 @@ use crate::error::TransferError;
 use crate::event::Event;
 use crate::message::{Body, Heartbeat};
 use crate::raft::Next;
+use crate::raft::canonical::Rebase;
 use crate::raft::common::Common;
 use crate::types::{LogIndex, NodeId, Timestamp};
 
@@ -28,6 +29,11 @@ enum Otherwise {
 }
 
 impl Transfer {
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Self { to: _, deadline, heard: _, otherwise: _ } = self;
+        rebase.instant(deadline);
+    }
+
     pub(super) fn on_heard(&mut self, from: NodeId) {
         self.heard |= from == self.to;
     }
