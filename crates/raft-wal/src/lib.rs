@@ -64,6 +64,7 @@ mod num;
 mod options;
 mod places;
 mod read;
+mod reader;
 mod recovered;
 mod recovery;
 mod segment;
@@ -79,6 +80,7 @@ pub use crate::error::{
 };
 pub use crate::log::{FlushError, Log};
 pub use crate::options::{OnAmbiguousTail, Options, OptionsError, ReadMode};
+pub use crate::reader::Reader;
 pub use crate::recovered::{Recovered, RecoveredGroup, Tail, TailPosition};
 pub use crate::stats::Stats;
 pub use crate::submit::{Batch, BatchSeq, Completion, Identity};

@@ -9,7 +9,7 @@ const MIB: u64 = 1024 * KIB;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
     /// Size of new segments in bytes: a multiple of 4096 from 1 MiB to 1 GiB. It bounds an entry
-    /// (see [`Wal::entry_bytes_max`](crate::Wal::entry_bytes_max)). The log takes at least two
+    /// (see [`Reader::entry_bytes_max`](crate::Reader::entry_bytes_max)). The log takes at least two
     /// segments on disk, and gives space back one segment at a time.
     pub segment_bytes: u64,
     /// Bytes that may wait to be written before appends are refused. One batch is always accepted.

@@ -89,7 +89,7 @@ impl<D: Disk> Log<D> {
         while let Some(chore) = self.take_chore() {
             self.on_done(chore.run());
         }
-        match &self.shared.lock().stopped {
+        match &self.reader.shared.lock().stopped {
             Some(error) => Err(Arc::clone(error)),
             None => Ok(()),
         }
@@ -100,7 +100,7 @@ impl<D: Disk> Log<D> {
         match done {
             Done::Prepared(result) => self.on_prepared(result),
             Done::Sealed { number, result: Ok(()) } => {
-                self.shared.lock().places.forget_index(number);
+                self.reader.shared.lock().places.forget_index(number);
             }
             Done::Sealed { number, result: Err(error) } => {
                 // The index stays in memory, and the next open makes another.
@@ -116,7 +116,7 @@ impl<D: Disk> Log<D> {
         left.append(&mut self.undeleted);
         self.undeleted = left;
         let undeleted = self.undeleted.len();
-        self.shared.with(|view| {
+        self.reader.shared.with(|view| {
             view.stats.segments_dropped += deleted;
             view.stats.segments = wide(view.segments.len() + undeleted);
         });

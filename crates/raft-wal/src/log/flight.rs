@@ -39,7 +39,7 @@ impl<D: Disk> Log<D> {
         let groups = self.ledger.len();
         let cost_max = limits::batch_cost_max(self.options.segment_bytes, groups)
             .min(wide(self.options.flight_bytes_max));
-        let mut view = self.shared.lock();
+        let mut view = self.reader.shared.lock();
         if let Some(error) = &view.stopped {
             return Err(Arc::clone(error));
         }
@@ -198,7 +198,7 @@ impl<D: Disk> Log<D> {
         self.active.end = end;
         self.active.pin = None;
         let bytes = wide(self.flight.buffer.len());
-        self.shared.with(|view| view.stats.bytes += bytes);
+        self.reader.shared.with(|view| view.stats.bytes += bytes);
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl<D: Disk> Log<D> {
         let synced = segment.file.sync_data();
         synced.doing("sync", &segment.path).map_err(|error| self.fail(error))?;
         self.chain.durable_seq = self.chain.seq;
-        self.shared.with(|view| view.stats.fdatasyncs += 1);
+        self.reader.shared.with(|view| view.stats.fdatasyncs += 1);
         Ok(())
     }
 
@@ -215,7 +215,7 @@ impl<D: Disk> Log<D> {
     fn publish(&mut self, offset: u64) -> crate::submit::BatchSeq {
         let number = self.active.segment.number;
         let compacts = self.flight.changes.iter().any(|(_, _, c)| matches!(c, Change::Compact(_)));
-        let mut view = self.shared.lock();
+        let mut view = self.reader.shared.lock();
         for (group, slot, change) in self.flight.changes.drain(..) {
             view.places.change((group, slot), change, number, offset);
         }
@@ -253,7 +253,7 @@ impl<D: Disk> Log<D> {
 
     /// Writes, without a sync, that everything before is durable.
     pub(crate) fn write_idle_marker(&mut self) -> Result<(), Arc<WalError>> {
-        if let Some(error) = self.shared.lock().stopped.clone() {
+        if let Some(error) = self.reader.shared.lock().stopped.clone() {
             return Err(error);
         }
         if !self.wants_idle_marker() {
@@ -272,7 +272,7 @@ impl<D: Disk> Log<D> {
     }
 
     pub(crate) fn write_close_marker(&mut self) -> Result<(), Arc<WalError>> {
-        if let Some(error) = self.shared.lock().stopped.clone() {
+        if let Some(error) = self.reader.shared.lock().stopped.clone() {
             return Err(error);
         }
         self.encode_marker(flag::CLEAN_CLOSE);

@@ -13,23 +13,22 @@ mod flight;
 mod room;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::RangeInclusive;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use raft_core::{Entry, GroupId, HardState, LogId, LogIndex, Term};
+use raft_core::{GroupId, LogId};
 
 pub(crate) use self::chore::{Chore, Done, delete_segment};
 use crate::disk::Disk;
-use crate::error::{AppendError, CloseError, DiskError, OpenError, ReadError, WalError};
+use crate::error::{AppendError, CloseError, DiskError, OpenError, WalError};
 use crate::format::ident::LogUuid;
 use crate::format::record::{Change, Record, Slot};
 use crate::group::Ledger;
 use crate::limits::Fill;
 use crate::options::Options;
-use crate::read;
+use crate::reader::Reader;
 use crate::recovered::Recovered;
 use crate::segment::{SealPlan, Segment};
-use crate::stats::Stats;
 use crate::submit::{Batch, BatchSeq, Identity};
 use crate::view::{Call, Shared};
 
@@ -42,7 +41,7 @@ pub struct Log<D: Disk> {
     disk: D,
     uuid: LogUuid,
     options: Options,
-    shared: Arc<Shared<D>>,
+    pub(crate) reader: Reader<D>,
     /// The groups as of the last batch written.
     ledger: Ledger,
     active: Active<D>,
@@ -168,7 +167,7 @@ impl<D: Disk> Log<D> {
             disk: parts.disk,
             uuid: parts.uuid,
             options: parts.options,
-            shared: parts.shared,
+            reader: Reader::new(parts.shared),
             ledger: parts.ledger,
             active: parts.active,
             chain: parts.chain,
@@ -189,7 +188,7 @@ impl<D: Disk> Log<D> {
     ///
     /// See [`AppendError`]. Nothing has changed then.
     pub fn append(&mut self, batch: Batch) -> Result<BatchSeq, AppendError> {
-        self.shared.lock().append(batch)
+        self.reader.shared.lock().append(batch)
     }
 
     /// Drops all entries up to and including `upto`, which a snapshot covers.
@@ -202,7 +201,7 @@ impl<D: Disk> Log<D> {
     ///
     /// [`AppendError::Stopped`] or [`AppendError::TooManyGroups`].
     pub fn compact_prefix(&mut self, group: GroupId, upto: LogId) -> Result<BatchSeq, AppendError> {
-        self.shared.lock().compact(group, upto)
+        self.reader.shared.lock().compact(group, upto)
     }
 
     /// Makes everything accepted durable, and does the chores. Returns the newest call.
@@ -217,7 +216,7 @@ impl<D: Disk> Log<D> {
             let step = self.commit().map_err(FlushError::Stopped)?;
             self.run_chores().map_err(FlushError::Stopped)?;
             match step {
-                Step::Idle => return Ok(self.shared.lock().last_seq()),
+                Step::Idle => return Ok(self.reader.shared.lock().last_seq()),
                 Step::Durable(_) => {}
                 Step::Starved => self.make_space()?,
             }
@@ -266,59 +265,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// Entries of `range`, as many as fit `bytes_max`; see
-    /// [`Wal::entries`](crate::Wal::entries).
-    ///
-    /// # Errors
-    ///
-    /// See [`ReadError`].
-    pub fn entries(
-        &self,
-        group: GroupId,
-        range: RangeInclusive<LogIndex>,
-        bytes_max: usize,
-    ) -> Result<Vec<Entry>, ReadError> {
-        read::entries(&self.shared, group, range, bytes_max)
-    }
-
-    /// The term of the entry at `index`; see [`Wal::term`](crate::Wal::term).
-    #[must_use]
-    pub fn term(&self, group: GroupId, index: LogIndex) -> Option<Term> {
-        self.shared.term(group, index)
-    }
-
-    /// Index of the first entry; see [`Wal::first_index`](crate::Wal::first_index).
-    #[must_use]
-    pub fn first_index(&self, group: GroupId) -> LogIndex {
-        self.shared.first_index(group)
-    }
-
-    /// Index of the last entry; see [`Wal::last_index`](crate::Wal::last_index).
-    #[must_use]
-    pub fn last_index(&self, group: GroupId) -> LogIndex {
-        self.shared.last_index(group)
-    }
-
-    /// Term and vote as last accepted; see [`Wal::hard_state`](crate::Wal::hard_state).
-    #[must_use]
-    pub fn hard_state(&self, group: GroupId) -> HardState {
-        self.shared.hard_state(group)
-    }
-
-    /// The largest payload of an entry; see [`Wal::entry_bytes_max`](crate::Wal::entry_bytes_max).
-    #[must_use]
-    pub fn entry_bytes_max(&self) -> usize {
-        self.shared.lock().payload_max()
-    }
-
-    /// Counters since the open.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.shared.stats()
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared<D>> {
-        &self.shared
+    pub(crate) const fn shared(&self) -> &Arc<Shared<D>> {
+        &self.reader.shared
     }
 
     fn fill(&self) -> Fill {
@@ -332,6 +280,15 @@ impl<D: Disk> Log<D> {
     /// Stops the log for good.
     fn fail(&self, error: DiskError) -> Arc<WalError> {
         tracing::error!(%error, source = %error.source, "the write-ahead log stops");
-        self.shared.stop(WalError::Disk(error))
+        self.reader.shared.stop(WalError::Disk(error))
+    }
+}
+
+/// What can be read.
+impl<D: Disk> Deref for Log<D> {
+    type Target = Reader<D>;
+
+    fn deref(&self) -> &Reader<D> {
+        &self.reader
     }
 }

@@ -49,7 +49,7 @@ impl<D: Disk> Log<D> {
         let segment = Arc::new(segment);
         let ledger = &self.ledger;
         let full = Arc::clone(&self.active.segment);
-        let mut view = self.shared.lock();
+        let mut view = self.reader.shared.lock();
         let sections = view.places.unsealed(full.number);
         let sections = sections.map(|s| s.seal(|group| ledger.mark(group))).unwrap_or_default();
         view.segments.insert(next, Arc::clone(&segment));
@@ -115,7 +115,7 @@ impl<D: Disk> Log<D> {
     /// Looks for space again after it was short.
     pub(crate) fn retry_space(&mut self) {
         self.spares.error = None;
-        self.shared.lock().retry_space = false;
+        self.reader.shared.lock().retry_space = false;
         if self.spares.starved {
             self.prepare_spare();
         }
@@ -128,7 +128,7 @@ impl<D: Disk> Log<D> {
             // Not known yet whether there is space again.
             return;
         }
-        let mut view = self.shared.lock();
+        let mut view = self.reader.shared.lock();
         view.stats.out_of_space = held_up.is_some();
         view.no_space = held_up;
     }
@@ -142,7 +142,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn delete_unused(&mut self) {
         let active = self.active.segment.number;
         let mut segments = Vec::new();
-        let mut view = self.shared.lock();
+        let mut view = self.reader.shared.lock();
         while let Some(oldest) = view.segments.first_entry() {
             let number = *oldest.key();
             if number >= active || self.full.as_ref().is_some_and(|(s, _)| s.number == number) {
@@ -202,7 +202,7 @@ impl<D: Disk> Log<D> {
             }
         };
         self.flight.calls.iter().filter(|call| call.group == group).for_each(&mut look);
-        self.shared.lock().calls().filter(|call| call.group == group).for_each(&mut look);
+        self.reader.shared.lock().calls().filter(|call| call.group == group).for_each(&mut look);
         furthest
     }
 }

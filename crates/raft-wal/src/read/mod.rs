@@ -59,7 +59,7 @@ impl Collector {
     }
 }
 
-/// Reads entries; see [`Wal::entries`](crate::Wal::entries).
+/// Reads entries; see [`Reader::entries`](crate::Reader::entries).
 pub(crate) fn entries<D: Disk>(
     shared: &Shared<D>,
     group: GroupId,

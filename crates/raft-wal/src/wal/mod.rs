@@ -16,23 +16,21 @@
 mod keeper;
 mod writer;
 
-use std::ops::RangeInclusive;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use raft_core::{Entry, GroupId, HardState, LogId, LogIndex, Term};
+use raft_core::{GroupId, LogId};
 
 use self::writer::{Orders, Writer};
 use crate::disk::{Disk, OsDisk};
-use crate::error::{AppendError, CloseError, Doing as _, OpenError, ReadError, WalError};
+use crate::error::{AppendError, CloseError, Doing as _, OpenError, WalError};
 use crate::log::Log;
 use crate::options::Options;
-use crate::read;
+use crate::reader::Reader;
 use crate::recovered::Recovered;
-use crate::stats::Stats;
 use crate::submit::{Batch, BatchSeq, Completion, Identity};
-use crate::view::Shared;
 
 /// A write-ahead log in a directory, or on another [`Disk`].
 ///
@@ -40,7 +38,7 @@ use crate::view::Shared;
 /// it waits for the threads to end.
 #[derive(Debug)]
 pub struct Wal<D: Disk = OsDisk> {
-    shared: Arc<Shared<D>>,
+    reader: Reader<D>,
     orders: Arc<Orders<D>>,
     writer: Option<JoinHandle<Result<(), CloseError>>>,
 }
@@ -83,13 +81,13 @@ impl<D: Disk> Wal<D> {
         let idle_marker_after = options.idle_marker_after;
         let path = disk.path("");
         let (log, recovered) = Log::open(disk, identity, options)?;
-        let shared = Arc::clone(log.shared());
+        let reader = log.reader.clone();
         let orders = Arc::new(Orders::default());
-        let keeper = keeper::spawn(Arc::clone(&shared), Arc::clone(&orders))
+        let keeper = keeper::spawn(Arc::clone(&reader.shared), Arc::clone(&orders))
             .doing("start a thread for", &path)?;
         let writer = Writer::new(log, Arc::clone(&orders), keeper, idle_marker_after, on_durable);
         let writer = writer.spawn().doing("start a thread for", &path)?;
-        Ok((Self { shared, orders, writer: Some(writer) }, recovered))
+        Ok((Self { reader, orders, writer: Some(writer) }, recovered))
     }
 
     /// Queues a batch to be made durable, and returns its number. Never waits for the disk.
@@ -101,11 +99,11 @@ impl<D: Disk> Wal<D> {
     ///
     /// See [`AppendError`]. Nothing has changed then.
     pub fn append(&self, batch: Batch) -> Result<BatchSeq, AppendError> {
-        let mut view = self.shared.lock();
+        let mut view = self.reader.shared.lock();
         let accepted = view.append(batch);
         drop(view);
         // Also after a refusal: the writer looks for space again then.
-        self.shared.work.notify_one();
+        self.reader.shared.work.notify_one();
         accepted
     }
 
@@ -119,67 +117,9 @@ impl<D: Disk> Wal<D> {
     ///
     /// [`AppendError::Stopped`] or [`AppendError::TooManyGroups`]. Lack of space is no obstacle.
     pub fn compact_prefix(&self, group: GroupId, upto: LogId) -> Result<BatchSeq, AppendError> {
-        let accepted = self.shared.lock().compact(group, upto);
-        self.shared.work.notify_one();
+        let accepted = self.reader.shared.lock().compact(group, upto);
+        self.reader.shared.work.notify_one();
         accepted
-    }
-
-    /// Reads the entries of `range` that there are, up to `bytes_max` bytes: each entry counts with
-    /// its command and 32 bytes more. The first one is always returned.
-    ///
-    /// The newest entries come from memory, including those that are not durable yet. Others are
-    /// read and verified on the calling thread, which may wait for the disk; they share one
-    /// allocation or map with their neighbours for as long as they are held.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError::Compacted`] or [`ReadError::Beyond`] if the first entry is not there; others if
-    /// it cannot be read.
-    pub fn entries(
-        &self,
-        group: GroupId,
-        range: RangeInclusive<LogIndex>,
-        bytes_max: usize,
-    ) -> Result<Vec<Entry>, ReadError> {
-        read::entries(&self.shared, group, range, bytes_max)
-    }
-
-    /// The term of the entry at `index`, also of the one before the first; `None` if it is not
-    /// there.
-    #[must_use]
-    pub fn term(&self, group: GroupId, index: LogIndex) -> Option<Term> {
-        self.shared.term(group, index)
-    }
-
-    /// Index of the first entry that is there, or would be if the log is empty.
-    #[must_use]
-    pub fn first_index(&self, group: GroupId) -> LogIndex {
-        self.shared.first_index(group)
-    }
-
-    /// Index of the last entry, durable or not; that of the last compacted one if there is none.
-    #[must_use]
-    pub fn last_index(&self, group: GroupId) -> LogIndex {
-        self.shared.last_index(group)
-    }
-
-    /// Term and vote as last accepted, durable or not.
-    #[must_use]
-    pub fn hard_state(&self, group: GroupId) -> HardState {
-        self.shared.hard_state(group)
-    }
-
-    /// The largest payload of an entry that fits into a segment, in bytes. It shrinks a little as
-    /// groups are added.
-    #[must_use]
-    pub fn entry_bytes_max(&self) -> usize {
-        self.shared.lock().payload_max()
-    }
-
-    /// Counters since the open.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.shared.stats()
     }
 
     /// Makes everything accepted durable and notes on disk that nothing follows. Waits for that.
@@ -195,13 +135,13 @@ impl<D: Disk> Wal<D> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         {
             // Under the lock, so that the writer cannot miss it on its way to sleep.
-            let _view = self.shared.lock();
+            let _view = self.reader.shared.lock();
             order(&self.orders);
         }
-        self.shared.work.notify_one();
+        self.reader.shared.work.notify_one();
         match writer.join() {
             Ok(result) => result,
-            Err(_) => Err(CloseError::Stopped(self.shared.stop(WalError::Panicked))),
+            Err(_) => Err(CloseError::Stopped(self.reader.shared.stop(WalError::Panicked))),
         }
     }
 }
@@ -211,5 +151,14 @@ impl<D: Disk> Drop for Wal<D> {
         if let Err(error) = self.end(Orders::stop) {
             tracing::debug!(%error, "the log was dropped after it had stopped");
         }
+    }
+}
+
+/// What can be read.
+impl<D: Disk> Deref for Wal<D> {
+    type Target = Reader<D>;
+
+    fn deref(&self) -> &Reader<D> {
+        &self.reader
     }
 }
