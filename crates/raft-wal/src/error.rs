@@ -236,6 +236,14 @@ pub enum AppendError {
         /// The entry.
         found: LogId,
     },
+    /// A repair is not of the entry that the log holds at its index, or the log holds none there.
+    #[error("{found} is not the entry of this log at that index (term there: {expected:?})")]
+    OtherEntry {
+        /// What came.
+        found: LogId,
+        /// The term of the entry at its index, if there is one and it is known.
+        expected: Option<Term>,
+    },
     /// `truncate_from` is an entry that was compacted away.
     #[error("entry {from} cannot be removed; the log begins at {first}")]
     Compacted {
@@ -275,6 +283,17 @@ pub enum ReadError {
     Beyond {
         /// The last entry.
         last: LogIndex,
+    },
+    /// The first entry asked for is lost, and nobody has repaired it; see
+    /// [`Batch::repairs`](crate::Batch::repairs).
+    #[error(
+        "the entry {index} of term {term:?} is damaged; it has to be fetched from another node"
+    )]
+    Faulty {
+        /// Its index.
+        index: LogIndex,
+        /// Its term, if it is known.
+        term: Option<Term>,
     },
     /// The disk failed. Other entries may still be readable.
     #[error(transparent)]

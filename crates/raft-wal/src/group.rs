@@ -3,9 +3,10 @@
 use raft_core::{EntryKind, GroupId, HardState, LogId, LogIndex, Term};
 
 use crate::error::AppendError;
+use crate::faults::Faults;
 use crate::format::checkpoint::GroupMark;
 use crate::format::record::{Change, Slot};
-use crate::recovered::RecoveredGroup;
+use crate::recovered::{Faulty, RecoveredGroup};
 use crate::submit::Batch;
 
 /// The extent, terms and memberships of one group's log, and its hard state.
@@ -15,16 +16,28 @@ pub(crate) struct GroupLog {
     /// The last entry that was compacted away.
     base: LogId,
     last: LogId,
-    /// First entry of each run of one term after `base`, ascending.
+    /// First entry of each run of one term after `base`, ascending; a term of zero is not known.
     runs: Vec<LogId>,
     /// Membership entries after `base`, ascending.
     memberships: Vec<LogIndex>,
+    /// Entries that are known to have been written and cannot be read.
+    faults: Faults,
+    /// There may have been more entries, which are lost.
+    is_end_in_doubt: bool,
 }
 
 impl GroupLog {
     /// An empty log after `base`.
     pub(crate) const fn new(base: LogId, hard_state: HardState) -> Self {
-        Self { hard_state, base, last: base, runs: Vec::new(), memberships: Vec::new() }
+        Self {
+            hard_state,
+            base,
+            last: base,
+            runs: Vec::new(),
+            memberships: Vec::new(),
+            faults: Faults::new(),
+            is_end_in_doubt: false,
+        }
     }
 
     pub(crate) const fn hard_state(&self) -> HardState {
@@ -51,8 +64,41 @@ impl GroupLog {
         if index < self.base.index || index > self.last.index {
             return None;
         }
-        let after = self.runs.partition_point(|run| run.index <= index);
-        self.runs.get(after.checked_sub(1)?).map(|run| run.term)
+        self.runs.get(self.run_of(index)?).map(|run| run.term).filter(|term| *term > Term::ZERO)
+    }
+
+    /// Which run `index` belongs to.
+    fn run_of(&self, index: LogIndex) -> Option<usize> {
+        self.runs.partition_point(|run| run.index <= index).checked_sub(1)
+    }
+
+    /// The term at `index`, or if that is not known, the one before that is.
+    fn term_at_least(&self, index: LogIndex) -> Term {
+        let upto = self.runs.partition_point(|run| run.index <= index);
+        let runs = self.runs.get(..upto).unwrap_or_default();
+        runs.iter().map(|run| run.term).max().unwrap_or_default().max(self.base.term)
+    }
+
+    /// The term at `index`, or if that is not known, the next one that is.
+    fn term_at_most(&self, index: LogIndex) -> Option<Term> {
+        let runs = self.runs.get(self.run_of(index)?..)?;
+        runs.iter().map(|run| run.term).find(|term| *term > Term::ZERO)
+    }
+
+    pub(crate) const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    pub(crate) fn faults_mut(&mut self) -> &mut Faults {
+        &mut self.faults
+    }
+
+    pub(crate) const fn is_end_in_doubt(&self) -> bool {
+        self.is_end_in_doubt
+    }
+
+    pub(crate) const fn set_end_in_doubt(&mut self, is_in_doubt: bool) {
+        self.is_end_in_doubt = is_in_doubt;
     }
 
     /// Whether `batch` may follow.
@@ -62,12 +108,13 @@ impl GroupLog {
         }
         let mut last = self.last;
         if let Some(from) = batch.truncate_from.filter(|from| *from <= self.last.index) {
-            let before = from.prev();
-            let term = self.term(before).filter(|_| from > LogIndex::ZERO);
-            let Some(term) = term else {
+            if from <= self.base.index {
                 return Err(AppendError::Compacted { from, first: self.first() });
-            };
-            last = LogId::new(term, before);
+            }
+            last = LogId::new(self.term_at_least(from.prev()), from.prev());
+        }
+        for entry in &batch.repairs {
+            self.check_repair(entry.id, last.index)?;
         }
         for entry in &batch.entries {
             if entry.id.index != last.index.next() {
@@ -82,11 +129,24 @@ impl GroupLog {
         Ok(())
     }
 
+    /// Whether `id` may be what stands at its index, with the log ending at `last`.
+    fn check_repair(&self, id: LogId, last: LogIndex) -> Result<(), AppendError> {
+        let is_there = self.base.index < id.index && id.index <= last;
+        let at_most = self.term_at_most(id.index).unwrap_or(id.term);
+        let terms = self.term_at_least(id.index)..=at_most;
+        if is_there && terms.contains(&id.term) {
+            return Ok(());
+        }
+        let expected = self.term(id.index).filter(|_| is_there);
+        Err(AppendError::OtherEntry { found: id, expected })
+    }
+
     /// Carries out a change; `false` if it does not fit, and then nothing has changed.
     pub(crate) fn apply(&mut self, change: Change) -> bool {
         match change {
             Change::Entry(id, kind) => return self.push(id, kind),
             Change::HardState(state) => self.hard_state = state,
+            Change::Repair(id, kind) => return self.repair(id, kind),
             Change::Truncate(from) => return self.truncate(from),
             Change::Compact(upto) => self.compact(upto),
         }
@@ -97,9 +157,7 @@ impl GroupLog {
         if id.index != self.last.index.next() || id.term < self.last.term {
             return false;
         }
-        if self.runs.last().is_none_or(|run| run.term < id.term) {
-            self.runs.push(id);
-        }
+        self.begin_run(id);
         if kind == EntryKind::Membership {
             self.memberships.push(id.index);
         }
@@ -107,15 +165,73 @@ impl GroupLog {
         true
     }
 
+    fn begin_run(&mut self, id: LogId) {
+        if self.runs.last().is_none_or(|run| run.term != id.term) {
+            self.runs.push(id);
+        }
+    }
+
+    /// Appends entries up to `upto` that are lost; of their term no more may be known than that it
+    /// is not smaller than the one before.
+    pub(crate) fn push_lost(&mut self, upto: LogIndex, term: Option<Term>) {
+        if upto <= self.last.index {
+            return;
+        }
+        let first = self.last.index.next();
+        self.begin_run(LogId::new(term.unwrap_or_default(), first));
+        self.faults.insert(first, upto);
+        self.last = LogId::new(term.unwrap_or(self.last.term), upto);
+    }
+
+    /// Believes in a last entry of which more is known than that it is there.
+    pub(crate) const fn set_last_term(&mut self, term: Term) {
+        self.last = LogId::new(term, self.last.index);
+    }
+
+    fn repair(&mut self, id: LogId, kind: EntryKind) -> bool {
+        if self.check_repair(id, self.last.index).is_err() {
+            return false;
+        }
+        self.faults.remove(id.index);
+        if self.term(id.index).is_none() {
+            self.learn_term(id);
+        }
+        let at = self.memberships.partition_point(|index| *index < id.index);
+        let is_listed = self.memberships.get(at) == Some(&id.index);
+        match kind {
+            EntryKind::Membership if !is_listed => self.memberships.insert(at, id.index),
+            EntryKind::Command | EntryKind::Noop if is_listed => drop(self.memberships.remove(at)),
+            EntryKind::Membership | EntryKind::Command | EntryKind::Noop => {}
+        }
+        true
+    }
+
+    /// Notes the term of an entry within a run of which it is not known.
+    fn learn_term(&mut self, id: LogId) {
+        let Some(nth) = self.run_of(id.index) else { return };
+        let Some(&run) = self.runs.get(nth) else { return };
+        let end = self.runs.get(nth + 1).map_or(self.last.index, |next| next.index.prev());
+        let before = (run.index < id.index).then_some(run);
+        let after = (id.index < end).then(|| LogId::new(run.term, id.index.next()));
+        self.runs.splice(nth..=nth, before.into_iter().chain([id]).chain(after));
+        self.runs.dedup_by(|run, before| run.term == before.term);
+        if id.index == self.last.index {
+            self.last = id;
+        }
+    }
+
     fn truncate(&mut self, from: LogIndex) -> bool {
+        if from <= self.last.index.next() {
+            self.is_end_in_doubt = false;
+        }
         if from > self.last.index {
             return true;
         }
         if from <= self.base.index {
             return false;
         }
-        let Some(term) = self.term(from.prev()) else { return false };
-        self.last = LogId::new(term, from.prev());
+        self.last = LogId::new(self.term_at_least(from.prev()), from.prev());
+        self.faults.truncate(from);
         self.runs.truncate(self.runs.partition_point(|run| run.index < from));
         self.memberships.truncate(self.memberships.partition_point(|index| *index < from));
         true
@@ -127,33 +243,39 @@ impl GroupLog {
             return;
         }
         if upto.index >= self.last.index {
-            *self = Self::new(upto, self.hard_state);
+            let is_end_in_doubt = self.is_end_in_doubt;
+            *self = Self { is_end_in_doubt, ..Self::new(upto, self.hard_state) };
             return;
         }
         // Now `base < upto < last`, or `base = upto` and nothing but the base's term may change.
         let first = upto.index.next();
-        let first_term = self.term(first);
+        let first_term = self.run_of(first).and_then(|n| self.runs.get(n)).map(|run| run.term);
         self.runs.retain(|run| run.index > first);
         if let Some(term) = first_term {
             self.runs.insert(0, LogId::new(term, first));
         }
         self.memberships.retain(|index| *index >= first);
+        self.faults.compact(upto.index);
         self.base = upto;
     }
 
     /// Takes over what a sealed segment holds, without looking at each entry.
     pub(crate) fn extend(&mut self, runs: &[LogId], memberships: &[LogIndex], last: LogId) {
         for run in runs {
-            if self.runs.last().is_none_or(|known| known.term < run.term) {
-                self.runs.push(*run);
-            }
+            self.begin_run(*run);
         }
         self.memberships.extend_from_slice(memberships);
         self.last = last;
     }
 
     pub(crate) fn mark(&self, group: GroupId) -> GroupMark {
-        GroupMark { group, base: self.base, last: self.last, hard_state: self.hard_state }
+        GroupMark {
+            group,
+            base: self.base,
+            last: self.last,
+            hard_state: self.hard_state,
+            is_end_in_doubt: self.is_end_in_doubt,
+        }
     }
 
     pub(crate) fn recovered(&self) -> RecoveredGroup {
@@ -162,9 +284,41 @@ impl GroupLog {
             first: self.first(),
             base: self.base,
             last: self.last,
-            term_starts: self.runs.clone(),
+            term_starts: self.term_starts(),
             memberships: self.memberships.clone(),
+            faulty: self.faulty(),
         }
+    }
+
+    /// The runs, with terms that are not known taken for the one before.
+    fn term_starts(&self) -> Vec<LogId> {
+        let mut starts: Vec<LogId> = Vec::new();
+        for run in &self.runs {
+            let before = starts.last().map_or(self.base.term, |start| start.term);
+            let term = run.term.max(before).max(Term::ZERO.next());
+            if starts.last().is_none_or(|start| start.term != term) {
+                starts.push(LogId::new(term, run.index));
+            }
+        }
+        starts
+    }
+
+    fn faulty(&self) -> Vec<Faulty> {
+        let mut faulty = Vec::new();
+        for range in self.faults.iter() {
+            let mut first = *range.start();
+            while first <= *range.end() {
+                let next = self.run_of(first).and_then(|nth| self.runs.get(nth + 1));
+                let last = next.map(|run| run.index.prev()).unwrap_or_else(|| *range.end());
+                let last = last.min(*range.end());
+                faulty.push(Faulty { first, last: Some(last), term: self.term(first) });
+                first = last.next();
+            }
+        }
+        if self.is_end_in_doubt {
+            faulty.push(Faulty { first: self.last.index.next(), last: None, term: None });
+        }
+        faulty
     }
 }
 

@@ -56,6 +56,7 @@
 
 pub mod disk;
 mod error;
+mod faults;
 mod format;
 mod group;
 mod limits;
@@ -79,9 +80,9 @@ pub use crate::error::{
     AppendError, CloseError, Corruption, DiskError, OpenError, ReadError, Unsupported, WalError,
 };
 pub use crate::log::{FlushError, Log};
-pub use crate::options::{OnAmbiguousTail, Options, OptionsError, ReadMode};
+pub use crate::options::{OnAmbiguousTail, OnCorruption, Options, OptionsError, ReadMode, Verify};
 pub use crate::reader::Reader;
-pub use crate::recovered::{Recovered, RecoveredGroup, Tail, TailPosition};
+pub use crate::recovered::{Faulty, OpenProgress, Recovered, RecoveredGroup, Tail, TailPosition};
 pub use crate::stats::Stats;
 pub use crate::submit::{Batch, BatchSeq, Completion, Identity};
 pub use crate::wal::Wal;

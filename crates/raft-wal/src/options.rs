@@ -23,6 +23,10 @@ pub struct Options {
     pub idle_marker_after: Duration,
     /// What to do if the end of the log is ambiguous at open.
     pub on_ambiguous_tail: OnAmbiguousTail,
+    /// What to do at open about damage to what may have been acknowledged.
+    pub on_corruption: OnCorruption,
+    /// How much of the log is read at open.
+    pub verify: Verify,
     /// How sealed segments are read.
     pub read_mode: ReadMode,
 }
@@ -35,6 +39,29 @@ pub enum OnAmbiguousTail {
     Truncate,
     /// Refuse to open. Nothing on disk is modified.
     Fail,
+}
+
+/// What to do at open about damage to what may have been acknowledged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnCorruption {
+    /// Refuse to open. Nothing on disk is modified.
+    Fail,
+    /// Open, and report the entries that are lost as
+    /// [`faulty`](crate::RecoveredGroup::faulty). For those who can get them from elsewhere.
+    ///
+    /// What no other server has is still refused: a term or vote, the name of a group, the file
+    /// that says whose log it is, a segment that is missing, and the blocks at a segment's head.
+    Report,
+}
+
+/// How much of the log is read at open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verify {
+    /// Every byte of every entry, so that whatever is damaged is known before anything is promised.
+    Everything,
+    /// Of sealed segments the index only. Damage to an entry there is found when it is read, as
+    /// [`ReadError::Corrupt`](crate::ReadError::Corrupt).
+    Seals,
 }
 
 /// How sealed segments are read.
@@ -81,6 +108,8 @@ impl Default for Options {
             tail_cache_bytes_max: 32 << 20,
             idle_marker_after: Duration::from_millis(50),
             on_ambiguous_tail: OnAmbiguousTail::Truncate,
+            on_corruption: OnCorruption::Fail,
+            verify: Verify::Everything,
             read_mode: if cfg!(target_pointer_width = "32") {
                 // Maps of many segments would exhaust the address space.
                 ReadMode::Pread

@@ -6,7 +6,7 @@ use raft_core::{GroupId, LogId, LogIndex};
 
 use crate::format::checkpoint::GroupMark;
 use crate::format::record::{Change, Slot};
-use crate::format::seal::{INDEX_HEAD_LEN, SECTION_LEN_MAX, SealedSection};
+use crate::format::seal::{INDEX_HEAD_LEN, Repaired, SECTION_LEN_MAX, SealedSection};
 use crate::num::{narrow, wide};
 
 /// Entries of one group that stand in one segment.
@@ -27,6 +27,8 @@ pub(crate) struct Section {
     truncated_from: Option<LogIndex>,
     runs: Vec<LogId>,
     memberships: Vec<LogIndex>,
+    /// Ascending by index.
+    repairs: BTreeMap<LogIndex, Repaired>,
 }
 
 /// What a segment that is not sealed holds.
@@ -71,6 +73,9 @@ impl Sections {
     }
 }
 
+/// What a repair takes in an index.
+const REPAIRED_LEN: u64 = 24;
+
 impl Section {
     const fn new(slot: Slot) -> Self {
         Self {
@@ -80,6 +85,7 @@ impl Section {
             truncated_from: None,
             runs: Vec::new(),
             memberships: Vec::new(),
+            repairs: BTreeMap::new(),
         }
     }
 
@@ -92,7 +98,7 @@ impl Section {
                 }
                 self.offsets.push(batch);
                 let mut added = 4;
-                if self.runs.last().is_none_or(|run| run.term < id.term) {
+                if self.runs.last().is_none_or(|run| run.term != id.term) {
                     self.runs.push(id);
                     added += 16;
                 }
@@ -101,6 +107,10 @@ impl Section {
                     added += 8;
                 }
                 added
+            }
+            Change::Repair(id, kind) => {
+                self.repairs.insert(id.index, Repaired { id, kind, offset: batch });
+                REPAIRED_LEN
             }
             Change::Truncate(from) => {
                 self.truncate(from);
@@ -116,6 +126,7 @@ impl Section {
 
     /// Forgets the entries if all are compacted: the next one need not follow them.
     fn compact(&mut self, upto: LogIndex) {
+        self.repairs = self.repairs.split_off(&upto.next());
         if upto.next().distance_from(self.lo) >= wide(self.offsets.len()) {
             self.offsets.clear();
             self.runs.clear();
@@ -128,6 +139,7 @@ impl Section {
         self.offsets.truncate(narrow(from.distance_from(self.lo)));
         self.runs.retain(|run| run.index < from);
         self.memberships.retain(|index| *index < from);
+        drop(self.repairs.split_off(&from));
     }
 
     fn seal(&self, mark: GroupMark) -> SealedSection {
@@ -142,6 +154,7 @@ impl Section {
             hard_state: mark.hard_state,
             runs: self.runs.clone(),
             memberships: self.memberships.clone(),
+            repairs: self.repairs.values().copied().collect(),
         }
     }
 }
@@ -153,6 +166,18 @@ pub(crate) struct Places {
     /// Ascending, without gaps.
     extents: BTreeMap<GroupId, Vec<Extent>>,
     unsealed: BTreeMap<u64, Sections>,
+    /// Entries that were written again. The extents still say where they stood first: a segment
+    /// goes only after all before it, so the later place outlives the first.
+    moved: BTreeMap<GroupId, BTreeMap<LogIndex, Moved>>,
+}
+
+/// Where an entry stands that was written again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Moved {
+    pub(crate) segment: u64,
+    pub(crate) slot: Slot,
+    /// Offset of its batch / 8.
+    pub(crate) offset: u32,
 }
 
 impl Places {
@@ -162,6 +187,22 @@ impl Places {
         let from = extents.partition_point(|extent| extent.hi < first);
         let to = extents.partition_point(|extent| extent.lo <= last);
         extents.get(from..to).unwrap_or_default()
+    }
+
+    /// Those of `first..=last` that were written again.
+    pub(crate) fn moved(
+        &self,
+        group: GroupId,
+        first: LogIndex,
+        last: LogIndex,
+    ) -> impl Iterator<Item = (LogIndex, Moved)> {
+        let moved = self.moved.get(&group).map(|moved| moved.range(first..=last));
+        moved.into_iter().flatten().map(|(index, moved)| (*index, *moved))
+    }
+
+    /// The groups, each with all its extents.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (GroupId, &[Extent])> {
+        self.extents.iter().map(|(group, extents)| (*group, extents.as_slice()))
     }
 
     /// The sections of a segment that is not sealed.
@@ -187,15 +228,36 @@ impl Places {
         segment: u64,
         offset: u64,
     ) {
+        let batch = crate::format::batch::offset_field(offset);
         let extents = self.extents.entry(group.0).or_default();
         match change {
             Change::Entry(id, _) => push(extents, segment, id.index),
-            Change::Truncate(from) => truncate(extents, from),
-            Change::Compact(upto) => compact(extents, upto.index),
+            Change::Repair(id, _) => {
+                let moved = Moved { segment, slot: group.1, offset: batch };
+                self.moved.entry(group.0).or_default().insert(id.index, moved);
+            }
+            Change::Truncate(from) => {
+                truncate(extents, from);
+                self.truncate_moved(group.0, from);
+            }
+            Change::Compact(upto) => {
+                compact(extents, upto.index);
+                self.compact_moved(group.0, upto.index);
+            }
             Change::HardState(_) => {}
         }
-        let batch = crate::format::batch::offset_field(offset);
         self.unsealed.entry(segment).or_default().change(group, change, batch);
+    }
+
+    /// Notes that the entry cannot be read where it stands, in a segment that is not sealed.
+    pub(crate) fn lose(&mut self, group: GroupId, index: LogIndex, segment: u64) {
+        let sections = self.unsealed.get_mut(&segment);
+        if let Some(section) = sections.and_then(|sections| sections.groups.get_mut(&group))
+            && let Some(nth) = index.get().checked_sub(section.lo.get())
+            && let Some(offset) = section.offsets.get_mut(narrow(nth))
+        {
+            *offset = 0;
+        }
     }
 
     /// Takes over what a sealed segment says about a group.
@@ -203,12 +265,32 @@ impl Places {
         let extents = self.extents.entry(section.group).or_default();
         if let Some(from) = section.truncated_from {
             truncate(extents, from);
+            if let Some(moved) = self.moved.get_mut(&section.group) {
+                drop(moved.split_off(&from));
+            }
         }
         if !section.offsets.is_empty() {
             let hi = section.lo.get() + wide(section.offsets.len()) - 1;
             extents.push(Extent { segment, lo: section.lo, hi: LogIndex::new(hi) });
         }
         compact(extents, section.base.index);
+        for repaired in &section.repairs {
+            let moved = Moved { segment, slot: section.slot, offset: repaired.offset };
+            self.moved.entry(section.group).or_default().insert(repaired.id.index, moved);
+        }
+        self.compact_moved(section.group, section.base.index);
+    }
+
+    fn truncate_moved(&mut self, group: GroupId, from: LogIndex) {
+        if let Some(moved) = self.moved.get_mut(&group) {
+            drop(moved.split_off(&from));
+        }
+    }
+
+    fn compact_moved(&mut self, group: GroupId, upto: LogIndex) {
+        if let Some(moved) = self.moved.get_mut(&group) {
+            *moved = moved.split_off(&upto.next());
+        }
     }
 
     /// Whether any group has entries in `segment`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{GroupId, HardState, LogId, LogIndex};
+use raft_core::{GroupId, HardState, LogId, LogIndex, Term};
 
 /// What an open found. All of it is durable.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,10 +36,31 @@ pub struct RecoveredGroup {
     pub base: LogId,
     /// The last entry; `base` if the log is empty.
     pub last: LogId,
-    /// The first entry of each run of one term that is there, ascending.
+    /// The first entry of each run of one term that is there, ascending. An entry whose term is
+    /// not known (see `faulty`) counts to the run before it.
     pub term_starts: Vec<LogId>,
     /// Indexes of the membership entries that are there, ascending.
     pub memberships: Vec<LogIndex>,
+    /// Entries between `first` and `last` that may have been acknowledged and cannot be read,
+    /// ascending; and perhaps, as the last item, an unknown number behind `last`. Empty unless
+    /// [`OnCorruption::Report`](crate::OnCorruption::Report) was asked for.
+    pub faulty: Vec<Faulty>,
+}
+
+/// Entries that may have been acknowledged and cannot be read.
+///
+/// A server must not act as if it had never had them: it fetches them from others, and until then
+/// neither acknowledges what is behind them nor votes for whoever has less (FAST '18,
+/// protocol-aware recovery). [`Batch::repairs`](crate::Batch::repairs) gives them back, a
+/// truncation removes them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Faulty {
+    /// The first of them.
+    pub first: LogIndex,
+    /// The last of them; `None` if it is not known how many there were, behind the end of the log.
+    pub last: Option<LogIndex>,
+    /// Their term, if it is known.
+    pub term: Option<Term>,
 }
 
 impl Default for RecoveredGroup {
@@ -51,6 +72,7 @@ impl Default for RecoveredGroup {
             last: LogId::ZERO,
             term_starts: Vec::new(),
             memberships: Vec::new(),
+            faulty: Vec::new(),
         }
     }
 }
@@ -83,4 +105,34 @@ pub struct TailPosition {
     /// Bytes found behind it that were dropped. Zero is usual after a crash between two writes:
     /// there is no sign of a lost write, but no marker either that says there was none.
     pub bytes: u64,
+}
+
+/// How far an open has come with reading the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OpenProgress {
+    /// Bytes of segments that were read.
+    pub done: u64,
+    /// Bytes of all of them.
+    pub total: u64,
+}
+
+/// Tells how far an open has come.
+pub(crate) struct Progress<'a> {
+    at: OpenProgress,
+    tell: &'a mut dyn FnMut(OpenProgress),
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(total: u64, tell: &'a mut dyn FnMut(OpenProgress)) -> Self {
+        Self { at: OpenProgress { done: 0, total }, tell }
+    }
+
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.at.done = self.at.total.min(self.at.done + bytes);
+        (self.tell)(self.at);
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.add(self.at.total - self.at.done);
+    }
 }

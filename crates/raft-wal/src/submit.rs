@@ -28,6 +28,10 @@ pub struct Batch {
     /// Remove this entry and all after it. Required if `entries` begin at or before the last
     /// entry of the log; without effect if nothing is there.
     pub truncate_from: Option<LogIndex>,
+    /// Entries that are in the log already, to be written again in a new place because they cannot
+    /// be read (see [`RecoveredGroup::faulty`](crate::RecoveredGroup::faulty)): each must be the
+    /// entry that it stands for. They can be read once the batch is durable.
+    pub repairs: Vec<Entry>,
     /// Entries to append, without gaps.
     pub entries: Vec<Entry>,
 }
@@ -36,7 +40,13 @@ impl Batch {
     /// A batch that changes nothing, to be filled in.
     #[must_use]
     pub const fn new(group: GroupId) -> Self {
-        Self { group, hard_state: None, truncate_from: None, entries: Vec::new() }
+        Self {
+            group,
+            hard_state: None,
+            truncate_from: None,
+            repairs: Vec::new(),
+            entries: Vec::new(),
+        }
     }
 }
 

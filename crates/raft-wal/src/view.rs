@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use raft_core::{Entry, GroupId, HardState, LogId, LogIndex, Term};
+use raft_core::{Entry, EntryKind, GroupId, HardState, LogId, LogIndex, Term};
 
 use crate::disk::Disk;
 use crate::error::{AppendError, DiskError, WalError};
@@ -49,20 +49,18 @@ pub(crate) enum Request {
     Append {
         hard_state: Option<HardState>,
         truncate_from: Option<LogIndex>,
+        repairs: Vec<Entry>,
         entries: Vec<Entry>,
     },
     /// Drop the prefix; with `conflict`, what follows as well.
-    Compact {
-        upto: LogId,
-        conflict: bool,
-    },
+    Compact { upto: LogId, conflict: bool },
 }
 
 impl Call {
     /// Records that it takes, at most.
     pub(crate) fn records(&self) -> usize {
         match &self.request {
-            Request::Append { entries, .. } => entries.len() + 3,
+            Request::Append { repairs, entries, .. } => repairs.len() + entries.len() + 3,
             Request::Compact { .. } => 3,
         }
     }
@@ -226,7 +224,7 @@ impl<D: Disk> View<D> {
         if is_new && self.groups.len() >= Ledger::GROUPS_MAX {
             return Err(AppendError::TooManyGroups { max: Ledger::GROUPS_MAX });
         }
-        let entries = batch.entries.len();
+        let entries = batch.repairs.len() + batch.entries.len();
         if entries > limits::BATCH_ENTRIES_MAX {
             let max = limits::BATCH_ENTRIES_MAX;
             return Err(AppendError::TooManyEntries { entries, max });
@@ -269,8 +267,9 @@ impl<D: Disk> View<D> {
         let added: usize = batch.entries.iter().map(cached_bytes).sum();
         self.stats.cached_bytes += wide(added);
         self.stats.cached_bytes -= wide(freed);
-        let Batch { group, hard_state, truncate_from, entries } = batch;
-        self.enqueue(group, cost, Request::Append { hard_state, truncate_from, entries })
+        let Batch { group, hard_state, truncate_from, repairs, entries } = batch;
+        let request = Request::Append { hard_state, truncate_from, repairs, entries };
+        self.enqueue(group, cost, request)
     }
 
     /// Accepts a compaction. One that is behind the log's beginning changes nothing.
@@ -324,6 +323,16 @@ impl<D: Disk> View<D> {
                 break;
             }
             calls.extend(self.queue.pop_front());
+        }
+    }
+
+    /// Notes where an entry stands that was written again: it can be read from there.
+    pub(crate) fn on_repaired(&mut self, group: GroupId, id: LogId, kind: EntryKind) {
+        // It may have been removed since, or replaced.
+        if let Some(group) = self.groups.get_mut(&group)
+            && group.log.faults().contains(id.index)
+        {
+            group.log.apply(Change::Repair(id, kind));
         }
     }
 

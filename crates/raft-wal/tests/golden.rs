@@ -1,4 +1,5 @@
-//! The bytes of version 1. They never change: a log that was written once stays readable.
+//! The bytes of version 1.1, which is written, and 1.0, which is read. They never change: a log that
+//! was written once stays readable.
 //!
 //! `UPDATE_EXPECT=1 cargo test -p raft-wal --test golden` writes them anew, which is only right
 //! before a release.
@@ -16,10 +17,11 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{GROUP, all_entries, batch, command, id, index, membership, open, state, vote};
+use common::{GROUP, all_entries, batch, command, id, identity, index, membership, open, options};
+use common::{state, vote};
 use raft_core::Entry;
 use raft_wal::sim::SimDisk;
-use raft_wal::{Batch, Tail};
+use raft_wal::{Batch, Log, OnCorruption, Options, Tail};
 
 /// A log with every kind of record, in a sealed and in an active segment.
 fn written() -> (SimDisk, Vec<Entry>) {
@@ -42,8 +44,8 @@ fn written() -> (SimDisk, Vec<Entry>) {
     (disk, vec![command(2, 1, 13), command(3, 4, 5), command(4, 4, 20)])
 }
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1").join(name)
+fn golden(version: &str, name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(version).join(name)
 }
 
 /// A file without the zeros at its end, and its length.
@@ -52,9 +54,35 @@ fn trimmed(bytes: &[u8]) -> (&[u8], usize) {
     (&bytes[..used], bytes.len())
 }
 
+/// Such a log with an entry that was damaged and repaired, in a segment that is sealed since.
+fn repaired() -> SimDisk {
+    let (disk, entries) = written();
+    let name = &disk.file_names()[1];
+    let payload = entries[2].payload.to_bytes();
+    let bytes = disk.file_bytes(name).unwrap();
+    let at = bytes.windows(payload.len()).position(|window| window == payload).unwrap();
+    disk.flip_bit(name, at as u64, 0);
+    let options = Options { on_corruption: OnCorruption::Report, ..options() };
+    let (mut log, _) = Log::open(disk.clone(), identity(), options).unwrap();
+    log.append(Batch { repairs: vec![entries[2].clone()], ..Batch::new(GROUP) }).unwrap();
+    log.close().unwrap();
+    // Seals the segment with the repair.
+    open(&disk).unwrap().0.close().unwrap();
+    disk
+}
+
 #[test]
-fn the_bytes_of_version_1_do_not_change() {
+fn the_bytes_of_version_1_1_do_not_change() {
     let (disk, _) = written();
+    compare(&disk, "v1.1");
+}
+
+#[test]
+fn the_bytes_of_a_repair_do_not_change() {
+    compare(&repaired(), "v1.1-repaired");
+}
+
+fn compare(disk: &SimDisk, version: &str) {
     for name in disk.file_names() {
         let bytes = disk.file_bytes(&name).unwrap();
         let (used, len) = trimmed(&bytes);
@@ -62,17 +90,17 @@ fn the_bytes_of_version_1_do_not_change() {
         expected.push(b'\n');
         expected.extend_from_slice(used);
         if std::env::var_os("UPDATE_EXPECT").is_some() {
-            std::fs::write(golden(&name), &expected).unwrap();
+            std::fs::create_dir_all(golden(version, "")).unwrap();
+            std::fs::write(golden(version, &name), &expected).unwrap();
         }
-        let found = std::fs::read(golden(&name)).unwrap();
+        let found = std::fs::read(golden(version, &name)).unwrap();
         assert!(found == expected, "{name} differs from the golden file");
     }
 }
 
-#[test]
-fn a_log_of_version_1_is_read() {
+fn stored(version: &str) -> SimDisk {
     let disk = SimDisk::new(2);
-    for file in std::fs::read_dir(golden("")).unwrap() {
+    for file in std::fs::read_dir(golden(version, "")).unwrap() {
         let path = file.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
         let line = bytes.iter().position(|byte| *byte == b'\n').unwrap();
@@ -82,7 +110,23 @@ fn a_log_of_version_1_is_read() {
         disk.replace_file(path.file_name().unwrap().to_str().unwrap(), &content);
     }
 
-    let (log, recovered) = open(&disk).unwrap();
+    disk
+}
+
+#[test]
+fn logs_of_all_versions_are_read() {
+    for version in ["v1", "v1.1"] {
+        check(&stored(version));
+    }
+}
+
+#[test]
+fn a_log_with_a_repair_is_read() {
+    check(&stored("v1.1-repaired"));
+}
+
+fn check(disk: &SimDisk) {
+    let (log, recovered) = open(disk).unwrap();
 
     assert_eq!(recovered.tail, Tail::Clean);
     let found = recovered.group(GROUP);

@@ -331,7 +331,7 @@ fn groups_share_a_log_and_nothing_else() {
         for (nth, group) in groups.iter().enumerate() {
             let entries = vec![command(round, round, 40 * nth)];
             let hard_state = Some(state(round, Some(nth as u64 + 1)));
-            log.append(Batch { group: *group, hard_state, truncate_from: None, entries }).unwrap();
+            log.append(Batch { group: *group, hard_state, entries, ..Batch::new(*group) }).unwrap();
         }
         log.flush().unwrap();
     }

@@ -13,7 +13,8 @@
 //!  42  2  flags
 //!  44  4  segment number, low 32 bits
 //!  48  8  index of the first entry, 0 if there is none
-//!  56  8  zero
+//!  56  4  1 + number of batches before this one that truncate; 0 if not known
+//!  60  4  1 + number of batches before this one with hard states; 0 if not known
 //! ```
 //!
 //! Checksums start from the segment's salt.
@@ -42,6 +43,21 @@ pub(crate) mod flag {
     pub(crate) const ALL: u16 = HARD_STATE | TRUNCATE | CHECKPOINT | MARKER | CLEAN_CLOSE;
 }
 
+/// How many batches of a kind there are before a place in the log, from its beginning; `None` if
+/// that is not known, because the log was written by minor version 0.
+///
+/// Where batches are lost, the counts in the next one tell what they did not hold.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) truncations: Option<u32>,
+    pub(crate) hard_states: Option<u32>,
+}
+
+impl Counts {
+    /// Those of an empty log.
+    pub(crate) const ZERO: Self = Self { truncations: Some(0), hard_states: Some(0) };
+}
+
 /// An authenticated batch header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct BatchHeader {
@@ -56,6 +72,7 @@ pub(crate) struct BatchHeader {
     pub(crate) flags: u16,
     pub(crate) segment_low: u32,
     pub(crate) first_index: u64,
+    pub(crate) counts: Counts,
 }
 
 impl BatchHeader {
@@ -72,7 +89,8 @@ impl BatchHeader {
         fields.put_u16(self.flags);
         fields.put_u32(self.segment_low);
         fields.put_u64(self.first_index);
-        fields.put_u64(0);
+        fields.put_u32(self.counts.truncations.map_or(0, |n| n.wrapping_add(1)));
+        fields.put_u32(self.counts.hard_states.map_or(0, |n| n.wrapping_add(1)));
         self.crc = seed.crc(&[&fields]);
         let mut bytes = [0; HEADER_LEN];
         let parts = BATCH_MAGIC.into_iter().chain(self.crc.to_le_bytes()).chain(fields);
@@ -102,12 +120,25 @@ impl BatchHeader {
             flags: fields.u16()?,
             segment_low: fields.u32()?,
             first_index: fields.u64()?,
+            counts: Counts {
+                truncations: fields.u32()?.checked_sub(1),
+                hard_states: fields.u32()?.checked_sub(1),
+            },
         })
     }
 
     /// Whether the batch was written for this place.
     pub(crate) fn is_at(&self, segment: u64, offset: u64) -> bool {
         self.segment_low == segment_low(segment) && self.offset == offset
+    }
+
+    /// The counts behind this batch.
+    pub(crate) fn counts_after(&self) -> Counts {
+        let add = |count: Option<u32>, flag| Some(count?.wrapping_add(u32::from(self.has(flag))));
+        Counts {
+            truncations: add(self.counts.truncations, flag::TRUNCATE),
+            hard_states: add(self.counts.hard_states, flag::HARD_STATE),
+        }
     }
 
     /// Length of the table of descriptors.

@@ -9,8 +9,8 @@
 //!  16  8  sequence number of its last batch  32     groups in the order of their slots, 64 bytes each
 //! group
 //!   0  8  group id                           24  8  last index       48  8  vote, 0 for none
-//!   8  8  last compacted index               32  8  its term         56  8  zero
-//!  16  8  its term                           40  8  current term
+//!   8  8  last compacted index               32  8  its term
+//!  16  8  its term                           40  8  current term     56  8  bit 0: the end is in doubt
 //! ```
 
 use bytes::Bytes;
@@ -40,6 +40,8 @@ pub(crate) struct GroupMark {
     pub(crate) base: LogId,
     pub(crate) last: LogId,
     pub(crate) hard_state: HardState,
+    /// Entries behind the last one may have been acknowledged and are lost.
+    pub(crate) is_end_in_doubt: bool,
 }
 
 /// The payload of a checkpoint record.
@@ -66,7 +68,7 @@ impl Checkpoint {
         for mark in &self.groups {
             bytes.put_u64(mark.group.get());
             put_mark(&mut bytes, mark.base, mark.last, mark.hard_state);
-            bytes.put_u64(0);
+            bytes.put_u64(u64::from(mark.is_end_in_doubt));
         }
         Bytes::from(bytes)
     }
@@ -85,10 +87,12 @@ impl Checkpoint {
         for _ in 0..count {
             let group = GroupId::new(fields.u64()?)?;
             let (base, last, hard_state) = read_mark(&mut fields)?;
-            groups.push(GroupMark { group, base, last, hard_state });
-            if fields.u64()? != 0 {
-                return None;
-            }
+            let is_end_in_doubt = match fields.u64()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            };
+            groups.push(GroupMark { group, base, last, hard_state, is_end_in_doubt });
         }
         fields.rest().is_empty().then_some(Self { pin, groups })
     }

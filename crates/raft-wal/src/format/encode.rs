@@ -1,7 +1,7 @@
 //! Builds batches in a buffer.
 
 use super::BLOCK;
-use super::batch::{BatchHeader, HEADER_LEN, flag, segment_low};
+use super::batch::{BatchHeader, Counts, HEADER_LEN, flag, segment_low};
 use super::crc::Seed;
 use super::fields::pad;
 use super::record::{DESCRIPTOR_LEN, Descriptor, Record, kind};
@@ -16,6 +16,7 @@ pub(crate) struct Stamp {
     pub(crate) seq: u64,
     pub(crate) durable_seq: u64,
     pub(crate) prev_crc: u32,
+    pub(crate) counts: Counts,
     /// Flags that do not follow from the records.
     pub(crate) flags: u16,
     /// Where the batch ends.
@@ -59,6 +60,7 @@ pub(crate) fn encode_batch(buffer: &mut Vec<u8>, records: &[Record], stamp: Stam
         records: u16::try_from(records.len()).unwrap_or(u16::MAX),
         flags: stamp.flags | flags_of(records),
         segment_low: segment_low(stamp.segment),
+        counts: stamp.counts,
         first_index: records.iter().find(|r| r.kind == kind::ENTRY).map_or(0, |r| r.index),
     };
     let bytes = header.encode(stamp.seed);

@@ -20,7 +20,7 @@ use raft_core::{ClusterId, NodeId};
 
 use super::crc::{close_block, open_block};
 use super::fields::{Fields, Put};
-use super::{BLOCK, BlockError, MAGIC, MAJOR, Unsupported};
+use super::{BLOCK, BlockError, MAGIC, MAJOR, MINOR, Unsupported};
 use crate::num::{narrow, wide};
 use crate::submit::Identity;
 
@@ -76,7 +76,7 @@ pub(super) const PREFIX_LEN: usize = 24;
 pub(super) fn put_prefix(block: &mut Vec<u8>) {
     block.put(&MAGIC);
     block.put_u16(MAJOR);
-    block.put_u16(0);
+    block.put_u16(MINOR);
     block.put_u32(0);
     block.put_u32(0);
     block.put_u32(4096);

@@ -29,6 +29,9 @@ pub(crate) const SECTOR: u64 = 512;
 /// The only version of the format that this program reads and writes.
 pub(crate) const MAJOR: u16 = 1;
 
+/// Informs about what the version may hold; see `docs/wal-format.md`, "Minor versions".
+pub(crate) const MINOR: u16 = 1;
+
 /// First bytes of the identity file and of each segment.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89RWAL\r\n\x1a";
 

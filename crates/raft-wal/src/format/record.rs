@@ -17,6 +17,7 @@
 //! | 6 | marker | 0 | 0 | |
 //! | 7 | snapshot reference | its index | its term | 16 bytes; reserved, read and skipped |
 //! | 8 | group: gives a slot its group | group id | 0 | |
+//! | 9 | repaired entry: stands for the one at its index | its index | its term | its bytes |
 //!
 //! Other kinds below 0x80 are refused, those from 0x80 on are skipped.
 
@@ -45,6 +46,7 @@ pub(crate) mod kind {
     pub(crate) const MARKER: u8 = 6;
     pub(crate) const SNAPSHOT_REF: u8 = 7;
     pub(crate) const GROUP: u8 = 8;
+    pub(crate) const REPAIR: u8 = 9;
     pub(crate) const SKIPPABLE: u8 = 0x80;
 }
 
@@ -106,13 +108,20 @@ impl Descriptor {
         seed.crc(&[&self.index.to_le_bytes(), padded])
     }
 
+    /// Whether the payload is that of an entry.
+    pub(crate) const fn holds_entry(&self) -> bool {
+        matches!(self.kind, kind::ENTRY | kind::REPAIR)
+    }
+
+    fn entry_kind(&self) -> Result<EntryKind, Unsupported> {
+        EntryKind::from_code(self.codec).map_err(|_| Unsupported::Record(self.kind))
+    }
+
     /// What the record means.
     pub(crate) fn meaning(&self) -> Result<Meaning, Unsupported> {
         Ok(match self.kind {
-            kind::ENTRY => match EntryKind::from_code(self.codec) {
-                Ok(entry_kind) => Meaning::Change(Change::Entry(self.id(), entry_kind)),
-                Err(_) => return Err(Unsupported::Record(self.kind)),
-            },
+            kind::ENTRY => Meaning::Change(Change::Entry(self.id(), self.entry_kind()?)),
+            kind::REPAIR => Meaning::Change(Change::Repair(self.id(), self.entry_kind()?)),
             kind::HARD_STATE => Meaning::Change(Change::HardState(HardState {
                 term: Term::new(self.term),
                 vote: NodeId::new(self.index),
@@ -147,6 +156,8 @@ pub(crate) enum Change {
     Entry(LogId, EntryKind),
     /// Replaces term and vote.
     HardState(HardState),
+    /// Says again what an entry is that may have become unreadable.
+    Repair(LogId, EntryKind),
     /// Removes this entry and all after it.
     Truncate(LogIndex),
     /// Removes this entry and all before it.
@@ -188,6 +199,10 @@ impl Record {
             term: id.term.get(),
             payload,
         }
+    }
+
+    pub(crate) fn repair(slot: Slot, id: LogId, entry_kind: EntryKind, payload: Bytes) -> Self {
+        Self { kind: kind::REPAIR, ..Self::entry(slot, id, entry_kind, payload) }
     }
 
     pub(crate) const fn checkpoint(payload: Bytes) -> Self {

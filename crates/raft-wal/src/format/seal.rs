@@ -10,9 +10,11 @@
 //!   0  8  group id                80  4  slot
 //!   8  8  first index here        84  4  number of terms
 //!  16  8  number of entries here  88  4  number of memberships
-//!  24  8  smallest index removed  92  4  zero
+//!  24  8  smallest index removed  92  4  number of repairs
 //!  32 48  base, last, hard state  96     terms: first index and term; memberships: index;
-//!         where the segment ends         entries: offset of its batch / 8, 4 bytes each; zeros to 8
+//!         where the segment ends         repairs: index, term, offset of its batch / 8, kind; 24 bytes
+//!                                        entries: offset of its batch / 8, 4 bytes each, 0 if it is
+//!                                        lost; zeros to 8
 //! trailer block, the last of the file
 //!   0  4  magic "RWTR"            24  8  offset of the index block    48  8  offset where batches end
 //!   4  4  crc of [8, 4096)        32  8  seq of the last batch        56  8  length of the index block
@@ -23,7 +25,7 @@
 //! Checksums start from the segment's salt. The first batch of the next segment is durable before
 //! a trailer is written.
 
-use raft_core::{GroupId, HardState, LogId, LogIndex};
+use raft_core::{EntryKind, GroupId, HardState, LogId, LogIndex};
 
 use super::BLOCK;
 use super::checkpoint::{put_mark, read_id, read_mark};
@@ -48,16 +50,26 @@ pub(crate) struct SealedSection {
     pub(crate) slot: Slot,
     /// First entry here; meaningless without entries.
     pub(crate) lo: LogIndex,
-    /// Batch offsets / 8 of the entries from `lo` on.
+    /// Batch offsets / 8 of the entries from `lo` on; 0 for those that are lost.
     pub(crate) offsets: Vec<u32>,
     /// Smallest index that a truncation here removed.
     pub(crate) truncated_from: Option<LogIndex>,
     pub(crate) base: LogId,
     pub(crate) last: LogId,
     pub(crate) hard_state: HardState,
-    /// First entry of each run of one term among the entries here.
+    /// First entry of each run of one term among the entries here; a term of 0 is not known.
     pub(crate) runs: Vec<LogId>,
     pub(crate) memberships: Vec<LogIndex>,
+    pub(crate) repairs: Vec<Repaired>,
+}
+
+/// An entry that was written again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Repaired {
+    pub(crate) id: LogId,
+    pub(crate) kind: EntryKind,
+    /// Offset of its batch / 8.
+    pub(crate) offset: u32,
 }
 
 /// The content of the trailer block.
@@ -99,12 +111,18 @@ fn put_section(bytes: &mut Vec<u8>, section: &SealedSection) {
     bytes.put_u32(u32::from(section.slot));
     bytes.put_u32(count(section.runs.len()));
     bytes.put_u32(count(section.memberships.len()));
-    bytes.put_u32(0);
+    bytes.put_u32(count(section.repairs.len()));
     for run in &section.runs {
         bytes.put_u64(run.index.get());
         bytes.put_u64(run.term.get());
     }
     section.memberships.iter().for_each(|index| bytes.put_u64(index.get()));
+    for repaired in &section.repairs {
+        bytes.put_u64(repaired.id.index.get());
+        bytes.put_u64(repaired.id.term.get());
+        bytes.put_u32(repaired.offset);
+        bytes.put_u32(u32::from(repaired.kind.code()));
+    }
     section.offsets.iter().for_each(|offset| bytes.put_u32(*offset));
     pad(bytes, 0, 8);
 }
@@ -136,10 +154,11 @@ fn read_section(fields: &mut Fields<'_>) -> Option<SealedSection> {
     let slot = Slot::try_from(fields.u32()?).ok()?;
     let runs = fields.u32()?;
     let memberships = fields.u32()?;
-    fields.u32()?;
+    let repairs = fields.u32()?;
     let runs = (0..runs).map(|_| read_id(fields)).collect::<Option<Vec<_>>>()?;
     let memberships = (0..memberships).map(|_| fields.u64().map(LogIndex::new));
     let memberships = memberships.collect::<Option<Vec<_>>>()?;
+    let repairs = (0..repairs).map(|_| read_repaired(fields)).collect::<Option<Vec<_>>>()?;
     let offsets = fields.slice(entries.checked_mul(4)?)?;
     let offsets: Vec<u32> =
         offsets.as_chunks::<4>().0.iter().map(|n| u32::from_le_bytes(*n)).collect();
@@ -155,7 +174,15 @@ fn read_section(fields: &mut Fields<'_>) -> Option<SealedSection> {
         hard_state,
         runs,
         memberships,
+        repairs,
     })
+}
+
+fn read_repaired(fields: &mut Fields<'_>) -> Option<Repaired> {
+    let id = read_id(fields)?;
+    let offset = fields.u32()?;
+    let kind = EntryKind::from_code(u8::try_from(fields.u32()?).ok()?).ok()?;
+    Some(Repaired { id, kind, offset })
 }
 
 impl Trailer {

@@ -2,14 +2,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use raft_core::{ClusterId, EntryKind, GroupId, HardState, LogId, LogIndex, NodeId, Term};
 
-use super::batch::{BatchHeader, HEADER_LEN};
+use super::batch::{BatchHeader, Counts, HEADER_LEN};
 use super::checkpoint::{Checkpoint, GroupMark, Pin, checkpoint_len};
 use super::crc::{Seed, plain};
 use super::encode::{End, Stamp, encode_batch};
 use super::header::SegmentHeader;
 use super::ident::Ident;
 use super::record::{Change, DESCRIPTOR_LEN, Descriptor, Meaning, Record};
-use super::seal::{SealedSection, Trailer, decode_index, encode_index};
+use super::seal::{Repaired, SealedSection, Trailer, decode_index, encode_index};
 use super::{BlockError, Unsupported};
 use crate::num::{narrow, wide};
 use crate::submit::Identity;
@@ -34,6 +34,7 @@ fn stamp(offset: u64, end: End) -> Stamp {
         offset,
         seq: 12,
         durable_seq: 11,
+        counts: Counts { truncations: Some(3), hard_states: None },
         prev_crc: 0xaabb,
         flags: 0,
         end,
@@ -112,7 +113,8 @@ fn the_bytes_of_a_batch_do_not_change() {
         "0000",
         "06000000",
         "0500000000000000",
-        "0000000000000000",
+        "04000000",
+        "00000000",
         "0500000000000000",
         "0300000000000000",
         "03000000",
@@ -157,7 +159,7 @@ fn unknown_records_are_refused_below_0x80_and_skipped_from_there() {
     for kind in 0..=u8::MAX {
         let meaning = Descriptor { kind, codec: 1, ..Descriptor::default() }.meaning();
         match kind {
-            1..=8 => assert!(meaning.is_ok()),
+            1..=9 => assert!(meaning.is_ok()),
             0x80.. => assert_eq!(meaning, Ok(Meaning::Nothing)),
             _ => assert_eq!(meaning, Err(Unsupported::Record(kind))),
         }
@@ -182,6 +184,7 @@ fn marks() -> impl Strategy<Value = GroupMark> {
         base: id(a, b),
         last: id(c, d),
         hard_state: hard_state(e, f),
+        is_end_in_doubt: f % 2 == 1,
     })
 }
 
@@ -189,9 +192,15 @@ fn sections() -> impl Strategy<Value = SealedSection> {
     let ids = prop::collection::vec((1u64.., any::<u64>()).prop_map(|(i, t)| id(i, t)), 0..5);
     let offsets = prop::collection::vec(any::<u32>(), 0..9);
     let memberships = prop::collection::vec(any::<u64>().prop_map(LogIndex::new), 0..4);
-    let rest = (any::<u16>(), any::<u64>(), prop::option::of(1u64..));
+    let repaired = (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(i, t, offset)| Repaired {
+        id: id(i, t),
+        kind: EntryKind::Command,
+        offset,
+    });
+    let repairs = prop::collection::vec(repaired, 0..4);
+    let rest = (any::<u16>(), any::<u64>(), prop::option::of(1u64..), repairs);
     (marks(), ids, offsets, memberships, rest).prop_map(
-        |(mark, runs, offsets, memberships, (slot, lo, truncated_from))| SealedSection {
+        |(mark, runs, offsets, memberships, (slot, lo, truncated_from, repairs))| SealedSection {
             group: mark.group,
             slot,
             lo: LogIndex::new(lo),
@@ -202,6 +211,7 @@ fn sections() -> impl Strategy<Value = SealedSection> {
             hard_state: mark.hard_state,
             runs,
             memberships,
+            repairs,
         },
     )
 }

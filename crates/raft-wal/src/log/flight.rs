@@ -14,7 +14,7 @@ use crate::group::GroupLog;
 use crate::limits;
 use crate::num::{align_up, narrow, wide};
 use crate::view::{Call, Request};
-use raft_core::{GroupId, LogId, LogIndex};
+use raft_core::{Entry, GroupId, LogId, LogIndex};
 
 impl<D: Disk> Log<D> {
     /// Makes the oldest queued calls durable, with one write and one sync.
@@ -63,11 +63,10 @@ impl<D: Disk> Log<D> {
 
     fn compose_call(&mut self, call: &Call) {
         match &call.request {
-            Request::Append { hard_state, truncate_from, entries } => {
-                let last =
-                    self.ledger.get(call.group).map_or(LogIndex::ZERO, |log| log.last().index);
-                let truncate_from = truncate_from.filter(|from| *from <= last);
-                if hard_state.is_none() && truncate_from.is_none() && entries.is_empty() {
+            Request::Append { hard_state, truncate_from, repairs, entries } => {
+                let truncate_from = self.truncation(call.group, *truncate_from);
+                let is_empty = repairs.is_empty() && entries.is_empty();
+                if hard_state.is_none() && truncate_from.is_none() && is_empty {
                     return;
                 }
                 let slot = self.slot(call.group);
@@ -77,6 +76,9 @@ impl<D: Disk> Log<D> {
                 }
                 if let Some(from) = truncate_from {
                     self.truncate(slot, from);
+                }
+                for entry in repairs {
+                    self.compose_repair(slot, entry);
                 }
                 for entry in entries {
                     let kind = entry.payload.kind();
@@ -88,6 +90,25 @@ impl<D: Disk> Log<D> {
                 self.compose_compaction(call.group, *upto, *conflict)
             }
         }
+    }
+
+    /// What of a truncation is there to be done: it removes something, or ends the doubt about what
+    /// there was behind the end.
+    fn truncation(&self, group: GroupId, from: Option<LogIndex>) -> Option<LogIndex> {
+        let log = self.ledger.get(group)?;
+        let last = log.last().index;
+        from.filter(|from| *from <= last || (log.is_end_in_doubt() && *from == last.next()))
+    }
+
+    fn compose_repair(&mut self, slot: Slot, entry: &Entry) {
+        let base = self.ledger.at(slot).map_or(LogIndex::ZERO, |(_, log)| log.base().index);
+        if entry.id.index <= base {
+            // A compaction went ahead of its turn.
+            return;
+        }
+        let kind = entry.payload.kind();
+        let record = Record::repair(slot, entry.id, kind, entry.payload.to_bytes());
+        self.change(slot, Change::Repair(entry.id, kind), record);
     }
 
     fn compose_compaction(&mut self, group: GroupId, upto: LogId, conflict: bool) {
@@ -177,12 +198,14 @@ impl<D: Disk> Log<D> {
             seq: self.chain.seq + 1,
             durable_seq: self.chain.durable_seq,
             prev_crc: self.chain.crc,
+            counts: self.chain.counts,
             flags,
             end,
         };
         let header = encode_batch(&mut self.flight.buffer, &self.flight.records, stamp);
         self.chain.seq = header.seq;
         self.chain.crc = header.crc;
+        self.chain.counts = header.counts_after();
         self.chain.marked = false;
     }
 
@@ -218,6 +241,9 @@ impl<D: Disk> Log<D> {
         let mut view = self.reader.shared.lock();
         for (group, slot, change) in self.flight.changes.drain(..) {
             view.places.change((group, slot), change, number, offset);
+            if let Change::Repair(id, kind) = change {
+                view.on_repaired(group, id, kind);
+            }
         }
         view.on_durable(&self.flight.calls);
         let sections = view.places.unsealed(number);

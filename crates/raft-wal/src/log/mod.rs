@@ -16,18 +16,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use raft_core::{GroupId, LogId};
+use raft_core::{GroupId, LogId, LogIndex};
 
 pub(crate) use self::chore::{Chore, Done, delete_segment};
 use crate::disk::Disk;
 use crate::error::{AppendError, CloseError, DiskError, OpenError, WalError};
+use crate::format::batch::Counts;
 use crate::format::ident::LogUuid;
 use crate::format::record::{Change, Record, Slot};
 use crate::group::Ledger;
 use crate::limits::Fill;
 use crate::options::Options;
 use crate::reader::Reader;
-use crate::recovered::Recovered;
+use crate::recovered::{OpenProgress, Recovered};
 use crate::segment::{SealPlan, Segment};
 use crate::submit::{Batch, BatchSeq, Identity};
 use crate::view::{Call, Shared};
@@ -81,6 +82,8 @@ pub(crate) struct Chain {
     pub(crate) crc: u32,
     /// The last batch known durable.
     pub(crate) durable_seq: u64,
+    /// What there is before the next batch.
+    pub(crate) counts: Counts,
     /// Whether the last batch is a marker that says that all before it is durable.
     pub(crate) marked: bool,
 }
@@ -158,7 +161,21 @@ impl<D: Disk> Log<D> {
         identity: Identity,
         options: Options,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (parts, recovered) = crate::recovery::open(disk, identity, options)?;
+        Self::open_with_progress(disk, identity, options, |_| {})
+    }
+
+    /// Opens the log as [`open`](Self::open) does, and tells how far that has come.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. If the log cannot be trusted, nothing on disk has been modified.
+    pub fn open_with_progress(
+        disk: D,
+        identity: Identity,
+        options: Options,
+        mut progress: impl FnMut(OpenProgress),
+    ) -> Result<(Self, Recovered), OpenError> {
+        let (parts, recovered) = crate::recovery::open(disk, identity, options, &mut progress)?;
         Ok((Self::from_parts(parts), recovered))
     }
 
@@ -202,6 +219,24 @@ impl<D: Disk> Log<D> {
     /// [`AppendError::Stopped`] or [`AppendError::TooManyGroups`].
     pub fn compact_prefix(&mut self, group: GroupId, upto: LogId) -> Result<BatchSeq, AppendError> {
         self.reader.shared.lock().compact(group, upto)
+    }
+
+    /// Removes the entry at `index` and all after it, and ends the doubt about what may have stood
+    /// behind the end (see [`RecoveredGroup::faulty`](crate::RecoveredGroup::faulty)).
+    ///
+    /// Only for those who know that nothing acknowledged goes with it: that no majority has the
+    /// entries, or that a leader sends others in their place. It is
+    /// [`Batch::truncate_from`](crate::Batch::truncate_from) by itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]. Nothing has changed then.
+    pub fn drop_faulty_from(
+        &mut self,
+        group: GroupId,
+        index: LogIndex,
+    ) -> Result<BatchSeq, AppendError> {
+        self.append(Batch { truncate_from: Some(index), ..Batch::new(group) })
     }
 
     /// Makes everything accepted durable, and does the chores. Returns the newest call.

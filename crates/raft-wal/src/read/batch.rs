@@ -7,7 +7,7 @@ use super::source::Source;
 use crate::disk::Disk;
 use crate::error::{Corruption, Doing as _, ReadError};
 use crate::format::batch::{BatchHeader, HEADER_LEN, flag};
-use crate::format::record::{DESCRIPTOR_LEN, Descriptor, Slot, kind};
+use crate::format::record::{DESCRIPTOR_LEN, Descriptor, Slot};
 use crate::num::{narrow, wide};
 use crate::segment::Segment;
 
@@ -108,7 +108,7 @@ impl Table {
         let (rows, _) = self.bytes.as_chunks::<DESCRIPTOR_LEN>();
         let wanted = |row: usize| {
             let descriptor = Descriptor::decode(rows.get(row)?)?;
-            let is_entry = descriptor.kind == kind::ENTRY && descriptor.slot == slot;
+            let is_entry = descriptor.holds_entry() && descriptor.slot == slot;
             (is_entry && descriptor.index == index.get()).then_some(descriptor)
         };
         let next = wanted(self.next_row).filter(|_| !self.truncates).map(|d| (self.next_row, d));

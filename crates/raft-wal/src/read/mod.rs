@@ -101,7 +101,14 @@ fn plan<D: Disk>(
     if first > end {
         return Err(ReadError::Beyond { last: end });
     }
-    let last = last.min(end);
+    let mut last = last.min(end);
+    if let Some(faulty) = log.and_then(|log| log.faults().first_from(first)) {
+        if faulty == first {
+            let term = log.and_then(|log| log.term(faulty));
+            return Err(ReadError::Faulty { index: faulty, term });
+        }
+        last = last.min(faulty.prev());
+    }
     let cache = state.map(|state| &state.cache);
     let cached_from = cache.and_then(|cache| cache.first()).unwrap_or_else(|| end.next());
     let entries_max = bytes_max / DESCRIPTOR_LEN + 1;
@@ -111,14 +118,21 @@ fn plan<D: Disk>(
         for extent in view.places.extents(group, first, upto) {
             let (lo, hi) = (extent.lo.max(first), extent.hi.min(upto));
             let Some(segment) = view.segments.get(&extent.segment) else { continue };
-            let unsealed = view.places.unsealed(extent.segment).and_then(|sections| {
-                let section = sections.get(group)?;
-                let skip = narrow(lo.distance_from(section.lo));
-                let count = narrow(hi.distance_from(lo)).saturating_add(1).min(entries_max);
-                let offsets = section.offsets.iter().skip(skip).take(count).copied().collect();
-                Some((section.slot, offsets))
-            });
-            pieces.push(Piece { segment: Arc::clone(segment), lo, hi, unsealed });
+            let mut from = lo;
+            for (index, moved) in view.places.moved(group, lo, hi) {
+                if from < index {
+                    pieces.push(piece(view, group, segment, (from, index.prev()), entries_max));
+                }
+                if let Some(segment) = view.segments.get(&moved.segment) {
+                    let unsealed = Some((moved.slot, vec![moved.offset]));
+                    let segment = Arc::clone(segment);
+                    pieces.push(Piece { segment, lo: index, hi: index, unsealed });
+                }
+                from = index.next();
+            }
+            if from <= hi {
+                pieces.push(piece(view, group, segment, (from, hi), entries_max));
+            }
         }
     }
     let mut collector = Collector { entries: Vec::new(), bytes_left: bytes_max };
@@ -131,6 +145,24 @@ fn plan<D: Disk>(
         }
     }
     Ok(Plan { pieces, cached: collector.entries })
+}
+
+/// The entries `lo..=hi`, which stand where they were first written.
+fn piece<D: Disk>(
+    view: &View<D>,
+    group: GroupId,
+    segment: &Arc<Segment<D>>,
+    (lo, hi): (LogIndex, LogIndex),
+    entries_max: usize,
+) -> Piece<D> {
+    let unsealed = view.places.unsealed(segment.number).and_then(|sections| {
+        let section = sections.get(group)?;
+        let skip = narrow(lo.distance_from(section.lo));
+        let count = narrow(hi.distance_from(lo)).saturating_add(1).min(entries_max);
+        let offsets = section.offsets.iter().skip(skip).take(count).copied().collect();
+        Some((section.slot, offsets))
+    });
+    Piece { segment: Arc::clone(segment), lo, hi, unsealed }
 }
 
 /// Reads the entries of one piece; `false` once the limit is reached.

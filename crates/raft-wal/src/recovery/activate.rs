@@ -117,6 +117,7 @@ fn begin<D: Disk>(
         seq: trail.end.seq + 1,
         durable_seq: trail.end.seq,
         prev_crc: trail.end.crc,
+        counts: trail.counts,
         flags: 0,
         end: End::Packed,
     };
@@ -126,7 +127,13 @@ fn begin<D: Disk>(
     buffer.resize(narrow(align_up(end, BLOCK) - BLOCK), 0);
     segment.file.write_all_at(BLOCK, &buffer).doing("write to", &segment.path)?;
     segment.file.sync_data().doing("sync", &segment.path)?;
-    let chain = Chain { seq: header.seq, crc: header.crc, durable_seq: header.seq, marked: false };
+    let chain = Chain {
+        seq: header.seq,
+        crc: header.crc,
+        durable_seq: header.seq,
+        counts: header.counts_after(),
+        marked: false,
+    };
     let index_bytes = crate::format::seal::INDEX_HEAD_LEN;
     let active = Active { segment, end, first_seq: header.seq, index_bytes, pin: None };
     Ok((active, chain))

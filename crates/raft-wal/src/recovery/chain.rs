@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::evidence::{self, Evidence};
 use super::replay::Replay;
-use super::scan::{Batch, Broken, Expected, Scanner};
+use super::scan::{Batch, Broken, Expected, Left, Scanner};
 use super::survey::{Found, Head};
 use super::verdict::{Verdict, decide};
 use crate::disk::Disk;
 use crate::error::{Corruption, OpenError};
-use crate::format::batch::flag;
+use crate::format::batch::{BatchHeader, Counts, flag};
 use crate::format::checkpoint::Pin;
-use crate::format::record::{Descriptor, Meaning};
+use crate::format::record::{Change, Descriptor, Meaning};
 use crate::format::{BLOCK, Unsupported};
+use crate::options::OnCorruption;
 use crate::recovered::{Tail, TailPosition};
 use crate::segment::{SealPlan, segment_name};
 
@@ -23,6 +24,8 @@ pub(super) struct Trail {
     /// The end of the last segment with a batch; its `segment` is 0 if there is none.
     pub(super) end: Pin,
     pub(super) tail: Tail,
+    /// What there is before the next batch.
+    pub(super) counts: Counts,
     /// The segment to go on in.
     pub(super) next: u64,
     /// Segments to be sealed.
@@ -32,12 +35,19 @@ pub(super) struct Trail {
 }
 
 /// Follows the chain from the oldest segment on.
-pub(super) fn follow<D: Disk>(disk: &D, survey: &[Found<D>]) -> Result<Trail, OpenError> {
+pub(super) fn follow<D: Disk>(
+    disk: &D,
+    survey: &[Found<D>],
+    on_corruption: OnCorruption,
+) -> Result<Trail, OpenError> {
     let mut walk = Walk {
         disk,
+        on_corruption,
         replay: Replay::default(),
         end: Pin::default(),
         first_seq: 1,
+        counts: Counts::ZERO,
+        awaits_insurance: false,
         is_marked: false,
         oldest: survey.first().map_or(0, |found| found.segment.number),
         unsealed: Vec::new(),
@@ -47,8 +57,10 @@ pub(super) fn follow<D: Disk>(disk: &D, survey: &[Found<D>]) -> Result<Trail, Op
         walk.enter(found, nth == 0)?;
         let next = rest.get(1);
         match (&found.seal, next.and_then(|next| next.head.as_ref())) {
-            (_, Some(head)) => walk.pass(found, head)?,
+            (_, Some(head)) => walk.pass(found, Some(head))?,
             (None, None) => return walk.finish(rest),
+            // Both seals say where the first ends.
+            (Some(_), None) if walk.is_sealed_after(next) => walk.pass(found, None)?,
             // A segment is sealed only when the first batch of the next one is durable.
             (Some(_), None) => {
                 return Err(match next {
@@ -63,11 +75,16 @@ pub(super) fn follow<D: Disk>(disk: &D, survey: &[Found<D>]) -> Result<Trail, Op
 
 struct Walk<'a, D> {
     disk: &'a D,
+    on_corruption: OnCorruption,
     replay: Replay,
     /// Where the last batch ends.
     end: Pin,
     /// The first batch of the current segment.
     first_seq: u64,
+    /// What there is before the next batch.
+    counts: Counts,
+    /// Whether the next batch is to repeat the hard states of the last one.
+    awaits_insurance: bool,
     /// Whether the last batch is a marker for all before it.
     is_marked: bool,
     /// Number of the first segment there is.
@@ -78,7 +95,11 @@ struct Walk<'a, D> {
 impl<D: Disk> Walk<'_, D> {
     /// Checks that a segment begins where the one before ended.
     fn enter(&mut self, found: &Found<D>, is_oldest: bool) -> Result<(), OpenError> {
-        let Some(head) = &found.head else { return Ok(()) };
+        let Some(head) = &found.head else {
+            self.first_seq = self.end.seq + 1;
+            return Ok(());
+        };
+        let counts = head.header.counts;
         let at_head = |what| corrupt(&found.segment.path, BLOCK, what);
         if is_oldest {
             let is_first = found.segment.number == 1;
@@ -88,6 +109,7 @@ impl<D: Disk> Walk<'_, D> {
                 return Err(at_head("the checkpoint is of another segment"));
             }
         }
+        self.replay.reconcile(&head.checkpoint);
         if head.checkpoint.pin != self.end {
             return Err(at_head("the segment does not begin where the one before it ended"));
         }
@@ -96,7 +118,14 @@ impl<D: Disk> Walk<'_, D> {
         }
         self.replay.adopt(&head.checkpoint);
         self.first_seq = self.end.seq + 1;
+        self.counts = counts;
         Ok(())
+    }
+
+    /// Whether what a seal and a checkpoint both say is known although one of them is damaged.
+    fn is_sealed_after(&self, next: Option<&Found<D>>) -> bool {
+        let is_sealed = next.is_some_and(|next| next.seal.is_some());
+        is_sealed && self.on_corruption == OnCorruption::Report
     }
 
     const fn expected(&self) -> Expected {
@@ -104,17 +133,14 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// Goes through a segment whose end the next one pins.
-    fn pass(&mut self, found: &Found<D>, next: &Head) -> Result<(), OpenError> {
-        let pin = next.checkpoint.pin;
-        match &found.seal {
-            None => self.pass_unsealed(found, pin)?,
-            Some((trailer, sections)) => {
+    fn pass(&mut self, found: &Found<D>, next: Option<&Head>) -> Result<(), OpenError> {
+        let pin = next.map(|next| next.checkpoint.pin);
+        match (&found.seal, pin) {
+            (None, None) => return Err(self.missing(found.segment.number + 1)),
+            (None, Some(pin)) => self.pass_unsealed(found, pin, next)?,
+            (Some((trailer, sections)), _) => {
                 let path = &found.segment.path;
-                let head = found
-                    .head
-                    .as_ref()
-                    .map(|head| Expected { seq: head.header.seq, prev_crc: head.header.prev_crc });
-                if head != Some(self.expected()) || trailer.first_seq != self.expected().seq {
+                if !self.is_begun_in_order(found) || trailer.first_seq != self.expected().seq {
                     return Err(corrupt(path, BLOCK, "the first batch of the segment is damaged"));
                 }
                 if !self.replay.absorb(found.segment.number, sections) {
@@ -130,9 +156,7 @@ impl<D: Disk> Walk<'_, D> {
                 };
             }
         }
-        if self.end == pin {
-            return Ok(());
-        }
+        let Some(pin) = pin.filter(|pin| self.end != *pin) else { return Ok(()) };
         Err(corrupt(
             &found.segment.path,
             pin.end,
@@ -140,39 +164,147 @@ impl<D: Disk> Walk<'_, D> {
         ))
     }
 
-    fn pass_unsealed(&mut self, found: &Found<D>, pin: Pin) -> Result<(), OpenError> {
-        let (end, broken) = self.scan(found, pin.end)?;
-        if end < pin.end {
-            return Err(self.lost(found, end, broken.as_ref(), pin.seq));
+    /// Whether the first batch of a sealed segment follows what is before; one that is damaged is
+    /// believed to, if the seal says so.
+    fn is_begun_in_order(&self, found: &Found<D>) -> bool {
+        match &found.head {
+            Some(Head { header, .. }) => {
+                self.expected() == Expected { seq: header.seq, prev_crc: header.prev_crc }
+            }
+            None => {
+                // The first of all has nothing before it to repeat.
+                let is_known = found.segment.number == 1 || found.segment.number != self.oldest;
+                self.on_corruption == OnCorruption::Report && is_known
+            }
+        }
+    }
+
+    fn pass_unsealed(
+        &mut self,
+        found: &Found<D>,
+        pin: Pin,
+        next: Option<&Head>,
+    ) -> Result<(), OpenError> {
+        let mut start = BLOCK;
+        while let (offset, Some(broken)) = self.scan(found, start, pin.end)? {
+            if self.on_corruption == OnCorruption::Fail {
+                return Err(self.lost(found, offset, Some(&broken), pin.seq));
+            }
+            start = match self.skip(found, offset, &broken, pin.end)? {
+                Some(next) => next,
+                None => {
+                    let counts = next.map(|next| next.header.counts).unwrap_or_default();
+                    self.lose(found, offset, &broken, counts)?;
+                    self.end = pin;
+                    break;
+                }
+            };
         }
         self.plan_seal(found.segment.number);
         Ok(())
     }
 
-    /// Carries out the batches of a segment, up to `limit` or the first that is not intact.
-    fn scan(&mut self, found: &Found<D>, limit: u64) -> Result<(u64, Option<Broken>), OpenError> {
+    /// Goes on behind a batch that was durable and is damaged; `None` if nothing intact follows
+    /// before `limit`.
+    fn skip(
+        &mut self,
+        found: &Found<D>,
+        offset: u64,
+        broken: &Broken,
+        limit: u64,
+    ) -> Result<Option<u64>, OpenError> {
+        match &broken.left {
+            Left::Table { batch, damaged } => {
+                if offset == BLOCK && damaged.contains(&0) && found.segment.number > 1 {
+                    return Err(self.lost(found, offset, Some(broken), batch.header.seq));
+                }
+                self.carry_out(found, offset, batch, damaged)?;
+                self.advance(found, offset, &batch.header);
+                Ok(Some(self.end.end))
+            }
+            Left::Header(header) => {
+                self.lose(found, offset, broken, header.counts_after())?;
+                self.advance(found, offset, header);
+                Ok(Some(self.end.end))
+            }
+            Left::Nothing => {
+                let seq = self.expected().seq;
+                let Some((at, header)) = evidence::next_batch(found, offset, limit, seq)? else {
+                    return Ok(None);
+                };
+                self.lose(found, offset, broken, header.counts)?;
+                let segment = found.segment.number;
+                self.end = Pin { segment, end: at, seq: header.seq - 1, crc: header.prev_crc };
+                Ok(Some(at))
+            }
+        }
+    }
+
+    /// Notes that all is lost from `offset` up to a place that has `counts` batches of a kind
+    /// before it. Refused if a truncation may be among it: entries that it removed would be back.
+    fn lose(
+        &mut self,
+        found: &Found<D>,
+        offset: u64,
+        broken: &Broken,
+        counts: Counts,
+    ) -> Result<(), OpenError> {
+        let is_same = |a: Option<u32>, b| a.is_some() && a == b;
+        let is_head = offset == BLOCK && found.segment.number > 1;
+        if is_head || !is_same(counts.truncations, self.counts.truncations) {
+            return Err(self.lost(found, offset, Some(broken), self.expected().seq));
+        }
+        let hard_states = counts.hard_states.zip(self.counts.hard_states);
+        let hard_states = hard_states.map(|(after, before)| after.wrapping_sub(before));
+        // What repeats the hard state of an intact batch is no loss.
+        let is_repeated = |lost| lost == 0 || (lost == 1 && self.awaits_insurance);
+        let is_known = hard_states.is_some_and(is_repeated);
+        self.replay.lose(found.segment.number, !is_known);
+        self.awaits_insurance = false;
+        self.counts = counts;
+        Ok(())
+    }
+
+    /// Notes that the log goes on behind the batch at `offset`.
+    fn advance(&mut self, found: &Found<D>, offset: u64, header: &BatchHeader) {
+        let segment = found.segment.number;
+        let end = offset + header.len();
+        self.end = Pin { segment, end, seq: header.seq, crc: header.crc };
+        self.counts = header.counts_after();
+        self.awaits_insurance = header.has(flag::HARD_STATE) && !header.has(flag::MARKER);
+        self.is_marked = header.has(flag::MARKER) && header.durable_seq == header.seq - 1;
+    }
+
+    /// Carries out the batches of a segment from `start` on, up to `limit` or the first that is not
+    /// intact.
+    fn scan(
+        &mut self,
+        found: &Found<D>,
+        start: u64,
+        limit: u64,
+    ) -> Result<(u64, Option<Broken>), OpenError> {
         let mut scanner = Scanner::new(found);
-        let mut offset = BLOCK;
+        let mut offset = start;
         while offset < limit {
             let batch = match scanner.batch(offset, self.expected())? {
                 Ok(batch) => batch,
                 Err(broken) => return Ok((offset, Some(broken))),
             };
-            self.carry_out(found, offset, &batch)?;
-            offset += batch.header.len();
-            self.end = Pin {
-                segment: found.segment.number,
-                end: offset,
-                seq: batch.header.seq,
-                crc: batch.header.crc,
-            };
-            self.is_marked =
-                batch.header.has(flag::MARKER) && batch.header.durable_seq == batch.header.seq - 1;
+            self.carry_out(found, offset, &batch, &[])?;
+            self.advance(found, offset, &batch.header);
+            offset = self.end.end;
         }
         Ok((offset, None))
     }
 
-    fn carry_out(&mut self, found: &Found<D>, offset: u64, batch: &Batch) -> Result<(), OpenError> {
+    /// Carries out what a batch says, except what its `damaged` payloads would have said.
+    fn carry_out(
+        &mut self,
+        found: &Found<D>,
+        offset: u64,
+        batch: &Batch,
+        damaged: &[usize],
+    ) -> Result<(), OpenError> {
         let path = &found.segment.path;
         let unsupported = |what| OpenError::Unsupported { path: path.clone(), found: what };
         let unknown_flags = batch.header.flags & !flag::ALL;
@@ -182,8 +314,16 @@ impl<D: Disk> Walk<'_, D> {
         for (row, descriptor) in batch.table.iter().enumerate() {
             let meaning = descriptor.meaning().map_err(unsupported)?;
             let is_head = row == 0 && offset == BLOCK;
+            let is_damaged = damaged.contains(&row);
+            if is_damaged && matches!(meaning, Meaning::Change(Change::Repair(..))) {
+                // The entry stays as faulty as it was.
+                continue;
+            }
             if !self.carry_out_record(found.segment.number, offset, descriptor, meaning, is_head) {
                 return Err(corrupt(path, offset, "a record contradicts the log before it"));
+            }
+            if is_damaged && let Meaning::Change(Change::Entry(id, _)) = meaning {
+                self.replay.lose_entry(descriptor.slot, id.index, found.segment.number);
             }
         }
         Ok(())
@@ -230,9 +370,7 @@ impl<D: Disk> Walk<'_, D> {
             return Err(corrupt(&found.segment.path, found.len.min(found.segment.bytes), what));
         }
         let number = found.segment.number;
-        let (offset, broken) = self.scan(found, found.len)?;
-        let expected_seq = self.expected().seq;
-        let evidence = evidence::collect(rest, offset, expected_seq, self.is_marked)?;
+        let (offset, broken, evidence) = self.find_end(rest, found)?;
         let is_used = offset > BLOCK;
         if !is_used && number == self.oldest && number > 1 {
             return Err(self.no_beginning(found, &evidence));
@@ -253,6 +391,30 @@ impl<D: Disk> Walk<'_, D> {
         self.conclude(number, is_used, tail, &evidence)
     }
 
+    /// Where the chain ends, what was found there in place of a batch, and behind it.
+    fn find_end(
+        &mut self,
+        rest: &[Found<D>],
+        found: &Found<D>,
+    ) -> Result<(u64, Option<Broken>, Evidence), OpenError> {
+        let mut start = BLOCK;
+        loop {
+            let (offset, broken) = self.scan(found, start, found.len)?;
+            let seq = self.expected().seq;
+            let evidence = evidence::collect(rest, offset, seq, self.is_marked)?;
+            let is_final = self.on_corruption == OnCorruption::Fail
+                || decide(evidence.signs) != Verdict::Corrupt;
+            let broken = match broken {
+                Some(broken) if !is_final => broken,
+                broken => return Ok((offset, broken, evidence)),
+            };
+            match self.skip(found, offset, &broken, found.len)? {
+                Some(next) => start = next,
+                None => return Ok((offset, Some(broken), evidence)),
+            }
+        }
+    }
+
     fn conclude(
         mut self,
         number: u64,
@@ -260,6 +422,10 @@ impl<D: Disk> Walk<'_, D> {
         tail: Tail,
         evidence: &Evidence,
     ) -> Result<Trail, OpenError> {
+        if !self.replay.conclude() {
+            let path = self.disk.path(&segment_name(number));
+            return Err(corrupt(&path, self.end.end, "a term or a vote before here is lost"));
+        }
         if !self.replay.is_complete() {
             return Err(self.missing(self.oldest.saturating_sub(1)));
         }
@@ -274,6 +440,7 @@ impl<D: Disk> Walk<'_, D> {
             replay: self.replay,
             end: self.end,
             tail,
+            counts: self.counts,
             next: if is_used { number + 1 } else { number },
             unsealed: self.unsealed,
             used_spares,
@@ -296,7 +463,7 @@ impl<D: Disk> Walk<'_, D> {
 
     /// Batches from the expected one to `last` were durable and are not intact.
     fn lost(&self, found: &Found<D>, offset: u64, broken: Option<&Broken>, last: u64) -> OpenError {
-        let entries = broken.map(|broken| broken.entries.as_slice()).unwrap_or_default();
+        let entries = broken.map(Broken::entries).unwrap_or_default();
         let group = |slot| self.replay.ledger.at(slot).map(|(group, _)| *group);
         Corruption {
             path: found.segment.path.clone(),

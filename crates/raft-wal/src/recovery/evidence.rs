@@ -57,6 +57,44 @@ pub(super) fn collect<D: Disk>(
     Ok(evidence)
 }
 
+/// The first place at or behind `start`, and before `limit`, where an authentic batch stands that
+/// is newer than `seq`.
+pub(super) fn next_batch<D: Disk>(
+    found: &Found<D>,
+    start: u64,
+    limit: u64,
+    seq: u64,
+) -> Result<Option<(u64, BatchHeader)>, DiskError> {
+    let mut chunks = Scanner::new(found);
+    let mut headers = Scanner::new(found);
+    let mut offset = start;
+    while offset < limit {
+        let len = CHUNK.min(narrow(limit - offset));
+        let Some(chunk) = chunks.bytes(offset, len)? else { break };
+        for (at, word) in (offset..).step_by(8).zip(chunk.as_chunks::<8>().0) {
+            if word.starts_with(&BATCH_MAGIC)
+                && let Some(header) = authentic(found, &mut headers, at)?
+                && header.seq > seq
+            {
+                return Ok(Some((at, header)));
+            }
+        }
+        offset += wide(len);
+    }
+    Ok(None)
+}
+
+/// The header at `offset`, if it was written for that place.
+fn authentic<D: Disk>(
+    found: &Found<D>,
+    scanner: &mut Scanner<'_, D>,
+    offset: u64,
+) -> Result<Option<BatchHeader>, DiskError> {
+    let head = scanner.bytes(offset, HEADER_LEN)?;
+    let header = head.and_then(|bytes| BatchHeader::decode(&bytes, found.segment.seed));
+    Ok(header.filter(|header| header.is_at(found.segment.number, offset)))
+}
+
 /// Looks at every place from `start` on where a batch could begin; returns the bytes up to the
 /// last one that is not zero.
 fn sweep<D: Disk>(found: &Found<D>, start: u64, evidence: &mut Evidence) -> Result<u64, DiskError> {
@@ -90,12 +128,9 @@ fn examine<D: Disk>(
     evidence: &mut Evidence,
 ) -> Result<(), DiskError> {
     let seed = found.segment.seed;
-    let head = scanner.bytes(offset, HEADER_LEN)?;
-    let header = head.and_then(|bytes| BatchHeader::decode(&bytes, seed));
-    let header = header.filter(|header| {
-        header.is_at(found.segment.number, offset) && header.seq >= evidence.signs.expected_seq
-    });
-    let Some(header) = header else { return Ok(()) };
+    let header = authentic(found, scanner, offset)?;
+    let expected_seq = evidence.signs.expected_seq;
+    let Some(header) = header.filter(|header| header.seq >= expected_seq) else { return Ok(()) };
     evidence.signs.durable_seq = evidence.signs.durable_seq.max(header.durable_seq);
     let table = scanner.bytes(offset + wide(HEADER_LEN), header.table_len())?;
     let table = table.filter(|table| seed.crc(&[table]) == header.table_crc).unwrap_or_default();

@@ -10,6 +10,7 @@
 //! R6  scan the others, batch by batch            chain.rs, scan.rs
 //! R7  decide what the end of the log means       evidence.rs, verdict.rs
 //! R8  join the hard states found behind it       evidence.rs
+//! R8a read every entry of sealed segments       verify.rs
 //! R9  check that nothing needed is missing       chain.rs, replay.rs
 //! R10 begin a new segment that pins the end      activate.rs
 //! ```
@@ -26,12 +27,13 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod verify;
 
 use crate::disk::Disk;
 use crate::error::{Doing as _, OpenError};
 use crate::log::Parts;
-use crate::options::{OnAmbiguousTail, Options};
-use crate::recovered::{Recovered, Tail};
+use crate::options::{OnAmbiguousTail, Options, Verify};
+use crate::recovered::{OpenProgress, Progress, Recovered, Tail};
 use crate::submit::Identity;
 
 /// Opens or creates the log on `disk`.
@@ -39,6 +41,7 @@ pub(crate) fn open<D: Disk>(
     disk: D,
     identity: Identity,
     options: Options,
+    progress: &mut dyn FnMut(OpenProgress),
 ) -> Result<(Parts<D>, Recovered), OpenError> {
     options.validate_for(D::SEGMENT_BYTES_MIN)?;
     disk.make_dir().doing("create the directory", &disk.path(""))?;
@@ -48,19 +51,25 @@ pub(crate) fn open<D: Disk>(
     };
     let (ident, created) = creation::establish(&disk, identity, &options)?;
     let survey = survey::read(&disk, &ident)?;
-    let mut found = chain::follow(&disk, &survey)?;
-    if created {
-        found.tail = Tail::Clean;
+    let mut trail = chain::follow(&disk, &survey, options.on_corruption)?;
+    let bytes = survey.iter().filter(|found| found.segment.number < trail.next);
+    let mut progress = Progress::new(bytes.map(|found| found.len).sum(), progress);
+    if options.verify == Verify::Everything {
+        verify::verify(&survey, &mut trail, options.on_corruption, &mut progress)?;
     }
-    if let Tail::Ambiguous(at) = found.tail
+    progress.finish();
+    if created {
+        trail.tail = Tail::Clean;
+    }
+    if let Tail::Ambiguous(at) = trail.tail
         && options.on_ambiguous_tail == OnAmbiguousTail::Fail
     {
         let path = disk.path(&crate::segment::segment_name(at.segment));
         return Err(OpenError::AmbiguousTail { path, offset: at.offset, bytes: at.bytes });
     }
-    report(found.tail);
-    let tail = found.tail;
-    let parts = activate::activate(disk, lock, &ident, options, survey, found)?;
+    report(trail.tail);
+    let tail = trail.tail;
+    let parts = activate::activate(disk, lock, &ident, options, survey, trail)?;
     let recovered = Recovered {
         generation: parts.active.segment.number,
         created,

@@ -1,12 +1,15 @@
 //! Carrying out what batches and seals say, to find what each group's log is.
 
-use raft_core::{GroupId, HardState, LogId, LogIndex, Term};
+use raft_core::{EntryKind, GroupId, HardState, LogId, LogIndex, Term};
 
 use crate::format::checkpoint::{Checkpoint, GroupMark};
 use crate::format::record::{Change, Slot};
 use crate::format::seal::SealedSection;
 use crate::group::{GroupLog, Ledger, join_hard_states};
 use crate::places::Places;
+
+/// Where lost entries are, for want of a better place: no batch stands at the start of a file.
+const NOWHERE: u64 = 0;
 
 /// The groups, as far as the log has been followed.
 ///
@@ -20,6 +23,19 @@ pub(super) struct Replay {
     /// The last compacted entry of each group, by slot. What lies between it and the beginning of
     /// the group's log in the ledger is missing.
     compacted: Vec<LogId>,
+    /// What batches that are lost may have held, by slot.
+    lost: Vec<Lost>,
+    /// The segment in which batches were lost last.
+    newest_loss: Option<u64>,
+}
+
+/// What is not known of a group, because batches are lost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    /// Entries behind the last one that is known, as noted for this segment.
+    entries_in: Option<u64>,
+    /// A term or a vote.
+    hard_state: bool,
 }
 
 impl Replay {
@@ -27,6 +43,7 @@ impl Replay {
     pub(super) fn begin(&mut self, checkpoint: &Checkpoint) -> bool {
         checkpoint.groups.iter().all(|mark| {
             self.compacted.push(mark.base);
+            self.lost.push(Lost::default());
             self.ledger.add(mark.group, GroupLog::new(mark.last, mark.hard_state)).is_some()
         })
     }
@@ -58,6 +75,7 @@ impl Replay {
             self.add_group(slot, mark.group.get());
             if let Some((_, log)) = self.ledger.at_mut(slot) {
                 log.apply(Change::HardState(mark.hard_state));
+                log.set_end_in_doubt(mark.is_end_in_doubt);
             }
         }
     }
@@ -73,6 +91,7 @@ impl Replay {
             return false;
         }
         self.compacted.push(LogId::ZERO);
+        self.lost.push(Lost::default());
         self.ledger.add(group, GroupLog::default()).is_some()
     }
 
@@ -81,10 +100,13 @@ impl Replay {
     pub(super) fn change(&mut self, slot: Slot, change: Change, segment: u64, offset: u64) -> bool {
         let Some((group, _)) = self.ledger.at(slot) else { return false };
         let group = *group;
+        if !self.bridge(slot, change) {
+            return false;
+        }
         let fits = match change {
             Change::Truncate(from) => self.truncate(slot, from),
             Change::Compact(upto) => self.compact(slot, upto),
-            Change::Entry(..) | Change::HardState(_) => {
+            Change::Entry(..) | Change::Repair(..) | Change::HardState(_) => {
                 self.ledger.at_mut(slot).is_some_and(|(_, log)| log.apply(change))
             }
         };
@@ -92,6 +114,98 @@ impl Replay {
             self.places.change((group, slot), change, segment, offset);
         }
         fits
+    }
+
+    /// Notes that batches of `segment` are lost, none of which truncated a log.
+    pub(super) fn lose(&mut self, segment: u64, hard_states: bool) {
+        self.newest_loss = Some(segment);
+        for lost in &mut self.lost {
+            lost.entries_in = Some(segment);
+            lost.hard_state |= hard_states;
+        }
+    }
+
+    /// Notes that an entry cannot be read.
+    pub(super) fn mark_faulty(&mut self, slot: Slot, index: LogIndex) {
+        if let Some((_, log)) = self.ledger.at_mut(slot) {
+            log.faults_mut().insert(index, index);
+        }
+    }
+
+    /// Notes that an entry cannot be read from `segment`, so that its seal will say so.
+    pub(super) fn lose_entry(&mut self, slot: Slot, index: LogIndex, segment: u64) {
+        self.mark_faulty(slot, index);
+        if let Some((group, _)) = self.ledger.at(slot) {
+            self.places.lose(*group, index, segment);
+        }
+    }
+
+    /// Concludes from the first change behind lost batches which entries those must have held.
+    fn bridge(&mut self, slot: Slot, change: Change) -> bool {
+        let Some(lost) = self.lost.get_mut(usize::from(slot)) else { return false };
+        match change {
+            Change::HardState(_) => lost.hard_state = false,
+            Change::Entry(id, _) => return self.fill(slot, id.index.prev(), Some(id.term)),
+            Change::Truncate(from) => return self.fill(slot, from.prev(), None),
+            // They say nothing about where the log ends.
+            Change::Compact(_) | Change::Repair(..) => {}
+        }
+        true
+    }
+
+    /// Puts lost entries where there must have been some: up to `upto`, of terms up to `term`.
+    fn fill(&mut self, slot: Slot, upto: LogIndex, term: Option<Term>) -> bool {
+        let Some(lost) = self.lost.get_mut(usize::from(slot)) else { return false };
+        let Some(segment) = lost.entries_in.take() else { return true };
+        let Some((group, log)) = self.ledger.at_mut(slot) else { return false };
+        let term = term.filter(|term| *term == log.last().term);
+        let mut index = log.last().index.next();
+        log.push_lost(upto, term);
+        while index <= upto {
+            let id = LogId::new(term.unwrap_or_default(), index);
+            let entry = Change::Entry(id, EntryKind::Noop);
+            self.places.change((group, slot), entry, segment, NOWHERE);
+            index = index.next();
+        }
+        true
+    }
+
+    /// Concludes from the checkpoint behind lost batches what those must have held.
+    pub(super) fn reconcile(&mut self, checkpoint: &Checkpoint) {
+        for (slot, mark) in (0..).zip(&checkpoint.groups) {
+            let is_new = usize::from(slot) == self.ledger.len();
+            let is_named = self.add_group(slot, mark.group.get());
+            let Some(lost) = self.lost.get_mut(usize::from(slot)).filter(|_| is_named) else {
+                return;
+            };
+            if is_new {
+                lost.entries_in = self.newest_loss;
+            }
+            lost.hard_state = false;
+            if lost.entries_in.is_none() {
+                continue;
+            }
+            self.compact(slot, mark.base);
+            self.fill(slot, mark.last.index, Some(mark.last.term));
+            if let Some((_, log)) = self.ledger.at_mut(slot)
+                && log.last().index == mark.last.index
+            {
+                log.set_last_term(mark.last.term);
+            }
+        }
+    }
+
+    /// What was lost and not found again. `false` if no other server can give it back.
+    pub(super) fn conclude(&mut self) -> bool {
+        for (slot, lost) in (0..).zip(&self.lost) {
+            if lost.hard_state {
+                return false;
+            }
+            if let Some((_, log)) = self.ledger.at_mut(slot).filter(|_| lost.entries_in.is_some()) {
+                log.set_end_in_doubt(true);
+            }
+        }
+        true
     }
 
     fn truncate(&mut self, slot: Slot, from: LogIndex) -> bool {
@@ -142,8 +256,18 @@ impl Replay {
                 *log = GroupLog::new(base, log.hard_state());
             }
             log.extend(&section.runs, &section.memberships, section.last);
+            let lost = section.offsets.iter().zip(0u64..).filter(|(offset, _)| **offset == 0);
+            for (_, nth) in lost {
+                let index = LogIndex::new(section.lo.get().saturating_add(nth));
+                log.faults_mut().insert(index, index);
+            }
         }
         log.apply(Change::HardState(section.hard_state));
+        for repaired in &section.repairs {
+            if !log.apply(Change::Repair(repaired.id, repaired.kind)) {
+                return false;
+            }
+        }
         self.places.absorb(segment, section);
         self.compact(slot, section.base)
     }

@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::error::{DiskError, Doing as _};
 use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::crc::Seed;
-use crate::format::record::{DESCRIPTOR_LEN, Descriptor, Slot, kind};
+use crate::format::record::{DESCRIPTOR_LEN, Descriptor, Slot};
 use crate::num::{narrow, wide};
 use crate::read::source::Window;
 use bytes::Bytes;
@@ -36,13 +36,38 @@ pub(super) struct Expected {
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) what: &'static str,
-    /// Entries in it, if the table is intact.
-    pub(super) entries: Vec<(Slot, LogId)>,
+    pub(super) left: Left,
+}
+
+/// What is left of a batch.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// Nothing that could be trusted.
+    Nothing,
+    /// The header: how long the batch is, and what follows it.
+    Header(Box<BatchHeader>),
+    /// Header and table: everything but some payloads.
+    Table {
+        batch: Box<Batch>,
+        /// Rows whose payloads are damaged, ascending.
+        damaged: Vec<usize>,
+    },
 }
 
 impl Broken {
     const fn new(what: &'static str) -> Self {
-        Self { what, entries: Vec::new() }
+        Self { what, left: Left::Nothing }
+    }
+
+    /// The entries that are damaged, as far as they are known.
+    pub(super) fn entries(&self) -> Vec<(Slot, LogId)> {
+        match &self.left {
+            Left::Nothing | Left::Header(_) => Vec::new(),
+            Left::Table { batch, damaged } => {
+                let rows = damaged.iter().filter_map(|row| batch.table.get(*row));
+                rows.filter(|row| row.holds_entry()).map(|row| (row.slot, row.id())).collect()
+            }
+        }
     }
 }
 
@@ -66,9 +91,9 @@ impl<'a, D: Disk> Scanner<'a, D> {
         let checked = match (fault, body) {
             (Some(what), _) => Err(Broken::new(what)),
             (None, None) => Err(Broken::new("the file ends within a batch")),
-            (None, Some(body)) => check_body(&header, &body, seed),
+            (None, Some(body)) => check_body(header, &body, seed),
         };
-        Ok(checked.map(|table| Batch { header, table }))
+        Ok(checked)
     }
 
     /// `len` bytes at `offset`; `None` past the end of the file.
@@ -94,10 +119,11 @@ fn check_header(
     }
 }
 
-fn check_body(header: &BatchHeader, body: &[u8], seed: Seed) -> Result<Vec<Descriptor>, Broken> {
+fn check_body(header: BatchHeader, body: &[u8], seed: Seed) -> Result<Batch, Broken> {
     let table = body.get(..header.table_len()).filter(|t| seed.crc(&[t]) == header.table_crc);
     let Some(table) = table else {
-        return Err(Broken::new("the table of a batch is damaged"));
+        let what = "the table of a batch is damaged";
+        return Err(Broken { what, left: Left::Header(Box::new(header)) });
     };
     let (rows, _) = table.as_chunks::<DESCRIPTOR_LEN>();
     let table: Vec<_> = rows.iter().filter_map(|row| Descriptor::decode(row)).collect();
@@ -107,10 +133,13 @@ fn check_body(header: &BatchHeader, body: &[u8], seed: Seed) -> Result<Vec<Descr
         let padded = from.zip(to).and_then(|(from, to)| body.get(from..to));
         padded.is_some_and(|padded| row.crc_of(seed, padded) == row.payload_crc)
     };
-    if table.iter().all(is_intact) {
-        return Ok(table);
+    let damaged = table.iter().enumerate().filter(|(_, row)| !is_intact(row));
+    let damaged: Vec<usize> = damaged.map(|(nth, _)| nth).collect();
+    let batch = Batch { header, table };
+    if damaged.is_empty() {
+        return Ok(batch);
     }
-    let entries = table.iter().filter(|row| row.kind == kind::ENTRY);
-    let entries = entries.map(|row| (row.slot, row.id())).collect();
-    Err(Broken { what: "the checksum of a payload differs", entries })
+    let batch = Box::new(batch);
+    let what = "the checksum of a payload differs";
+    Err(Broken { what, left: Left::Table { batch, damaged } })
 }

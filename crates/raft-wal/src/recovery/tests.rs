@@ -46,6 +46,7 @@ fn forged(forge: impl FnOnce(Stamp) -> Vec<u8>) -> SimDisk {
         seq: last.seq + 1,
         durable_seq: last.seq,
         prev_crc: last.crc,
+        counts: last.counts_after(),
         flags: 0,
         end: End::Packed,
     });
@@ -135,6 +136,7 @@ fn lengths_beyond_the_file_are_not_believed() {
                 flags: 0,
                 segment_low: 1,
                 first_index: 0,
+                counts: stamp.counts,
             };
             let bytes = header.encode(stamp.seed);
             assert_eq!(bytes.len(), HEADER_LEN);

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use raft_core::{GroupId, LogId};
+use raft_core::{GroupId, LogId, LogIndex};
 
 use self::writer::{Orders, Writer};
 use crate::disk::{Disk, OsDisk};
@@ -120,6 +120,24 @@ impl<D: Disk> Wal<D> {
         let accepted = self.reader.shared.lock().compact(group, upto);
         self.reader.shared.work.notify_one();
         accepted
+    }
+
+    /// Removes the entry at `index` and all after it, and ends the doubt about what may have stood
+    /// behind the end (see [`RecoveredGroup::faulty`](crate::RecoveredGroup::faulty)).
+    ///
+    /// Only for those who know that nothing acknowledged goes with it: that no majority has the
+    /// entries, or that a leader sends others in their place. It is
+    /// [`Batch::truncate_from`](crate::Batch::truncate_from) by itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]. Nothing has changed then.
+    pub fn drop_faulty_from(
+        &self,
+        group: GroupId,
+        index: LogIndex,
+    ) -> Result<BatchSeq, AppendError> {
+        self.append(Batch { truncate_from: Some(index), ..Batch::new(group) })
     }
 
     /// Makes everything accepted durable and notes on disk that nothing follows. Waits for that.

@@ -122,6 +122,7 @@ impl Model {
             base: self.base,
             last: self.last(),
             term_starts,
+            faulty: Vec::new(),
             memberships: self.entries.iter().filter(is_membership).map(|e| e.id.index).collect(),
         }
     }

@@ -1,0 +1,122 @@
+//! Reading every entry of sealed segments, whose seals alone say that they are there.
+
+use raft_core::{GroupId, LogIndex};
+
+use super::chain::Trail;
+use super::survey::Found;
+use crate::disk::Disk;
+use crate::error::{Corruption, OpenError, ReadError};
+use crate::format::record::Slot;
+use crate::format::seal::SealedSection;
+use crate::num::narrow;
+use crate::options::OnCorruption;
+use crate::places::{Extent, Moved};
+use crate::read::batch::Cursor;
+use crate::read::source::Source;
+use crate::recovered::Progress;
+
+/// Reads the entries of sealed segments, and those that were written again; notes the ones that are
+/// damaged, or refuses the log because of the first.
+pub(super) fn verify<D: Disk>(
+    survey: &[Found<D>],
+    trail: &mut Trail,
+    on_corruption: OnCorruption,
+    progress: &mut Progress<'_>,
+) -> Result<(), OpenError> {
+    let mut damaged = Vec::new();
+    for found in survey.iter().filter(|found| found.segment.number < trail.next) {
+        if let Some((_, sections)) = &found.seal {
+            for (group, extent) in extents_in(trail, found.segment.number) {
+                let Some(section) = sections.iter().find(|section| section.group == group) else {
+                    continue;
+                };
+                read_section(found, trail, section, extent, &mut damaged);
+            }
+        }
+        progress.add(found.len);
+    }
+    read_moved(survey, trail, &mut damaged);
+    for Damage { group, index, error } in damaged {
+        let Some(slot) = trail.replay.ledger.slot(group) else { continue };
+        match on_corruption {
+            OnCorruption::Fail => return Err(refuse(trail, slot, index, error)),
+            OnCorruption::Report => trail.replay.mark_faulty(slot, index),
+        }
+    }
+    Ok(())
+}
+
+struct Damage {
+    group: GroupId,
+    index: LogIndex,
+    error: ReadError,
+}
+
+fn extents_in(trail: &Trail, segment: u64) -> Vec<(GroupId, Extent)> {
+    let groups = trail.replay.places.iter();
+    let extents = groups.flat_map(|(group, extents)| extents.iter().map(move |e| (group, *e)));
+    extents.filter(|(_, extent)| extent.segment == segment).collect()
+}
+
+fn read_section<D: Disk>(
+    found: &Found<D>,
+    trail: &Trail,
+    section: &SealedSection,
+    extent: Extent,
+    damaged: &mut Vec<Damage>,
+) {
+    let (segment, group) = (&found.segment, section.group);
+    let mut cursor = Cursor::new(segment, Source::file(&segment.file), section.slot);
+    let skip = narrow(extent.lo.distance_from(section.lo));
+    let mut index = extent.lo;
+    let mut moved = trail.replay.places.moved(group, extent.lo, extent.hi).peekable();
+    for offset in section.offsets.iter().skip(skip) {
+        if index > extent.hi {
+            break;
+        }
+        let is_moved = moved.next_if(|(at, _)| *at == index).is_some();
+        let is_lost = *offset == 0;
+        if !is_moved
+            && !is_lost
+            && let Err(error) = cursor.entry(u64::from(*offset) * 8, index)
+        {
+            damaged.push(Damage { group, index, error });
+        }
+        index = index.next();
+    }
+}
+
+/// Those in segments that are not sealed were read when their batches were.
+fn read_moved<D: Disk>(survey: &[Found<D>], trail: &Trail, damaged: &mut Vec<Damage>) {
+    let all = LogIndex::ZERO..=LogIndex::new(u64::MAX);
+    for (group, _) in trail.replay.places.iter() {
+        for (index, moved) in trail.replay.places.moved(group, *all.start(), *all.end()) {
+            let Moved { segment, slot, offset } = moved;
+            let Some(found) = survey.iter().find(|found| found.segment.number == segment) else {
+                continue;
+            };
+            let segment = &found.segment;
+            let mut cursor = Cursor::new(segment, Source::file(&segment.file), slot);
+            if let Err(error) = cursor.entry(u64::from(offset) * 8, index) {
+                damaged.push(Damage { group, index, error });
+            }
+        }
+    }
+}
+
+fn refuse(trail: &Trail, slot: Slot, index: LogIndex, error: ReadError) -> OpenError {
+    let log = trail.replay.ledger.at(slot);
+    let entries = log.and_then(|(group, log)| {
+        let term = log.term(index)?;
+        Some((*group, raft_core::LogId::new(term, index)))
+    });
+    match error {
+        ReadError::Disk(error) => OpenError::Disk(error),
+        ReadError::Corrupt(corruption) => {
+            Corruption { entries: entries.into_iter().collect(), ..*corruption }.into()
+        }
+        ReadError::Compacted { .. } | ReadError::Beyond { .. } | ReadError::Faulty { .. } => {
+            unreachable!("a cursor reads what stands at a place")
+        }
+    }
+}
