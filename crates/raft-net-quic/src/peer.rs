@@ -119,7 +119,8 @@ impl Peer {
         {
             match lane {
                 Lane::Append => session.wake_append(),
-                Lane::Control | Lane::Bulk => session.wake_control(),
+                Lane::Bulk => session.wake_bulk(),
+                Lane::Control => session.wake_control(),
             }
         }
         outcome
@@ -225,9 +226,12 @@ impl Peer {
         };
         tracing::info!(peer = %self.id, reason = %why, "disconnected");
         let peer = self.id;
-        for (lane, packets) in
-            [(Lane::Control, discarded.control), (Lane::Append, discarded.append)]
-        {
+        let lanes = [
+            (Lane::Control, discarded.control),
+            (Lane::Append, discarded.append),
+            (Lane::Bulk, discarded.bulk),
+        ];
+        for (lane, packets) in lanes {
             if packets > 0 {
                 inbound.on_event(PeerEvent::Dropped { peer, lane, packets });
             }

@@ -10,6 +10,7 @@ use raft_core::{
 };
 use raft_net::{
     DropReason, Forward, ForwardOutcome, ForwardReply, FrameLimits, Lane, Packet, SendOutcome,
+    SnapshotOutcome, SnapshotReply, SnapshotRequest,
 };
 
 fn every_kind() -> Vec<Packet> {
@@ -35,6 +36,11 @@ fn every_kind() -> Vec<Packet> {
     packets.push(Packet::Forward(Forward { id: 1, commands: vec!["a".into(), "".into()] }));
     let outcome = ForwardOutcome::NotLeader { leader: Some(id(3)) };
     packets.push(Packet::ForwardReply(ForwardReply { id: 1, outcome }));
+    let request = SnapshotRequest::Chunk { last, digest: 1, number: 2 };
+    packets.push(Packet::SnapshotRequest(request));
+    for outcome in [SnapshotOutcome::Bytes("part".into()), SnapshotOutcome::Unknown] {
+        packets.push(Packet::SnapshotReply(SnapshotReply { request, outcome }));
+    }
     packets
 }
 
@@ -52,8 +58,8 @@ async fn every_kind_of_packet_arrives() {
 
     assert_every_kind_arrives(&one, &mut two).await;
 
-    assert_eq!(two.transport.stats()[&id(1)].received, 14);
-    assert_eq!(one.transport.stats()[&id(2)].outbox.queued, 14);
+    assert_eq!(two.transport.stats()[&id(1)].received, 17);
+    assert_eq!(one.transport.stats()[&id(2)].outbox.queued, 17);
 }
 
 #[tokio::test]
@@ -149,6 +155,35 @@ async fn heartbeats_and_votes_overtake_a_backlog_of_appends() {
     assert!(overtaken > 0, "the backlog came first");
     for _ in 0..overtaken {
         assert_eq!(two.packet().await.1.lane(), Lane::Append);
+    }
+}
+
+#[tokio::test]
+async fn entries_and_heartbeats_overtake_a_backlog_of_snapshots() {
+    let (one, mut two) = Pki::new().pair().await;
+    let request = SnapshotRequest::Chunk { last: LogId::ZERO, digest: 1, number: 2 };
+    let part = Packet::SnapshotReply(SnapshotReply {
+        request,
+        outcome: SnapshotOutcome::Bytes(vec![0; 256 * 1024].into()),
+    });
+    let mut parts = 0;
+    while one.transport.send(id(2), part.clone()) == SendOutcome::Queued {
+        parts += 1;
+    }
+    assert!(parts > 10, "only {parts} fit");
+
+    one.send(&two, &heartbeat(1, 2, 1));
+    one.send(&two, &append(1, 2, 8, "command"));
+
+    let mut overtaken = parts;
+    for _ in 0..2 {
+        while two.packet().await.1.lane() == Lane::Bulk {
+            overtaken -= 1;
+        }
+    }
+    assert!(overtaken > 0, "the backlog came first");
+    for _ in 0..overtaken {
+        assert_eq!(two.packet().await.1.lane(), Lane::Bulk);
     }
 }
 

@@ -294,13 +294,18 @@ async fn second_hello_is_refused() {
 }
 
 async fn assert_append_stream_ends_with(bytes: &[u8], expected: CloseCode) {
+    assert_stream_ends_with(1, bytes, expected).await;
+}
+
+/// What a connected peer may write to a stream with this first byte, and what comes of it.
+async fn assert_stream_ends_with(first_byte: u8, bytes: &[u8], expected: CloseCode) {
     let pki = Pki::new();
     let mut victim = victim(&pki);
     let attacker = Attacker::node(&pki.certificate(1));
     let (connection, _control) = attacker.intrude(&victim, local(1)).await;
 
     let mut stream = connection.open_uni().await.expect("the connection is open");
-    stream.write_all(&[1]).await.expect("the connection is open");
+    stream.write_all(&[first_byte]).await.expect("the connection is open");
     stream.write_all(bytes).await.expect("the connection is open");
 
     assert_eq!(close_code(&connection).await, expected);
@@ -324,6 +329,16 @@ async fn heartbeat_on_the_append_stream_is_refused() {
 }
 
 #[tokio::test]
+async fn long_and_stray_frames_on_the_bulk_stream_are_refused() {
+    let limits = raft_net::FrameLimits::default().lane(raft_net::Lane::Bulk);
+    let long = prelude(FrameKind::SnapshotReply, 0, limits.payload_max + 1, 0);
+    let stray = prelude(FrameKind::Forward, 0, 0, 0);
+
+    assert_stream_ends_with(2, &long, CloseCode::TooLarge).await;
+    assert_stream_ends_with(2, &stray, CloseCode::BadFrame).await;
+}
+
+#[tokio::test]
 async fn broken_datagram_is_refused() {
     let pki = Pki::new();
     let mut victim = victim(&pki);
@@ -344,7 +359,7 @@ async fn streams_of_unknown_kinds_are_stopped_and_do_no_harm() {
     let attacker = Attacker::node(&pki.certificate(1));
     let (connection, _control) = attacker.intrude(&victim, local(1)).await;
 
-    for kind in [0, 2, 99] {
+    for kind in [0, 3, 99] {
         let mut stream = connection.open_uni().await.unwrap();
         stream.write_all(&[kind]).await.unwrap();
         let stopped = patiently("stop", stream.stopped()).await.unwrap();
@@ -356,20 +371,22 @@ async fn streams_of_unknown_kinds_are_stopped_and_do_no_harm() {
 }
 
 #[tokio::test]
-async fn second_append_stream_is_refused() {
-    let pki = Pki::new();
-    let victim = victim(&pki);
-    let attacker = Attacker::node(&pki.certificate(1));
-    let (connection, _control) = attacker.intrude(&victim, local(1)).await;
+async fn second_stream_of_a_lane_is_refused() {
+    for first_byte in [1, 2] {
+        let pki = Pki::new();
+        let victim = victim(&pki);
+        let attacker = Attacker::node(&pki.certificate(1));
+        let (connection, _control) = attacker.intrude(&victim, local(1)).await;
 
-    let mut streams = Vec::new();
-    for _ in 0..2 {
-        let mut stream = connection.open_uni().await.unwrap();
-        stream.write_all(&[1]).await.unwrap();
-        streams.push(stream);
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            let mut stream = connection.open_uni().await.unwrap();
+            stream.write_all(&[first_byte]).await.unwrap();
+            streams.push(stream);
+        }
+
+        assert_eq!(close_code(&connection).await, CloseCode::BadFrame);
     }
-
-    assert_eq!(close_code(&connection).await, CloseCode::BadFrame);
 }
 
 #[tokio::test]

@@ -49,4 +49,7 @@ pub use crate::handshake::{
 pub use crate::inbound::{DownReason, DropReason, Inbound, PeerEvent, RejectReason, SendOutcome};
 pub use crate::limits::{FrameLimits, ITEMS_MAX, LaneLimits};
 pub use crate::outbox::{Discarded, Outbox, OutboxLimits, OutboxTally};
-pub use crate::packet::{Forward, ForwardOutcome, ForwardReply, Lane, Packet, PayloadSize};
+pub use crate::packet::{
+    Forward, ForwardOutcome, ForwardReply, Lane, Packet, PayloadSize, SnapshotOutcome,
+    SnapshotReply, SnapshotRequest,
+};

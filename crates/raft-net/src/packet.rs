@@ -12,6 +12,10 @@ pub enum Packet {
     Forward(Forward),
     /// What became of a [`Forward`].
     ForwardReply(ForwardReply),
+    /// Asks for a part of a snapshot.
+    SnapshotRequest(SnapshotRequest),
+    /// Answers a [`SnapshotRequest`].
+    SnapshotReply(SnapshotReply),
 }
 
 /// Asks the leader to propose these commands, as one batch and in this order.
@@ -51,6 +55,51 @@ pub enum ForwardOutcome {
     Busy,
 }
 
+/// Asks for a part of a snapshot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SnapshotRequest {
+    /// The manifest of the snapshot that ends with `last`.
+    Manifest {
+        /// The last entry that it covers.
+        last: LogId,
+        /// Where in the manifest to begin, in bytes.
+        offset: u32,
+    },
+    /// A chunk of the data.
+    Chunk {
+        /// The last entry that the snapshot covers.
+        last: LogId,
+        /// Checksum of its manifest; the two together name a snapshot.
+        digest: u32,
+        /// Counted from zero.
+        number: u32,
+    },
+}
+
+/// Answers a [`SnapshotRequest`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SnapshotReply {
+    /// What was asked.
+    pub request: SnapshotRequest,
+    /// What there is of it.
+    pub outcome: SnapshotOutcome,
+}
+
+/// What there is of a snapshot.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SnapshotOutcome {
+    /// What was asked, or as much as fits.
+    Bytes(Bytes),
+    /// There is no such snapshot, or not any more.
+    Unknown,
+    /// The snapshot has no such part.
+    OutOfRange,
+    /// Others are being served; ask again later.
+    Busy,
+    /// The snapshot is there, and cannot be read.
+    Unreadable,
+}
+
 /// Keeps packets that must not wait for each other apart.
 ///
 /// Packets of one lane to one peer arrive in the order of sending (heartbeats aside); there is no
@@ -61,7 +110,7 @@ pub enum Lane {
     Control,
     /// Entries and their acknowledgements.
     Append,
-    /// Snapshots. Reserved: no packet uses it yet.
+    /// Parts of snapshots: many bytes that can wait.
     Bulk,
 }
 
@@ -87,6 +136,8 @@ impl Packet {
                 | Body::ReadIndexReply(_) => Lane::Control,
             },
             Self::Forward(_) | Self::ForwardReply(_) => Lane::Append,
+            Self::SnapshotRequest(_) => Lane::Control,
+            Self::SnapshotReply(_) => Lane::Bulk,
         }
     }
 
@@ -105,7 +156,13 @@ impl Packet {
                 items: forward.commands.len(),
                 bytes: forward.commands.iter().map(Bytes::len).sum(),
             },
-            Self::Raft(_) | Self::ForwardReply(_) => PayloadSize { items: 0, bytes: 0 },
+            Self::SnapshotReply(SnapshotReply {
+                outcome: SnapshotOutcome::Bytes(bytes), ..
+            }) => PayloadSize { items: 1, bytes: bytes.len() },
+            Self::Raft(_)
+            | Self::ForwardReply(_)
+            | Self::SnapshotRequest(_)
+            | Self::SnapshotReply(_) => PayloadSize { items: 0, bytes: 0 },
         }
     }
 }

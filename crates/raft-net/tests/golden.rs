@@ -10,7 +10,7 @@ use raft_core::{
 };
 use raft_net::{
     Dialler, Forward, ForwardOutcome, ForwardReply, FrameLimits, FrameWriter, HelloAck, Integrity,
-    LocalNode, Packet, Run, VersionRange,
+    LocalNode, Packet, Run, SnapshotOutcome, SnapshotReply, SnapshotRequest, VersionRange,
 };
 
 /// Everything of a prelude between the lengths and the head, without a checksum.
@@ -201,4 +201,35 @@ fn checksum_and_sequence() {
     assert_eq!(frame[2], 1, "the flag");
     assert_eq!(frame[12..16], [1, 0, 0, 0], "the second frame");
     assert_eq!(frame[40..44], 0x3928_B956_u32.to_le_bytes(), "of all other bytes");
+}
+
+#[test]
+fn snapshot_requests() {
+    let last = log_id(3, 7);
+    let manifest = SnapshotRequest::Manifest { last, offset: 300 };
+    let chunk = SnapshotRequest::Chunk { last, digest: 200, number: 5 };
+
+    let start = "01420000 05000000 05000000";
+    assert_packet(&Packet::SnapshotRequest(manifest), start, "00 0307 ac02");
+    let start = "01420000 06000000 06000000";
+    assert_packet(&Packet::SnapshotRequest(chunk), start, "01 0307 c801 05");
+}
+
+#[test]
+fn snapshot_replies() {
+    let request = SnapshotRequest::Chunk { last: log_id(3, 7), digest: 200, number: 5 };
+    let reply = |outcome| Packet::SnapshotReply(SnapshotReply { request, outcome });
+    let bytes = SnapshotOutcome::Bytes("xyz".into());
+
+    assert_packet(&reply(bytes), "01430000 0a000000 07000000", "01 0307 c801 05 00 78797a");
+    let refusals = [
+        (SnapshotOutcome::Unknown, "01"),
+        (SnapshotOutcome::OutOfRange, "02"),
+        (SnapshotOutcome::Busy, "03"),
+        (SnapshotOutcome::Unreadable, "04"),
+    ];
+    for (refusal, code) in refusals {
+        let body = format!("01 0307 c801 05 {code}");
+        assert_packet(&reply(refusal), "01430000 07000000 07000000", &body);
+    }
 }

@@ -5,7 +5,7 @@
 //! | bidirectional, priority 20 | dialler | handshake, then the control lane |
 //! | datagrams | – | heartbeats, their replies and commit notices, if they fit |
 //! | unidirectional, first byte 1, priority 10 | each side | the append lane |
-//! | unidirectional, first byte 2 | – | reserved for snapshots |
+//! | unidirectional, first byte 2, priority -10 | each side | the bulk lane: parts of snapshots |
 //!
 //! A stream of its own for each lane keeps a backlog of one from delaying another. Each task ends
 //! with the connection, which ends when one of them finds a fault.
@@ -26,9 +26,13 @@ use crate::tuning;
 
 const CONTROL_PRIORITY: i32 = 20;
 const APPEND_PRIORITY: i32 = 10;
+const BULK_PRIORITY: i32 = -10;
 
 /// First byte of a unidirectional stream that carries the append lane.
 const APPEND_STREAM: u8 = 1;
+
+/// First byte of a unidirectional stream that carries the bulk lane.
+const BULK_STREAM: u8 = 2;
 
 /// One connection whose handshake is complete.
 #[derive(Debug)]
@@ -40,11 +44,15 @@ pub(crate) struct Session {
     control_ready: Notify,
     /// The append lane has packets, or the session is over.
     append_ready: Notify,
+    /// The bulk lane has packets, or the session is over.
+    bulk_ready: Notify,
     is_over: AtomicBool,
     /// Whether the peer has sent a packet.
     is_heard: AtomicBool,
     /// Whether the peer has an append stream open.
     has_append_stream: AtomicBool,
+    /// Whether the peer has a bulk stream open.
+    has_bulk_stream: AtomicBool,
     /// Why this side closed the connection, if it did.
     verdict: OnceLock<CloseCode>,
 }
@@ -66,9 +74,11 @@ impl Session {
             dialled_by,
             control_ready: Notify::new(),
             append_ready: Notify::new(),
+            bulk_ready: Notify::new(),
             is_over: AtomicBool::new(false),
             is_heard: AtomicBool::new(false),
             has_append_stream: AtomicBool::new(false),
+            has_bulk_stream: AtomicBool::new(false),
             verdict: OnceLock::new(),
         }
     }
@@ -93,6 +103,10 @@ impl Session {
         self.append_ready.notify_one();
     }
 
+    pub(crate) fn wake_bulk(&self) {
+        self.bulk_ready.notify_one();
+    }
+
     /// Closes the connection. The first reason counts.
     pub(crate) fn close(&self, code: CloseCode) {
         let code = *self.verdict.get_or_init(|| code);
@@ -104,6 +118,7 @@ impl Session {
         self.is_over.store(true, Ordering::Release);
         self.control_ready.notify_one();
         self.append_ready.notify_one();
+        self.bulk_ready.notify_one();
     }
 
     pub(crate) fn is_heard(&self) -> bool {
@@ -152,6 +167,7 @@ pub(crate) fn serve(
     let spawn = |task| drop(shared.runtime().spawn(task));
     spawn(boxed(write::control(context.clone(), send, writer)));
     spawn(boxed(write::append(context.clone())));
+    spawn(boxed(write::bulk(context.clone())));
     spawn(boxed(read::control(context.clone(), recv, reader)));
     spawn(boxed(read::datagrams(context.clone())));
     spawn(boxed(read::streams(context.clone())));

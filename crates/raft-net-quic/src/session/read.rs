@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quinn::{ReadError, RecvStream, VarInt};
 use raft_net::{CloseCode, FrameError, FrameReader, Integrity, Lane, Route};
 
-use super::{APPEND_STREAM, Context};
+use super::{APPEND_STREAM, BULK_STREAM, Context};
 
 /// Chunks to take from a stream at a time.
 const CHUNKS: usize = 32;
@@ -56,20 +56,24 @@ async fn unidirectional(context: Context, mut stream: RecvStream) {
     if stream.read_exact(&mut kind).await.is_err() {
         return;
     }
-    if kind != [APPEND_STREAM] {
-        // A later version may open streams of other kinds, and must learn that we read none.
-        let code = VarInt::from_u64(CloseCode::BadFrame.code()).unwrap_or(VarInt::MAX);
-        stream.stop(code).ok();
-        return;
-    }
-    if context.session.has_append_stream.swap(true, Ordering::Relaxed) {
+    let (lane, is_open) = match kind {
+        [APPEND_STREAM] => (Lane::Append, &context.session.has_append_stream),
+        [BULK_STREAM] => (Lane::Bulk, &context.session.has_bulk_stream),
+        _ => {
+            // A later version may open streams of other kinds, and must learn that we read none.
+            let code = VarInt::from_u64(CloseCode::BadFrame.code()).unwrap_or(VarInt::MAX);
+            stream.stop(code).ok();
+            return;
+        }
+    };
+    if is_open.swap(true, Ordering::Relaxed) {
         // Two would lose the order of the lane.
         return context.session.close(CloseCode::BadFrame);
     }
     let limits = context.shared.local().limits;
-    let reader = FrameReader::stream(Lane::Append, limits, Integrity::Sealed);
+    let reader = FrameReader::stream(lane, limits, Integrity::Sealed);
     let _: End = context.read_stream(stream, reader).await;
-    context.session.has_append_stream.store(false, Ordering::Relaxed);
+    is_open.store(false, Ordering::Relaxed);
 }
 
 impl Context {

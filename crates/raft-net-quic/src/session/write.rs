@@ -5,9 +5,10 @@
 
 use bytes::Bytes;
 use quinn::{SendDatagramError, SendStream, WriteError};
-use raft_net::{CloseCode, Features, FrameWriter, Packet};
+use raft_net::{CloseCode, Features, FrameWriter, Outbox, Packet};
+use tokio::sync::Notify;
 
-use super::{APPEND_PRIORITY, APPEND_STREAM, Context};
+use super::{APPEND_PRIORITY, APPEND_STREAM, BULK_PRIORITY, BULK_STREAM, Context, Session};
 
 /// Bytes that a writer takes at a time, so that a long backlog is not encoded all at once.
 const WRITE_MAX: usize = 256 * 1024;
@@ -102,40 +103,75 @@ impl ControlWriter {
     }
 }
 
+/// A lane that is one unidirectional stream.
+struct UniLane {
+    first_byte: &'static [u8; 1],
+    priority: i32,
+    /// Bytes that are taken from the outbox at a time.
+    write_max: usize,
+    take: fn(&mut Outbox, &mut Vec<Packet>, usize),
+    ready: fn(&Session) -> &Notify,
+}
+
 /// Serves the append lane.
 pub(super) async fn append(context: Context) {
-    if let Err(stopped) = run_append(&context).await {
+    let lane = UniLane {
+        first_byte: &[APPEND_STREAM],
+        priority: APPEND_PRIORITY,
+        write_max: WRITE_MAX,
+        take: Outbox::take_append,
+        ready: |session| &session.append_ready,
+    };
+    if let Err(stopped) = lane.run(&context).await {
         context.on_stop(&stopped);
     }
 }
 
-async fn run_append(context: &Context) -> Result<(), Stopped> {
-    let mut writer = context.shared.frame_writer();
-    let mut packets = Vec::new();
-    let mut stream = None;
-    loop {
-        context.peer.with_outbox(|outbox| outbox.take_append(&mut packets, WRITE_MAX));
-        if packets.is_empty() {
-            if context.session.is_over() {
-                return Ok(());
-            }
-            context.session.append_ready.notified().await;
-            continue;
-        }
-        encode(context, &mut writer, &mut packets);
-        let stream = match &mut stream {
-            Some(stream) => stream,
-            none => none.insert(open_append(context).await?),
-        };
-        stream.write_all_chunks(&mut writer.take()).await?;
+/// Serves the bulk lane.
+pub(super) async fn bulk(context: Context) {
+    let lane = UniLane {
+        first_byte: &[BULK_STREAM],
+        priority: BULK_PRIORITY,
+        // One packet: what has been handed to QUIC takes its share of the send window.
+        write_max: 0,
+        take: Outbox::take_bulk,
+        ready: |session| &session.bulk_ready,
+    };
+    if let Err(stopped) = lane.run(&context).await {
+        context.on_stop(&stopped);
     }
 }
 
-async fn open_append(context: &Context) -> Result<SendStream, Stopped> {
-    let mut stream = context.session.connection.open_uni().await.map_err(|_| Stopped::ByTheEnd)?;
-    stream.set_priority(APPEND_PRIORITY).map_err(|_| Stopped::ByTheEnd)?;
-    stream.write_all_chunks(&mut [Bytes::from_static(&[APPEND_STREAM])]).await?;
-    Ok(stream)
+impl UniLane {
+    async fn run(&self, context: &Context) -> Result<(), Stopped> {
+        let mut writer = context.shared.frame_writer();
+        let mut packets = Vec::new();
+        let mut stream = None;
+        loop {
+            context.peer.with_outbox(|outbox| (self.take)(outbox, &mut packets, self.write_max));
+            if packets.is_empty() {
+                if context.session.is_over() {
+                    return Ok(());
+                }
+                (self.ready)(&context.session).notified().await;
+                continue;
+            }
+            encode(context, &mut writer, &mut packets);
+            let stream = match &mut stream {
+                Some(stream) => stream,
+                none => none.insert(self.open(context).await?),
+            };
+            stream.write_all_chunks(&mut writer.take()).await?;
+        }
+    }
+
+    async fn open(&self, context: &Context) -> Result<SendStream, Stopped> {
+        let connection = &context.session.connection;
+        let mut stream = connection.open_uni().await.map_err(|_| Stopped::ByTheEnd)?;
+        stream.set_priority(self.priority).map_err(|_| Stopped::ByTheEnd)?;
+        stream.write_all_chunks(&mut [Bytes::from_static(self.first_byte)]).await?;
+        Ok(stream)
+    }
 }
 
 fn encode(context: &Context, writer: &mut FrameWriter, packets: &mut Vec<Packet>) {

@@ -4,6 +4,7 @@ use raft_core::{Body, ClusterId, GroupId, Message, NodeId, SnapshotMeta};
 
 use super::append::{take_append, take_forward};
 use super::head::{Cursor, Envelope, Wire};
+use super::snapshot::take_snapshot_reply;
 use super::{Frame, FrameError, FrameKind};
 use crate::packet::Packet;
 
@@ -39,6 +40,10 @@ impl Frame {
             FrameKind::Hello | FrameKind::HelloAck => Err(FrameError::Unexpected { kind }),
             FrameKind::Forward => take_forward(head, self.payload()).map(Packet::Forward),
             FrameKind::ForwardReply => self.whole(head).map(Packet::ForwardReply),
+            FrameKind::SnapshotRequest => self.whole(head).map(Packet::SnapshotRequest),
+            FrameKind::SnapshotReply => {
+                take_snapshot_reply(head, self.payload()).map(Packet::SnapshotReply)
+            }
             FrameKind::AppendEntries
             | FrameKind::AppendReply
             | FrameKind::Heartbeat
@@ -87,7 +92,9 @@ impl Frame {
             kind @ (FrameKind::Hello
             | FrameKind::HelloAck
             | FrameKind::Forward
-            | FrameKind::ForwardReply) => return Err(FrameError::Unexpected { kind }),
+            | FrameKind::ForwardReply
+            | FrameKind::SnapshotRequest
+            | FrameKind::SnapshotReply) => return Err(FrameError::Unexpected { kind }),
         };
         Ok(Message { from, to, term, body })
     }

@@ -6,9 +6,10 @@ use raft_core::{Body, ClusterId, Entry, EntryPayload, GroupId, Message};
 use super::append::{put_append, put_forward};
 use super::head::{Envelope, Wire, put};
 use super::prelude::{CHECKED_LEN, PRELUDE_LEN, Prelude};
+use super::snapshot::put_snapshot_reply;
 use super::{FrameKind, Integrity};
 use crate::handshake::{Hello, HelloAck};
-use crate::packet::{Forward, Packet};
+use crate::packet::{Forward, Packet, SnapshotOutcome};
 
 /// Blobs up to this length are copied next to their head: cheaper than a piece of their own.
 const COPY_MAX: usize = 512;
@@ -79,6 +80,14 @@ impl FrameWriter {
             Packet::ForwardReply(reply) => {
                 put(&mut self.head, &reply.to_form());
                 (FrameKind::ForwardReply, Payload::NONE)
+            }
+            Packet::SnapshotRequest(request) => {
+                put(&mut self.head, &request.to_form());
+                (FrameKind::SnapshotRequest, Payload::NONE)
+            }
+            Packet::SnapshotReply(reply) => {
+                put_snapshot_reply(&mut self.head, reply);
+                (FrameKind::SnapshotReply, Payload::of_snapshot(&reply.outcome))
             }
         };
         self.push_frame(kind, &payload)
@@ -207,6 +216,18 @@ enum Blobs<'a> {
 
 impl Payload<'_> {
     const NONE: Self = Self { len: 0, blobs: Blobs::None };
+
+    fn of_snapshot(outcome: &SnapshotOutcome) -> Self {
+        match outcome {
+            SnapshotOutcome::Bytes(bytes) => {
+                Self { len: bytes.len(), blobs: Blobs::One(bytes.clone()) }
+            }
+            SnapshotOutcome::Unknown
+            | SnapshotOutcome::OutOfRange
+            | SnapshotOutcome::Busy
+            | SnapshotOutcome::Unreadable => Self::NONE,
+        }
+    }
 
     fn for_each(&self, mut f: impl FnMut(&Bytes)) {
         match &self.blobs {

@@ -43,11 +43,15 @@ pub enum FrameKind {
     Forward,
     /// [`ForwardReply`](crate::ForwardReply).
     ForwardReply,
+    /// [`SnapshotRequest`](crate::SnapshotRequest).
+    SnapshotRequest,
+    /// [`SnapshotReply`](crate::SnapshotReply).
+    SnapshotReply,
 }
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Hello,
         Self::HelloAck,
         Self::AppendEntries,
@@ -66,6 +70,8 @@ impl FrameKind {
         Self::InstallSnapshot,
         Self::Forward,
         Self::ForwardReply,
+        Self::SnapshotRequest,
+        Self::SnapshotReply,
     ];
 
     /// The number that stands for this kind.
@@ -90,6 +96,8 @@ impl FrameKind {
             Self::InstallSnapshot => 29,
             Self::Forward => 64,
             Self::ForwardReply => 65,
+            Self::SnapshotRequest => 66,
+            Self::SnapshotReply => 67,
         }
     }
 
@@ -118,6 +126,8 @@ impl FrameKind {
             29 => Self::InstallSnapshot,
             64 => Self::Forward,
             65 => Self::ForwardReply,
+            66 => Self::SnapshotRequest,
+            67 => Self::SnapshotReply,
             code => return Err(FrameError::UnknownKind { code }),
         })
     }
@@ -131,8 +141,10 @@ impl FrameKind {
             | Self::InstallSnapshot
             | Self::Forward
             | Self::ForwardReply => Lane::Append,
+            Self::SnapshotReply => Lane::Bulk,
             Self::Hello
             | Self::HelloAck
+            | Self::SnapshotRequest
             | Self::Heartbeat
             | Self::HeartbeatReply
             | Self::PreVote

@@ -24,6 +24,7 @@ mod head;
 mod kind;
 mod prelude;
 mod reader;
+mod snapshot;
 
 pub use self::decode::Route;
 pub use self::encode::{EncodeError, FrameWriter};

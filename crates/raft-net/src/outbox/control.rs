@@ -24,7 +24,11 @@ impl Pulses {
             Packet::Raft(Message { body: Body::Heartbeat(_), .. }) => &mut self.heartbeat,
             Packet::Raft(Message { body: Body::HeartbeatReply(_), .. }) => &mut self.reply,
             Packet::Raft(Message { body: Body::CommitNotice(_), .. }) => &mut self.commit,
-            Packet::Raft(_) | Packet::Forward(_) | Packet::ForwardReply(_) => return Err(packet),
+            Packet::Raft(_)
+            | Packet::Forward(_)
+            | Packet::ForwardReply(_)
+            | Packet::SnapshotRequest(_)
+            | Packet::SnapshotReply(_) => return Err(packet),
         };
         Ok(match slot.replace(packet) {
             None => SendOutcome::Queued,

@@ -5,19 +5,20 @@
 //! | Control | heartbeats, their replies, commit notices | one of each | the newest replaces |
 //! | Control | votes and the like | bytes and number | the oldest is dropped |
 //! | Append | entries, replies, forwarded commands | bytes and number | the new one is refused |
+//! | Bulk | parts of snapshots | bytes and number | the new one is refused |
 //!
 //! A reply that acknowledges more replaces the one before it. Votes may wait for a connection;
 //! everything else is refused without one, and discarded when it ends: it would be stale.
 
-mod append;
 mod control;
+mod lane;
 
 use std::time::Duration;
 
 use raft_core::{Body, Message, Timestamp};
 
-use self::append::AppendQueue;
 use self::control::{ControlQueue, Pulses};
+use self::lane::LaneQueue;
 use crate::inbound::{DropReason, SendOutcome};
 use crate::limits::{FrameLimits, ITEMS_MAX};
 use crate::packet::{Lane, Packet};
@@ -29,6 +30,10 @@ pub struct OutboxLimits {
     pub append_bytes_max: usize,
     /// Packets on the append lane.
     pub append_packets_max: usize,
+    /// Bytes on the bulk lane. One packet may exceed it if it is alone.
+    pub bulk_bytes_max: usize,
+    /// Packets on the bulk lane.
+    pub bulk_packets_max: usize,
     /// Bytes of votes and the like.
     pub control_bytes_max: usize,
     /// Packets of this kind.
@@ -42,6 +47,8 @@ impl Default for OutboxLimits {
         Self {
             append_bytes_max: 8 * 1024 * 1024,
             append_packets_max: 4096,
+            bulk_bytes_max: 4 * 1024 * 1024,
+            bulk_packets_max: 64,
             control_bytes_max: 256 * 1024,
             control_packets_max: 1024,
             vote_age_max: Duration::from_secs(1),
@@ -56,7 +63,8 @@ pub struct Outbox {
     open: Option<FrameLimits>,
     pulses: Pulses,
     control: ControlQueue,
-    append: AppendQueue,
+    append: LaneQueue,
+    bulk: LaneQueue,
     tally: OutboxTally,
 }
 
@@ -85,6 +93,8 @@ pub struct Discarded {
     pub control: usize,
     /// Of the append lane.
     pub append: usize,
+    /// Of the bulk lane.
+    pub bulk: usize,
 }
 
 impl Outbox {
@@ -95,7 +105,8 @@ impl Outbox {
             open: None,
             pulses: Pulses::default(),
             control: ControlQueue::new(&limits),
-            append: AppendQueue::new(&limits),
+            append: LaneQueue::new(limits.append_bytes_max, limits.append_packets_max),
+            bulk: LaneQueue::new(limits.bulk_bytes_max, limits.bulk_packets_max),
             tally: OutboxTally::default(),
         }
     }
@@ -111,8 +122,9 @@ impl Outbox {
         let discarded = Discarded {
             control: self.pulses.clear() + self.control.keep_votes(),
             append: self.append.clear(),
+            bulk: self.bulk.clear(),
         };
-        self.tally.discarded += count(discarded.control + discarded.append);
+        self.tally.discarded += count(discarded.control + discarded.append + discarded.bulk);
         discarded
     }
 
@@ -150,7 +162,16 @@ impl Outbox {
                 }
                 self.append.push(packet, size.weight())
             }
-            Lane::Control | Lane::Bulk => match self.pulses.push(packet) {
+            Lane::Bulk => {
+                let size = packet.payload();
+                let max = limits.lane(Lane::Bulk).payload_max;
+                if u32::try_from(size.bytes).is_ok_and(|bytes| bytes <= max) {
+                    self.bulk.push(packet, size.weight())
+                } else {
+                    SendOutcome::Dropped(DropReason::TooLarge)
+                }
+            }
+            Lane::Control => match self.pulses.push(packet) {
                 Ok(outcome) => outcome,
                 Err(packet) => self.push_control(packet, now),
             },
@@ -178,6 +199,11 @@ impl Outbox {
         self.append.take(into, weight_max);
     }
 
+    /// Takes packets of the bulk lane in order, as many as weigh `weight_max`, or one.
+    pub fn take_bulk(&mut self, into: &mut Vec<Packet>, weight_max: usize) {
+        self.bulk.take(into, weight_max);
+    }
+
     /// Bytes queued on the append lane.
     #[must_use]
     pub const fn append_bytes(&self) -> usize {
@@ -203,7 +229,10 @@ const fn is_vote(packet: &Packet) -> bool {
                 | Body::VoteReply(_)
                 | Body::TimeoutNow
         ),
-        Packet::Forward(_) | Packet::ForwardReply(_) => false,
+        Packet::Forward(_)
+        | Packet::ForwardReply(_)
+        | Packet::SnapshotRequest(_)
+        | Packet::SnapshotReply(_) => false,
     }
 }
 

@@ -5,7 +5,7 @@ use raft_core::{
 };
 
 use super::*;
-use crate::packet::Forward;
+use crate::packet::{Forward, SnapshotOutcome, SnapshotReply, SnapshotRequest};
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 const QUEUED: SendOutcome = SendOutcome::Queued;
@@ -233,7 +233,7 @@ fn end_of_the_connection_discards_all_but_votes() {
         assert_eq!(outbox.push(packet, NOW), QUEUED);
     }
 
-    assert_eq!(outbox.close(), Discarded { control: 2, append: 2 });
+    assert_eq!(outbox.close(), Discarded { control: 2, append: 2, bulk: 0 });
 
     outbox.open(FrameLimits::default());
     assert_eq!(pulses(&mut outbox), []);
@@ -252,4 +252,47 @@ fn weight_counts_the_bytes_of_commands() {
 
     assert_eq!((size.items, size.bytes), (1, 1000));
     assert!(size.weight() > 1000);
+}
+
+fn part(number: u32, len: usize) -> Packet {
+    let request = SnapshotRequest::Chunk { last: LogId::ZERO, digest: 0, number };
+    let outcome = SnapshotOutcome::Bytes(Bytes::from(vec![0; len]));
+    Packet::SnapshotReply(SnapshotReply { request, outcome })
+}
+
+fn bulk(outbox: &mut Outbox, weight_max: usize) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    outbox.take_bulk(&mut packets, weight_max);
+    packets
+}
+
+#[test]
+fn a_full_bulk_lane_refuses_and_leaves_the_others_alone() {
+    let limits = OutboxLimits { bulk_bytes_max: 2500, ..OutboxLimits::default() };
+    let mut outbox = outbox(limits);
+    assert_eq!(outbox.push(part(0, 1000), NOW), QUEUED);
+    assert_eq!(outbox.push(part(1, 1000), NOW), QUEUED);
+    assert_eq!(outbox.push(part(2, 1000), NOW), FULL);
+
+    assert_eq!(outbox.push(forward(1, 1000), NOW), QUEUED);
+    assert_eq!(outbox.push(heartbeat(1), NOW), QUEUED);
+    assert_eq!(bulk(&mut outbox, 1), [part(0, 1000)]);
+    assert_eq!(bulk(&mut outbox, usize::MAX), [part(1, 1000)]);
+}
+
+#[test]
+fn a_part_that_no_frame_can_hold_is_refused() {
+    let mut outbox = outbox(OutboxLimits::default());
+    let too_large = SendOutcome::Dropped(DropReason::TooLarge);
+    assert_eq!(outbox.push(part(0, 1024 * 1024 + 1), NOW), too_large);
+    assert_eq!(outbox.push(part(0, 1024 * 1024), NOW), QUEUED);
+}
+
+#[test]
+fn parts_of_snapshots_do_not_outlive_the_connection() {
+    let mut outbox = outbox(OutboxLimits::default());
+    assert_eq!(outbox.push(part(0, 10), NOW), QUEUED);
+
+    assert_eq!(outbox.close(), Discarded { control: 0, append: 0, bulk: 1 });
+    assert_eq!(outbox.push(part(1, 10), NOW), NOT_CONNECTED);
 }

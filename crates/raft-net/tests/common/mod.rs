@@ -11,7 +11,7 @@ use raft_core::{
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
-    Integrity, Lane, Packet, Route,
+    Integrity, Lane, Packet, Route, SnapshotOutcome, SnapshotReply, SnapshotRequest,
 };
 
 pub(crate) const CLUSTER: ClusterId = ClusterId::new(*b"sixteen bytes id");
@@ -170,12 +170,37 @@ fn forwards() -> impl Strategy<Value = Packet> {
     ]
 }
 
+fn snapshots() -> impl Strategy<Value = Packet> {
+    let request = || {
+        prop_oneof![
+            (log_ids(), any::<u32>())
+                .prop_map(|(last, offset)| SnapshotRequest::Manifest { last, offset }),
+            (log_ids(), any::<u32>(), any::<u32>())
+                .prop_map(|(last, digest, number)| SnapshotRequest::Chunk { last, digest, number }),
+        ]
+    };
+    let outcome = prop_oneof![
+        3 => blobs().prop_map(SnapshotOutcome::Bytes),
+        1 => Just(SnapshotOutcome::Unknown),
+        1 => Just(SnapshotOutcome::OutOfRange),
+        1 => Just(SnapshotOutcome::Busy),
+        1 => Just(SnapshotOutcome::Unreadable),
+    ];
+    prop_oneof![
+        request().prop_map(Packet::SnapshotRequest),
+        (request(), outcome).prop_map(|(request, outcome)| {
+            Packet::SnapshotReply(SnapshotReply { request, outcome })
+        }),
+    ]
+}
+
 /// Every kind of packet.
 pub(crate) fn packets() -> impl Strategy<Value = Packet> {
     prop_oneof![
         3 => appends().prop_map(|(term, body)| message(term, body)),
         6 => (any::<u64>(), other_bodies()).prop_map(|(term, body)| message(term, body)),
         2 => forwards(),
+        2 => snapshots(),
     ]
 }
 

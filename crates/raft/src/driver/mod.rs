@@ -257,6 +257,7 @@ impl<P, R> Driver<P, R> {
             Packet::Raft(Message { .. }) => {}
             Packet::Forward(forward) => self.on_forward(now, from, forward),
             Packet::ForwardReply(reply) => self.on_forward_reply(now, from, reply),
+            Packet::SnapshotRequest(_) | Packet::SnapshotReply(_) => {}
         }
     }
 

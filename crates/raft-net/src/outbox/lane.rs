@@ -1,15 +1,14 @@
-//! The append lane: a queue that refuses rather than forgets.
+//! The lanes of entries and of snapshots: queues that refuse rather than forget.
 
 use std::collections::VecDeque;
 
 use raft_core::{AppendReply, Body, Message};
 
-use super::OutboxLimits;
 use crate::inbound::{DropReason, SendOutcome};
 use crate::packet::Packet;
 
 #[derive(Debug)]
-pub(super) struct AppendQueue {
+pub(super) struct LaneQueue {
     bytes_max: usize,
     packets_max: usize,
     queue: VecDeque<(Packet, usize)>,
@@ -17,15 +16,9 @@ pub(super) struct AppendQueue {
     bytes: usize,
 }
 
-impl AppendQueue {
-    pub(super) const fn new(limits: &OutboxLimits) -> Self {
-        let OutboxLimits { append_bytes_max, append_packets_max, .. } = *limits;
-        Self {
-            bytes_max: append_bytes_max,
-            packets_max: append_packets_max,
-            queue: VecDeque::new(),
-            bytes: 0,
-        }
+impl LaneQueue {
+    pub(super) const fn new(bytes_max: usize, packets_max: usize) -> Self {
+        Self { bytes_max, packets_max, queue: VecDeque::new(), bytes: 0 }
     }
 
     pub(super) const fn bytes(&self) -> usize {
