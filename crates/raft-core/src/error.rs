@@ -12,6 +12,11 @@ pub enum ProposeError {
         /// Who leads, as far as this server knows.
         leader: Option<NodeId>,
     },
+    /// The leader's disk has no room; another server may lead soon ([`Input::StorageFull`]).
+    ///
+    /// [`Input::StorageFull`]: crate::Input::StorageFull
+    #[error("the disk is full")]
+    StorageFull,
     /// Too much is on its way already; try again when some of it has been committed.
     #[error("{uncommitted_bytes} bytes are waiting to be committed")]
     Busy {

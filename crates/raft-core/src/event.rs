@@ -47,6 +47,12 @@ pub enum Event {
         /// What it did.
         fault: PeerFault,
     },
+    /// A write has been under way for an election timeout, and this leader has stepped down: others
+    /// could do what it cannot.
+    DiskStuck {
+        /// The term it led.
+        term: Term,
+    },
     /// A snapshot took the place of the log up to here.
     SnapshotInstalled {
         /// The last entry that it contains.

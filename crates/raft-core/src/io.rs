@@ -25,6 +25,13 @@ pub enum Input {
     },
     /// Messages to this peer may have been lost.
     Unreachable(NodeId),
+    /// The disk has no room for entries. Writes that were handed out wait until there is some, but
+    /// term and vote must still become durable, and the log can still be compacted.
+    ///
+    /// A leader refuses proposals and hands over; a follower takes no entries. Both go on voting.
+    StorageFull,
+    /// There is room again.
+    StorageAvailable,
     /// A snapshot of the own state machine is durable; [`Raft::describe_snapshot`] made its
     /// description.
     ///

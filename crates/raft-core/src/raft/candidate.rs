@@ -1,8 +1,7 @@
 //! Pre-candidate and candidate: ask, and count.
 
-use alloc::collections::BTreeMap;
-
 use super::Next;
+use super::ballot::Ballot;
 use super::canonical::Rebase;
 use super::common::{Common, Hears};
 use crate::io::WriteSeq;
@@ -22,14 +21,14 @@ pub(super) enum Cause {
 /// State that only a pre-candidate has: asking costs no term (thesis §9.6).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct PreCandidate {
-    votes: BTreeMap<NodeId, bool>,
+    ballot: Ballot,
     deadline: Timestamp,
 }
 
 /// State that only a candidate has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Candidate {
-    votes: BTreeMap<NodeId, bool>,
+    ballot: Ballot,
     deadline: Timestamp,
     /// Our vote for ourselves counts once this write is durable.
     own_vote: WriteSeq,
@@ -42,10 +41,9 @@ impl PreCandidate {
         for voter in common.other_voters() {
             common.send_in_term(voter, term, Body::PreVote(RequestVote { last }));
         }
-        Self {
-            votes: BTreeMap::from([(common.id(), true)]),
-            deadline: common.draw_election_deadline(),
-        }
+        let mut ballot = Ballot::default();
+        ballot.cast(common, common.id(), VoteReply::Granted);
+        Self { ballot, deadline: common.draw_election_deadline() }
     }
 
     pub(super) const fn deadline(&self) -> Timestamp {
@@ -53,7 +51,7 @@ impl PreCandidate {
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { votes: _, deadline } = self;
+        let Self { ballot: _, deadline } = self;
         rebase.instant(deadline);
     }
 
@@ -68,9 +66,7 @@ impl PreCandidate {
             // Another term's consent is not for this election.
             Body::PreVoteReply(VoteReply::Granted) if term != common.term().next() => Next::Stay,
             Body::PreVoteReply(m) => {
-                if common.membership().is_voter(from) {
-                    self.votes.insert(from, m == VoteReply::Granted);
-                }
+                self.ballot.cast(common, from, m);
                 self.outcome(common)
             }
             Body::PreVote(m) => {
@@ -101,7 +97,7 @@ impl PreCandidate {
     }
 
     pub(super) fn outcome(&self, common: &Common) -> Next {
-        match common.membership().quorum().tally(|id| self.votes.get(&id).copied()) {
+        match self.ballot.outcome(common) {
             VoteOutcome::Won => Next::Campaign(Cause::Silence),
             VoteOutcome::Lost => Next::Follow { term: common.term(), leader: None },
             VoteOutcome::Pending => Next::Stay,
@@ -122,7 +118,7 @@ impl Candidate {
             common.send(voter, body.clone());
         }
         Self {
-            votes: BTreeMap::new(),
+            ballot: Ballot::default(),
             deadline: common.draw_election_deadline(),
             own_vote: common.disk().seq(),
         }
@@ -133,7 +129,7 @@ impl Candidate {
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { votes: _, deadline, own_vote } = self;
+        let Self { ballot: _, deadline, own_vote } = self;
         rebase.instant(deadline);
         rebase.seq(own_vote);
     }
@@ -147,9 +143,7 @@ impl Candidate {
     ) -> Next {
         match body {
             Body::VoteReply(m) => {
-                if common.membership().is_voter(from) {
-                    self.votes.insert(from, m == VoteReply::Granted);
-                }
+                self.ballot.cast(common, from, m);
                 self.outcome(common)
             }
             Body::PreVote(m) => {
@@ -178,13 +172,13 @@ impl Candidate {
 
     pub(super) fn on_durable(&mut self, common: &Common) -> Next {
         if common.disk().is_durable(self.own_vote) {
-            self.votes.insert(common.id(), true);
+            self.ballot.cast(common, common.id(), VoteReply::Granted);
         }
         self.outcome(common)
     }
 
     fn outcome(&self, common: &Common) -> Next {
-        match common.membership().quorum().tally(|id| self.votes.get(&id).copied()) {
+        match self.ballot.outcome(common) {
             VoteOutcome::Won => Next::Lead,
             VoteOutcome::Lost => Next::Follow { term: common.term(), leader: None },
             VoteOutcome::Pending => Next::Stay,

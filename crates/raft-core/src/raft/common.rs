@@ -30,7 +30,15 @@ pub(super) struct Common {
     disk: Disk,
     reads: OwnReads,
     snapshots: Snapshots,
+    room: Room,
     outbox: Outbox,
+}
+
+/// Whether the disk has room for entries. There always is some for term and vote.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Room {
+    Enough,
+    None,
 }
 
 /// What has come up since the last output.
@@ -62,6 +70,7 @@ impl Common {
             rng,
             log,
             snapshots: Snapshots::default(),
+            room: Room::Enough,
             outbox: Outbox { commit, ..Outbox::default() },
         };
         if let Some(snapshot) = snapshot {
@@ -94,6 +103,7 @@ impl Common {
             disk,
             reads,
             snapshots: _,
+            room: _,
             outbox: _,
         } = self;
         rebase.instant(now);
@@ -131,6 +141,49 @@ impl Common {
 
     pub(super) fn is_voter(&self) -> bool {
         self.membership().is_voter(self.id())
+    }
+
+    /// Whether anybody else votes; does not allocate.
+    pub(super) fn has_other_voters(&self) -> bool {
+        self.membership().quorum().voters().any(|id| id != self.id())
+    }
+
+    /// Whether this server should try to lead: it is a voter, and its disk works.
+    pub(super) fn may_campaign(&self) -> bool {
+        self.is_voter() && self.disk_trouble() == DiskTrouble::None
+    }
+
+    /// How long the disk has been at its oldest write. Nobody else could do better for a server
+    /// that is alone.
+    pub(super) fn disk_trouble(&self) -> DiskTrouble {
+        let Some(since) = self.disk.busy_since() else { return DiskTrouble::None };
+        let timeout = self.config.election_timeout;
+        if !self.has_other_voters() || self.now < since.after(timeout / 2) {
+            DiskTrouble::None
+        } else if self.now < since.after(timeout) {
+            DiskTrouble::Slow
+        } else {
+            DiskTrouble::Stuck
+        }
+    }
+
+    /// When the disk's trouble would be called by its next name; never, if it has nothing to do.
+    pub(super) fn disk_deadline(&self) -> Timestamp {
+        let Some(since) = self.disk.busy_since() else { return Timestamp::NEVER };
+        let timeout = self.config.election_timeout;
+        match self.disk_trouble() {
+            _ if !self.has_other_voters() => Timestamp::NEVER,
+            DiskTrouble::None => since.after(timeout / 2),
+            DiskTrouble::Slow | DiskTrouble::Stuck => since.after(timeout),
+        }
+    }
+
+    pub(super) const fn room(&self) -> Room {
+        self.room
+    }
+
+    pub(super) const fn set_room(&mut self, room: Room) {
+        self.room = room;
     }
 
     pub(super) const fn term(&self) -> Term {
@@ -339,7 +392,7 @@ impl Common {
     }
 
     pub(super) fn take_output(&mut self) -> Option<Output> {
-        let write = self.disk.take_write(self.log.last().index);
+        let write = self.disk.take_write(self.log.last().index, self.now);
         // Only what is durable here: a restarted state machine is never ahead of its log.
         let applicable = self.commit.min(self.disk.durable_last());
         let commit = (applicable > self.outbox.commit).then_some(applicable);
@@ -358,6 +411,17 @@ impl Common {
         };
         (output != Output::default()).then_some(output)
     }
+}
+
+/// How long the oldest write has been under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum DiskTrouble {
+    /// Not long, or there is none.
+    None,
+    /// Half an election timeout: somebody else had better lead.
+    Slow,
+    /// An election timeout: this server cannot.
+    Stuck,
 }
 
 /// Whether a server has heard a leader within the shortest election timeout (thesis §4.2.3).

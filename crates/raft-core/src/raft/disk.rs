@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::canonical::Rebase;
 use crate::io::{Write, WriteSeq};
 use crate::message::{Message, WaitsFor};
-use crate::types::{Entry, HardState, LogId, LogIndex};
+use crate::types::{Entry, HardState, LogId, LogIndex, Timestamp};
 
 /// The disk as the core sees it: a sequence of writes, of which a prefix is durable.
 ///
@@ -22,10 +22,19 @@ pub(super) struct Disk {
     /// Last index that is durable.
     durable_last: LogIndex,
     pending: Option<PendingWrite>,
-    /// The writes under way, and where the log ends when each is durable.
-    under_way: VecDeque<(WriteSeq, LogIndex)>,
+    /// The writes under way, the oldest first.
+    under_way: VecDeque<UnderWay>,
     /// Messages that promise what is not durable yet.
     withheld: VecDeque<(WriteSeq, Message)>,
+}
+
+/// A write that was handed out and is not durable.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct UnderWay {
+    seq: WriteSeq,
+    /// Where the log ends when it is durable.
+    last: LogIndex,
+    since: Timestamp,
 }
 
 /// The write being collected for the next output; its number is `Disk::seq`.
@@ -57,7 +66,10 @@ impl Disk {
         rebase.seq(seq);
         rebase.seq(durable);
         rebase.seq(hard_state_seq);
-        under_way.iter_mut().for_each(|(seq, _)| rebase.seq(seq));
+        for UnderWay { seq, last: _, since } in under_way {
+            rebase.seq(seq);
+            rebase.instant(since);
+        }
         withheld.iter_mut().for_each(|(seq, _)| rebase.seq(seq));
     }
 
@@ -76,6 +88,11 @@ impl Disk {
         self.seq
     }
 
+    /// When the oldest write under way was handed out.
+    pub(super) fn busy_since(&self) -> Option<Timestamp> {
+        self.under_way.front().map(|write| write.since)
+    }
+
     pub(super) fn is_durable(&self, seq: WriteSeq) -> bool {
         seq <= self.durable
     }
@@ -91,8 +108,8 @@ impl Disk {
 
     pub(super) fn write_truncation(&mut self, from: LogIndex) {
         self.durable_last = self.durable_last.min(from.prev());
-        for (_, last) in &mut self.under_way {
-            *last = (*last).min(from.prev());
+        for write in &mut self.under_way {
+            write.last = write.last.min(from.prev());
         }
         let pending = self.pending();
         pending.append.retain(|entry| entry.id.index < from);
@@ -102,8 +119,8 @@ impl Disk {
     /// The log gives way to an empty one after `last`. It is durable up to there: the snapshot is.
     pub(super) fn write_reset(&mut self, last: LogId) {
         self.durable_last = last.index;
-        for (_, end) in &mut self.under_way {
-            *end = last.index;
+        for write in &mut self.under_way {
+            write.last = last.index;
         }
         let hard_state = self.pending().hard_state;
         self.pending =
@@ -116,21 +133,21 @@ impl Disk {
     }
 
     /// Hands out the collected write, after which the log ends at `last`.
-    pub(super) fn take_write(&mut self, last: LogIndex) -> Option<Write> {
+    pub(super) fn take_write(&mut self, last: LogIndex, now: Timestamp) -> Option<Write> {
         let PendingWrite { hard_state, reset, compact, truncate, append } = self.pending.take()?;
-        self.under_way.push_back((self.seq, last));
+        self.under_way.push_back(UnderWay { seq: self.seq, last, since: now });
         Some(Write { seq: self.seq, hard_state, reset, compact, truncate, append })
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.
     pub(super) fn on_persisted(&mut self, seq: WriteSeq) -> bool {
-        let handed_out = self.under_way.back().map_or(self.durable, |&(seq, _)| seq);
+        let handed_out = self.under_way.back().map_or(self.durable, |write| write.seq);
         if seq > handed_out {
             return false;
         }
         self.durable = self.durable.max(seq);
-        while let Some((_, last)) = self.under_way.pop_front_if(|(s, _)| *s <= seq) {
-            self.durable_last = last;
+        while let Some(write) = self.under_way.pop_front_if(|write| write.seq <= seq) {
+            self.durable_last = write.last;
         }
         true
     }

@@ -2,7 +2,7 @@
 
 use super::candidate::Cause;
 use super::canonical::Rebase;
-use super::common::{Common, Hears};
+use super::common::{Common, Hears, Room};
 use super::{Next, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
@@ -58,9 +58,9 @@ impl Follower {
         }
     }
 
-    /// Silence has lasted long enough. One who is no voter waits on.
+    /// Silence has lasted long enough. One who is no voter, or whose disk is stuck, waits on.
     pub(super) fn on_timeout(&mut self, common: &mut Common) -> Next {
-        if common.is_voter() {
+        if common.may_campaign() {
             return Next::PreCampaign;
         }
         self.deadline = deadline(common);
@@ -103,7 +103,7 @@ impl Follower {
             }
             Body::PreVote(m) => common.on_pre_vote(from, term, m, self.hears(common)),
             Body::RequestVote(m) | Body::TransferVote(m) => self.on_request_vote(common, from, m),
-            Body::TimeoutNow if common.is_voter() => return Next::Campaign(Cause::Transfer),
+            Body::TimeoutNow if common.may_campaign() => return Next::Campaign(Cause::Transfer),
             Body::ReadIndexReply(m) => common.on_read_answer(from, m.upto, m.index),
             // The leader's membership is not the one it was asked with.
             Body::TimeoutNow
@@ -150,6 +150,9 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     }
     // Below the base everything is committed, and equal for that.
     let known = m.prev.index < common.log().base().index || common.log().contains(m.prev);
+    if !known && common.room() == Room::None {
+        return;
+    }
     if !known {
         let upto = m.prev.index.prev().min(common.last().index);
         let hint = common.log().newest_until(upto, m.prev.term);
@@ -165,6 +168,10 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     if let Some(first) = entries.peek().map(|entry| entry.id.index) {
         if first <= common.commit() {
             return common.report_fault(from, PeerFault::ConflictsWithCommitted);
+        }
+        // No answer: the leader asks again with each heartbeat, and sends no more meanwhile.
+        if common.room() == Room::None {
+            return;
         }
         if first <= common.last().index {
             common.truncate(first);

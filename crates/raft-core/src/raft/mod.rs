@@ -12,6 +12,7 @@
 //! methods read and write their own state and `Common`, and *return* a [`Next`]; only
 //! [`Raft::transition`] replaces the role.
 
+mod ballot;
 mod candidate;
 mod canonical;
 mod common;
@@ -32,7 +33,7 @@ use bytes::Bytes;
 
 use self::candidate::{Candidate, Cause, PreCandidate};
 pub(crate) use self::canonical::Rebase;
-use self::common::{Common, Hears};
+use self::common::{Common, Hears, Room};
 use self::follower::Follower;
 use self::gate::Verdict;
 use self::leader::Leader;
@@ -130,6 +131,14 @@ impl Raft {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_unreachable(peer);
                 }
+                Next::Stay
+            }
+            Input::StorageFull => {
+                self.on_storage_full();
+                Next::Stay
+            }
+            Input::StorageAvailable => {
+                self.common.set_room(Room::Enough);
                 Next::Stay
             }
             Input::SnapshotTaken(meta) => {
@@ -369,8 +378,23 @@ impl Raft {
         }
         match &mut self.role {
             Role::Follower(f) => f.on_timeout(&mut self.common),
-            Role::PreCandidate(_) | Role::Candidate(_) => Next::PreCampaign,
+            Role::PreCandidate(_) | Role::Candidate(_) if self.common.may_campaign() => {
+                Next::PreCampaign
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) => {
+                Next::Follow { term: self.common.term(), leader: None }
+            }
             Role::Leader(l) => l.on_timeout(&mut self.common),
+        }
+    }
+
+    /// A leader that can append nothing makes way for one that can, if there is any.
+    fn on_storage_full(&mut self) {
+        let is_news = self.common.room() == Room::Enough;
+        self.common.set_room(Room::None);
+        match &mut self.role {
+            Role::Leader(l) if is_news => l.make_way(&mut self.common),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
         }
     }
 

@@ -14,4 +14,5 @@ mod reads;
 mod replication;
 mod safety;
 mod snapshot;
+mod stuck_disk;
 mod transfer;

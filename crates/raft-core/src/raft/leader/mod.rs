@@ -11,7 +11,7 @@ use bytes::Bytes;
 use self::transfer::Transfer;
 use super::Next;
 use super::canonical::Rebase;
-use super::common::{Common, Hears};
+use super::common::{Common, DiskTrouble, Hears, Room};
 use super::reads::{ReadRounds, Readers};
 use crate::error::ProposeError;
 use crate::event::{Event, PeerFault};
@@ -44,8 +44,8 @@ impl Leader {
         let last = common.last().index;
         let now = common.now();
         let followers = common.peers().map(|id| (id, Progress::new(last, now))).collect();
-        let uncommitted_bytes = common.log().weight_between(common.commit(), last);
         let first = common.append_own(EntryPayload::Noop).index;
+        let uncommitted_bytes = common.log().weight_between(common.commit(), first);
         Self {
             followers,
             heartbeat_due: now.after(common.config().heartbeat_interval),
@@ -82,7 +82,13 @@ impl Leader {
         if self.followers.is_empty() {
             return Timestamp::NEVER;
         }
-        self.heartbeat_due.min(self.quorum_deadline(common)).min(self.transfer_deadline())
+        let deadlines = [
+            self.heartbeat_due,
+            self.quorum_deadline(common),
+            self.transfer_deadline(),
+            common.disk_deadline(),
+        ];
+        deadlines.into_iter().min().unwrap_or(Timestamp::NEVER)
     }
 
     /// Appends `commands`, all or none; names the first entry.
@@ -93,6 +99,9 @@ impl Leader {
     ) -> Result<LogId, ProposeError> {
         if let Some(to) = self.successor() {
             return Err(ProposeError::Transferring { to });
+        }
+        if common.room() == Room::None {
+            return Err(ProposeError::StorageFull);
         }
         let bytes: usize = commands.iter().map(command_weight).sum();
         let uncommitted_bytes = self.uncommitted_bytes;
@@ -220,7 +229,19 @@ impl Leader {
         if common.now() >= self.transfer_deadline() {
             return self.fail_transfer(common);
         }
-        Next::Stay
+        self.on_disk_trouble(common)
+    }
+
+    /// Others cannot see that our disk is at fault: our heartbeats tell them that all is well.
+    fn on_disk_trouble(&mut self, common: &mut Common) -> Next {
+        match common.disk_trouble() {
+            DiskTrouble::None => Next::Stay,
+            DiskTrouble::Slow => self.hand_over(common),
+            DiskTrouble::Stuck => {
+                common.report(Event::DiskStuck { term: common.term() });
+                Next::Follow { term: common.term(), leader: None }
+            }
+        }
     }
 
     pub(super) fn on_unreachable(&mut self, peer: NodeId) {

@@ -62,7 +62,6 @@ impl Leader {
         Ok(())
     }
 
-    #[expect(dead_code, reason = "no leader has to go yet")]
     /// Hands over to whoever is best at it, or simply steps down: for a leader that must go.
     pub(in crate::raft) fn hand_over(&mut self, common: &mut Common) -> Next {
         if let Some(transfer) = &mut self.transfer {
@@ -75,6 +74,15 @@ impl Leader {
                 Next::Stay
             }
             None => step_down(common),
+        }
+    }
+
+    /// Hands over to whoever is best at it, if there is anyone and nothing is under way.
+    pub(in crate::raft) fn make_way(&mut self, common: &mut Common) {
+        if self.transfer.is_none()
+            && let Some(to) = self.best_successor(common)
+        {
+            self.begin_transfer(common, to, Otherwise::Lead);
         }
     }
 

@@ -65,7 +65,7 @@ impl Stage {
     }
 
     fn happen(&mut self, mut draw: Draw) {
-        match draw.below(25) {
+        match draw.below(27) {
             0 => self.now = self.now.after(Duration::from_millis(draw.below(2_500))),
             1 | 2 => {
                 self.now = self.raft.next_deadline().min(self.now.after(Duration::from_secs(3)));
@@ -106,6 +106,8 @@ impl Stage {
                 };
                 self.raft.step(self.now, input);
             }
+            15 => self.raft.step(self.now, Input::StorageFull),
+            16 => self.raft.step(self.now, Input::StorageAvailable),
             12 => {
                 let upto = draw.index(&self.raft);
                 let _refused = self.raft.compact(self.now, upto);

@@ -221,6 +221,7 @@ fn a_leader_does_not_count_a_write_that_was_overwritten() {
     cluster.hear(1, 2, 2, append(id(1, 1), old, i(0)));
     cluster.silence();
     cluster.hear(1, 3, 3, append(id(1, 1), [entry(2, 3)], i(0)));
+    cluster.sync(1);
     cluster.silence();
     cluster.silence();
     cluster.time_out(1);

@@ -699,6 +699,7 @@ fn a_learner_that_becomes_a_voter_campaigns_after_silence() {
 
     let promotion = membership_entry(3, 2, voters(3));
     cluster.hear(3, 1, 2, append(id(2, 2), [promotion], i(2)));
+    cluster.sync(3);
     cluster.silence();
     cluster.silence();
     cluster.step(3, Input::Timeout);
@@ -724,6 +725,7 @@ fn a_membership_that_is_truncated_gives_way_to_the_one_before() {
 fn a_candidate_needs_the_votes_of_the_newest_membership_in_its_log() {
     let mut cluster = Cluster::new(3);
     cluster.hear(1, 2, 2, append(id(1, 1), [membership_entry(2, 2, voters(5))], i(0)));
+    cluster.sync(1);
     cluster.time_out(1);
 
     cluster.hear(1, 2, 3, PRE_GRANTED);

@@ -39,7 +39,7 @@ fn no_weather_breaks_a_promise_and_good_weather_brings_progress() {
     assert!(leaders > 2 * seeds, "{leaders} leaders in {seeds} runs");
     assert!(commits > 20 * seeds, "{commits} entries in {seeds} runs");
     assert!(reads > 3 * seeds, "{reads} reads in {seeds} runs");
-    assert!(8 * installs > seeds, "{installs} snapshots installed in {seeds} runs");
+    assert!(10 * installs > seeds, "{installs} snapshots installed in {seeds} runs");
 }
 
 fn seeds() -> Range<u64> {
@@ -85,7 +85,7 @@ impl AddAssign for Seen {
 }
 
 /// What may happen next, and how often it usually does.
-const ACTIONS: [(Action, u64); 23] = [
+const ACTIONS: [(Action, u64); 27] = [
     (Action::Deliver, 400),
     (Action::Lose, 15),
     (Action::Repeat, 10),
@@ -109,6 +109,10 @@ const ACTIONS: [(Action, u64); 23] = [
     (Action::Compact, 20),
     (Action::Install, 20),
     (Action::FailInstall, 3),
+    (Action::StickDisk, 2),
+    (Action::FreeDisk, 10),
+    (Action::FillDisk, 2),
+    (Action::EmptyDisk, 10),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +141,10 @@ enum Action {
     Compact,
     Install,
     FailInstall,
+    StickDisk,
+    FreeDisk,
+    FillDisk,
+    EmptyDisk,
 }
 
 /// In which order messages arrive.
@@ -153,6 +161,8 @@ struct World {
     weights: Vec<u64>,
     order: Order,
     paused: BTreeSet<NodeId>,
+    /// Servers whose writes do not end.
+    stuck: BTreeSet<NodeId>,
     /// Longest time from one action to the next.
     pace: Duration,
     check: Checker,
@@ -176,6 +186,7 @@ impl World {
             cluster,
             weights,
             paused: BTreeSet::new(),
+            stuck: BTreeSet::new(),
             order: dice.pick(&[Order::AsSent, Order::AsSent, Order::NewestFirst, Order::Any]),
             pace: Duration::from_micros(dice.pick(&[10, 200, 1_000, 5_000, 20_000])),
             dice,
@@ -227,6 +238,7 @@ impl World {
                     self.cluster.wire.push_front(message);
                 }
             }
+            Action::SyncOne | Action::SyncAll if self.stuck.contains(&n(id)) => {}
             Action::SyncOne if cluster.server(id).writes.is_empty() => {}
             Action::SyncOne => cluster.sync_one(id),
             Action::SyncAll => cluster.sync(id),
@@ -284,6 +296,10 @@ impl World {
             }
             Action::Install => self.install(id),
             Action::FailInstall => cluster.fail_install(id),
+            Action::StickDisk => drop(self.stuck.insert(n(id))),
+            Action::FreeDisk => drop(self.stuck.remove(&n(id))),
+            Action::FillDisk => cluster.step(id, Input::StorageFull),
+            Action::EmptyDisk => cluster.step(id, Input::StorageAvailable),
         }
     }
 
@@ -329,6 +345,7 @@ impl World {
                 self.cluster.restart(id);
                 self.check.forget_run(n(id));
             }
+            self.cluster.step(id, Input::StorageAvailable);
         }
         let mut proposed: Option<LogId> = None;
         for _ in 0..500 {

@@ -170,6 +170,7 @@ fn a_follower_that_needs_what_was_compacted_gets_a_snapshot_and_then_entries() {
 fn a_new_leader_finds_out_that_a_follower_needs_a_snapshot() {
     let (mut cluster, _) = left_behind();
     let meta = cluster.compact(2);
+    cluster.sync(2);
     cluster.crash(1);
 
     cluster.elect(2);

@@ -296,6 +296,7 @@ fn a_transfer_ends_with_the_office() {
     cluster.hear(1, 2, 7, accepted(0));
     assert_eq!(cluster.role(1), RoleKind::Follower);
 
+    cluster.sync(1);
     cluster.elect(1);
 
     assert_eq!(cluster.raft(1).successor(), None);
