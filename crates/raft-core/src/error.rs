@@ -1,6 +1,6 @@
 //! Why something was refused. Inputs cannot be; only what a caller asks for can.
 
-use crate::types::{LogIndex, NodeId};
+use crate::types::{LogId, LogIndex, NodeId};
 
 /// Why [`Raft::propose`](crate::Raft::propose) refused a command. Nothing has changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -29,6 +29,59 @@ pub enum ProposeError {
     Transferring {
         /// Who is to lead.
         to: NodeId,
+    },
+}
+
+/// Why [`Raft::change_membership`](crate::Raft::change_membership) refused a change. Nothing has
+/// changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Only the leader changes the membership; try `leader` if it is known.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who leads, as far as this server knows.
+        leader: Option<NodeId>,
+    },
+    /// The leader is handing over; try again with the next one.
+    #[error("leadership is being transferred to node {to}")]
+    Transferring {
+        /// Who is to lead.
+        to: NodeId,
+    },
+    /// The leader has not committed anything in its term yet; try again in a moment.
+    #[error("the leader is new and does not know yet what is committed")]
+    NotReady,
+    /// Another change is under way; try again when it is done.
+    #[error("the change of membership at {id} is not complete")]
+    Pending {
+        /// The newest entry of that change.
+        id: LogId,
+    },
+    /// Another membership is in force than the one that the change was meant for.
+    #[error("the membership in force is the one at {current}")]
+    Outdated {
+        /// Its entry.
+        current: LogId,
+    },
+    /// It is so already.
+    #[error("nothing would change")]
+    Unchanged,
+    /// Nobody could decide anything.
+    #[error("a cluster needs at least one voter")]
+    NoVoters,
+    /// It has no such member.
+    #[error("node {id} is not a member")]
+    UnknownMember {
+        /// The node.
+        id: NodeId,
+    },
+    /// It would hold up commitment: add it as a learner, and try again when it has the log; or have
+    /// it promoted then ([`MembershipChange::add_voter`](crate::MembershipChange::add_voter)).
+    #[error("node {id} has not caught up")]
+    NotCaughtUp {
+        /// The node.
+        id: NodeId,
     },
 }
 

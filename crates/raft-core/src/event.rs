@@ -32,6 +32,22 @@ pub enum Event {
         /// Who was to lead.
         to: NodeId,
     },
+    /// A membership that is not joint was committed: a change is complete.
+    MembershipCommitted {
+        /// Its entry.
+        id: LogId,
+    },
+    /// This server is no longer a member. It campaigns no more.
+    Removed {
+        /// The entry of the membership that removed it.
+        by: LogId,
+    },
+    /// A learner could not keep pace in ten rounds (thesis §4.2.1). If it was to be promoted, it
+    /// still will be, should it catch up.
+    LearnerTooSlow {
+        /// The learner.
+        peer: NodeId,
+    },
     /// A follower needs entries that this leader's log no longer holds, and is offered a snapshot.
     /// It is repeated with the heartbeats until the follower fetches it.
     SnapshotOffered {

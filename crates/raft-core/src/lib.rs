@@ -69,13 +69,15 @@ mod status;
 mod types;
 
 pub use crate::config::{Config, ConfigError};
-pub use crate::error::{CompactError, ProposeError, TransferError};
+pub use crate::error::{ChangeError, CompactError, ProposeError, TransferError};
 pub use crate::event::{Event, PeerFault, RoleKind};
 pub use crate::io::{Fetch, Input, Install, Output, ReadReady, Write, WriteSeq};
-pub use crate::membership::{Membership, MembershipError, Quorum, VoteOutcome, Voters};
+pub use crate::membership::{
+    Membership, MembershipChange, MembershipError, Quorum, VoteOutcome, Voters,
+};
 pub use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, RequestVote, VoteReply,
+    ReadIndex, ReadIndexReply, ReadRound, Removed, RequestVote, VoteReply,
 };
 pub use crate::raft::Raft;
 pub use crate::restored::{RestoreError, Restored};

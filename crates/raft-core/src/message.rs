@@ -50,6 +50,8 @@ pub enum Body {
     VoteReply(VoteReply),
     /// Leader to its successor: campaign at once (thesis §3.10).
     TimeoutNow,
+    /// Anybody to a former member: you are none any more. Holds whatever the term.
+    Removed(Removed),
     /// Follower to leader: from which index on may I read? (thesis §6.4)
     ReadIndex(ReadIndex),
     /// Leader to follower: outcome of a [`ReadIndex`].
@@ -72,6 +74,7 @@ impl Body {
             | Self::PreVote(_)
             | Self::PreVoteReply(_)
             | Self::TimeoutNow
+            | Self::Removed(_)
             | Self::ReadIndex(_)
             | Self::ReadIndexReply(_) => WaitsFor::Nothing,
             // It supports a leader in its term, and says nothing about the log: a slow append must
@@ -165,6 +168,13 @@ pub enum VoteReply {
     Granted,
     /// Vote withheld.
     Denied,
+}
+
+/// What a former member is told.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Removed {
+    /// The entry of the membership without it. It is committed.
+    pub by: LogId,
 }
 
 /// A follower's request for a read index.

@@ -88,6 +88,24 @@ impl Restored {
         }
     }
 
+    /// The state of a server that is to join a cluster: an empty log.
+    ///
+    /// `members` are those of the cluster as far as anybody knows, without the server itself: it is
+    /// a member as soon as the log says so, which it receives from the leader. A server that has
+    /// received nothing when it restarts starts like this again.
+    #[must_use]
+    pub fn joining(members: Membership) -> Self {
+        Self {
+            hard_state: HardState::default(),
+            snapshot: None,
+            base: LogId::ZERO,
+            term_starts: Vec::new(),
+            last: LogId::ZERO,
+            tail: Vec::new(),
+            memberships: Vec::from([(LogId::ZERO, members)]),
+        }
+    }
+
     /// The state of a server whose whole log is `entries`, the first at index 1.
     ///
     /// # Errors

@@ -132,6 +132,7 @@ impl Packet {
                 | Body::TransferVote(_)
                 | Body::VoteReply(_)
                 | Body::TimeoutNow
+                | Body::Removed(_)
                 | Body::ReadIndex(_)
                 | Body::ReadIndexReply(_) => Lane::Control,
             },

@@ -6,7 +6,7 @@ use common::{CLUSTER, command, id, log_id, message};
 use raft_core::{
     AppendEntries, AppendReply, Body, CommitNotice, Entry, EntryKind, EntryPayload, GroupId,
     Heartbeat, HeartbeatReply, LogIndex, Membership, ReadId, ReadIndex, ReadIndexReply, ReadRound,
-    RequestVote, VoteReply,
+    Removed, RequestVote, VoteReply,
 };
 use raft_net::{
     Dialler, Forward, ForwardOutcome, ForwardReply, FrameLimits, FrameWriter, HelloAck, Integrity,
@@ -157,6 +157,13 @@ fn transfer_of_leadership() {
     assert_packet(&message(4, Body::TimeoutNow), start, "01 02 04");
     let start = "011c0000 05000000 05000000";
     assert_packet(&message(4, Body::TransferVote(vote)), start, "01 02 04 0307");
+}
+
+#[test]
+fn removed() {
+    let removed = Body::Removed(Removed { by: log_id(3, 7) });
+
+    assert_packet(&message(4, removed), "011e0000 05000000 05000000", "01 02 04 0307");
 }
 
 #[test]

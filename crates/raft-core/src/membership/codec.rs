@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! version = 1, then in postcard: [ (id, address, part) ... ], in ascending order of id
-//! part: bit 0 voter (incoming), bit 1 voter of the outgoing set, bit 2 learner;
-//!       all others are reserved (a later kind of member) and must be 0
+//! part: bit 0 voter (incoming), bit 1 voter of the outgoing set, bit 2 learner,
+//!       bit 3 (with bit 2) learner that becomes a voter when it has caught up;
+//!       all others are reserved (a later kind of member, such as a witness) and must be 0
 //! ```
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ const VERSION: u8 = 1;
 const INCOMING: u8 = 1;
 const OUTGOING: u8 = 2;
 const LEARNER: u8 = 4;
+const PROMOTION: u8 = 8;
 
 #[derive(Deserialize, Serialize)]
 struct MemberRecord {
@@ -63,8 +65,9 @@ impl Membership {
         let (records, rest) =
             postcard::take_from_bytes::<Vec<MemberRecord>>(body).map_err(|_| MALFORMED)?;
         let ascending = records.is_sorted_by(|a, b| a.id < b.id);
-        let known =
-            |r: &MemberRecord| r.part != 0 && r.part & !(INCOMING | OUTGOING | LEARNER) == 0;
+        let known = |r: &MemberRecord| {
+            r.part != 0 && r.part & !(INCOMING | OUTGOING | LEARNER | PROMOTION) == 0
+        };
         if !rest.is_empty() || !ascending || !records.iter().all(known) {
             return Err(MALFORMED);
         }
@@ -76,6 +79,7 @@ impl Membership {
         bit(self.quorum.incoming().contains(id), INCOMING)
             | bit(self.quorum.outgoing().is_some_and(|voters| voters.contains(id)), OUTGOING)
             | bit(self.learners.contains(&id), LEARNER)
+            | bit(self.promotions.contains(&id), PROMOTION)
     }
 }
 
@@ -87,9 +91,14 @@ fn from_records(records: Vec<MemberRecord>) -> Option<Membership> {
         Some(outgoing) => Quorum::Joint { incoming, outgoing },
     };
     let learners: BTreeSet<_> = with(LEARNER).collect();
+    let promotions: BTreeSet<_> = with(PROMOTION).collect();
+    if !promotions.is_subset(&learners) {
+        return None;
+    }
     let addresses: BTreeMap<_, _> =
         records.into_iter().filter_map(|r| Some((r.id, r.address?))).collect();
-    Membership::new(quorum, learners, addresses).ok()
+    let membership = Membership::new(quorum, learners, addresses).ok()?;
+    Some(Membership { promotions, ..membership })
 }
 
 #[cfg(test)]
@@ -99,7 +108,7 @@ mod tests {
     use super::*;
 
     fn memberships() -> impl Strategy<Value = Membership> {
-        let member = (1u64..50, prop::option::of("[a-z0-9.:]{0,12}"), 1u8..8);
+        let member = (1u64..50, prop::option::of("[a-z0-9.:]{0,12}"), 1u8..16);
         prop::collection::vec(member, 1..9).prop_filter_map("valid", |mut members| {
             members.sort_by_key(|m| m.0);
             members.dedup_by_key(|m| m.0);
@@ -133,6 +142,23 @@ mod tests {
             Membership::decode(&[2, 0]),
             Err(DecodeError::FutureVersion { what: "membership", version: 2 })
         );
+    }
+
+    /// A witness is to be bit 4: whoever does not know what it is must not take it for a voter.
+    #[test]
+    fn a_kind_of_member_that_is_not_known_is_refused() {
+        for part in [16, 16 | INCOMING, 32, 64, 128] {
+            let unknown = [1, 1, 2, 0, part];
+            let refused = Membership::decode(&unknown);
+            assert_eq!(refused, Err(DecodeError::Malformed { what: "membership" }));
+        }
+        assert!(Membership::decode(&[1, 1, 2, 0, INCOMING]).is_ok());
+    }
+
+    #[test]
+    fn only_learners_are_promoted() {
+        let refused = Membership::decode(&[1, 1, 2, 0, INCOMING | PROMOTION]);
+        assert_eq!(refused, Err(DecodeError::Malformed { what: "membership" }));
     }
 
     #[test]

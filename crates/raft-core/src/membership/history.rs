@@ -37,6 +37,15 @@ impl MembershipHistory {
         self.newest().0
     }
 
+    /// The membership before the one in force, if it is known.
+    pub(crate) fn previous(&self) -> Option<&Membership> {
+        match self.rest.as_slice() {
+            [] => None,
+            [_] => Some(&self.first.1),
+            [.., (_, previous), _] => Some(previous),
+        }
+    }
+
     pub(crate) fn push(&mut self, id: LogId, membership: Membership) {
         self.rest.push((id, membership));
     }

@@ -1,5 +1,6 @@
 //! Who belongs to a cluster, and with which part.
 
+mod change;
 mod codec;
 mod history;
 mod quorum;
@@ -8,6 +9,7 @@ mod voters;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
+pub use self::change::MembershipChange;
 pub(crate) use self::history::MembershipHistory;
 pub use self::quorum::{Quorum, VoteOutcome};
 pub use self::voters::Voters;
@@ -21,6 +23,8 @@ use crate::types::NodeId;
 pub struct Membership {
     quorum: Quorum,
     learners: BTreeSet<NodeId>,
+    /// Learners that become voters when they have caught up.
+    promotions: BTreeSet<NodeId>,
     addresses: BTreeMap<NodeId, String>,
 }
 
@@ -79,7 +83,7 @@ impl Membership {
         if let Some(&id) = addresses.keys().find(|id| !known(id)) {
             return Err(MembershipError::NotAMember { id });
         }
-        Ok(Self { quorum, learners, addresses })
+        Ok(Self { quorum, learners, promotions: BTreeSet::new(), addresses })
     }
 
     /// Who decides.
@@ -91,6 +95,12 @@ impl Membership {
     /// Members that receive the log but decide nothing, in ascending order.
     pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.learners.iter().copied()
+    }
+
+    /// Learners that become voters by themselves when they have caught up, in ascending order
+    /// ([`MembershipChange::add_voter`]).
+    pub fn promotions(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.promotions.iter().copied()
     }
 
     /// All members, in ascending order.
@@ -105,6 +115,18 @@ impl Membership {
         self.quorum.contains(id)
     }
 
+    /// Whether `id` is a learner, or a voter that becomes one when the joint membership is left.
+    #[must_use]
+    pub fn is_learner(&self, id: NodeId) -> bool {
+        self.learners.contains(&id)
+    }
+
+    /// Whether it is on the way from one set of voters to another.
+    #[must_use]
+    pub const fn is_joint(&self) -> bool {
+        self.quorum.outgoing().is_some()
+    }
+
     /// Whether `id` is a member of any kind.
     #[must_use]
     pub fn contains(&self, id: NodeId) -> bool {
@@ -115,5 +137,29 @@ impl Membership {
     #[must_use]
     pub fn address(&self, id: NodeId) -> Option<&str> {
         self.addresses.get(&id).map(String::as_str)
+    }
+
+    /// The membership that comes first on the way from this one, which is not joint, to `wanted`:
+    /// `wanted` itself, if majorities of both have somebody in common (thesis §4.1), or a joint one
+    /// (paper §6).
+    pub(crate) fn towards(&self, wanted: &Self) -> Self {
+        let (old, new) = (self.quorum.incoming(), wanted.quorum.incoming());
+        if old.difference(new) <= 1 {
+            return wanted.clone();
+        }
+        let (incoming, outgoing) = (new.clone(), old.clone());
+        let leaving = self.addresses.iter().filter(|(id, _)| outgoing.contains(**id));
+        let mut addresses: BTreeMap<_, _> = leaving.map(|(&id, a)| (id, a.clone())).collect();
+        addresses.extend(wanted.addresses.clone());
+        Self { quorum: Quorum::Joint { incoming, outgoing }, addresses, ..wanted.clone() }
+    }
+
+    /// What a joint membership leads to; any other is that itself.
+    pub(crate) fn settled(&self) -> Self {
+        let incoming = self.quorum.incoming().clone();
+        let stays = |id: &NodeId| incoming.contains(*id) || self.learners.contains(id);
+        let mut addresses = self.addresses.clone();
+        addresses.retain(|id, _| stays(id));
+        Self { quorum: Quorum::Majority(incoming), addresses, ..self.clone() }
     }
 }

@@ -36,6 +36,12 @@ impl Voters {
         self.0.binary_search(&id).is_ok()
     }
 
+    /// How many are in one of the sets only.
+    pub(crate) fn difference(&self, other: &Self) -> usize {
+        let only = |a: &Self, b: &Self| a.iter().filter(|&id| !b.contains(id)).count();
+        only(self, other) + only(other, self)
+    }
+
     /// The voters, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = NodeId> + Clone + '_ {
         self.0.iter().copied()

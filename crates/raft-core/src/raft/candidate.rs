@@ -6,7 +6,7 @@ use super::canonical::Rebase;
 use super::common::{Common, Hears};
 use crate::io::WriteSeq;
 use crate::membership::VoteOutcome;
-use crate::message::{Body, RequestVote, VoteReply};
+use crate::message::{Body, Removed, RequestVote, VoteReply};
 use crate::types::{HardState, NodeId, Term, Timestamp};
 
 /// Why a server campaigns.
@@ -77,6 +77,7 @@ impl PreCandidate {
                 common.on_request_vote(from, m);
                 Next::Stay
             }
+            Body::Removed(m) => on_removed(common, m),
             Body::ReadIndexReply(m) => {
                 common.on_read_answer(from, m.upto, m.index);
                 Next::Stay
@@ -150,6 +151,7 @@ impl Candidate {
                 common.on_pre_vote(from, term, m, Hears::Nobody);
                 Next::Stay
             }
+            Body::Removed(m) => on_removed(common, m),
             Body::RequestVote(m) | Body::TransferVote(m) => {
                 common.on_request_vote(from, m);
                 Next::Stay
@@ -184,4 +186,12 @@ impl Candidate {
             VoteOutcome::Pending => Next::Stay,
         }
     }
+}
+
+/// Who was removed disturbs nobody.
+fn on_removed(common: &mut Common, m: Removed) -> Next {
+    if common.on_removed(m.by) {
+        return Next::Follow { term: common.term(), leader: None };
+    }
+    Next::Stay
 }

@@ -12,7 +12,7 @@ use crate::event::{Event, PeerFault};
 use crate::io::{Fetch, Install, Output, ReadReady, WriteSeq};
 use crate::log::{Log, TermRuns};
 use crate::membership::{Membership, MembershipHistory};
-use crate::message::{AppendEntries, Body, Message, ReadId, RequestVote, VoteReply};
+use crate::message::{AppendEntries, Body, Message, ReadId, Removed, RequestVote, VoteReply};
 use crate::restored::Start;
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
@@ -31,6 +31,8 @@ pub(super) struct Common {
     reads: OwnReads,
     snapshots: Snapshots,
     room: Room,
+    /// The committed membership that removed this server, as long as no later one brings it back.
+    removed_by: Option<LogId>,
     outbox: Outbox,
 }
 
@@ -71,6 +73,7 @@ impl Common {
             log,
             snapshots: Snapshots::default(),
             room: Room::Enough,
+            removed_by: None,
             outbox: Outbox { commit, ..Outbox::default() },
         };
         if let Some(snapshot) = snapshot {
@@ -104,6 +107,7 @@ impl Common {
             reads,
             snapshots: _,
             room: _,
+            removed_by: _,
             outbox: _,
         } = self;
         rebase.instant(now);
@@ -148,9 +152,9 @@ impl Common {
         self.membership().quorum().voters().any(|id| id != self.id())
     }
 
-    /// Whether this server should try to lead: it is a voter, and its disk works.
+    /// Whether this server should try to lead: it may be elected, and its disk works.
     pub(super) fn may_campaign(&self) -> bool {
-        self.is_voter() && self.disk_trouble() == DiskTrouble::None
+        self.is_eligible() && self.disk_trouble() == DiskTrouble::None
     }
 
     /// How long the disk has been at its oldest write. Nobody else could do better for a server
@@ -184,6 +188,39 @@ impl Common {
 
     pub(super) const fn set_room(&mut self, room: Room) {
         self.room = room;
+    }
+
+    /// The membership before the one in force, if it is known.
+    pub(super) fn previous_membership(&self) -> Option<&Membership> {
+        self.memberships.previous()
+    }
+
+    /// Whether this server may be elected: as a voter, or because it may be needed for the
+    /// membership that removes it.
+    ///
+    /// That one is not known to be committed, and perhaps nobody else has it: then those of the
+    /// membership before cannot elect a leader without us, and would not elect one who lacks what
+    /// we have (thesis §4.2.2). Who has been told that it is committed is not needed.
+    pub(super) fn is_eligible(&self) -> bool {
+        let was_voter = || self.previous_membership().is_some_and(|m| m.is_voter(self.id()));
+        let may_be_needed = || self.commit < self.membership_id().index && was_voter();
+        self.removed_by.is_none() && (self.is_voter() || may_be_needed())
+    }
+
+    /// Takes the news that the membership of entry `by`, which is committed, does not contain this
+    /// server; false if the log says more than that.
+    pub(super) fn on_removed(&mut self, by: LogId) -> bool {
+        let me = self.id();
+        let (newest, is_member) = (self.membership_id(), self.membership().contains(me));
+        let was_member = || self.previous_membership().is_some_and(|m| m.contains(me));
+        let is_later = by.index > newest.index || (by.index == newest.index && by != newest);
+        let removes = (is_later && is_member) || (by == newest && !is_member && was_member());
+        if !removes || self.removed_by.is_some_and(|known| known >= by) {
+            return false;
+        }
+        self.removed_by = Some(by);
+        self.report(Event::Removed { by });
+        true
     }
 
     pub(super) const fn term(&self) -> Term {
@@ -261,12 +298,18 @@ impl Common {
         } else {
             // In ours, so that an asker who lags learns it.
             self.send(from, Body::PreVoteReply(VoteReply::Denied));
+            let by = self.membership_id();
+            if self.commit >= by.index && !self.membership().contains(from) {
+                self.send(from, Body::Removed(Removed { by }));
+            }
         }
     }
 
     pub(super) fn append(&mut self, entry: Entry) {
         if let EntryPayload::Membership(membership) = &entry.payload {
             self.memberships.push(entry.id, (**membership).clone());
+            let returns = membership.contains(self.id());
+            self.removed_by.take_if(|by| returns && by.index < entry.id.index);
         }
         self.disk.write_entry(entry.clone());
         self.log.append(entry);
@@ -332,8 +375,25 @@ impl Common {
 
     pub(super) fn commit_to(&mut self, index: LogIndex) {
         assert!(index <= self.last().index, "cannot commit what is not there");
+        let before = self.commit;
         self.commit = self.commit.max(index);
         self.snapshots.on_commit(index);
+        if self.membership_id().index > before {
+            self.on_membership_committed(before);
+        }
+    }
+
+    /// Some of the memberships after `before` may be committed.
+    fn on_membership_committed(&mut self, before: LogIndex) {
+        let Some((id, membership)) = self.memberships.at(self.commit) else { return };
+        if id.index <= before || membership.is_joint() {
+            return;
+        }
+        let (id, newest) = (*id, self.membership_id());
+        self.report(Event::MembershipCommitted { id });
+        if id == newest {
+            self.on_removed(id);
+        }
     }
 
     /// Sends in the current term, as soon as the disk allows.

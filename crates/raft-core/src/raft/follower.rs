@@ -31,7 +31,7 @@ impl Follower {
         let took_part = common.vote().is_some() || common.term() > Term::new(1);
         let heard = took_part.then(|| common.now());
         // Nobody else could be heard.
-        let alone = common.is_voter() && common.other_voters().is_empty();
+        let alone = common.is_eligible() && common.other_voters().is_empty();
         let deadline = if alone { common.now() } else { deadline(common) };
         Self { leader: None, heard, deadline }
     }
@@ -58,7 +58,7 @@ impl Follower {
         }
     }
 
-    /// Silence has lasted long enough. One who is no voter, or whose disk is stuck, waits on.
+    /// Silence has lasted long enough. One who cannot be elected, or whose disk is stuck, waits on.
     pub(super) fn on_timeout(&mut self, common: &mut Common) -> Next {
         if common.may_campaign() {
             return Next::PreCampaign;
@@ -104,6 +104,11 @@ impl Follower {
             Body::PreVote(m) => common.on_pre_vote(from, term, m, self.hears(common)),
             Body::RequestVote(m) | Body::TransferVote(m) => self.on_request_vote(common, from, m),
             Body::TimeoutNow if common.may_campaign() => return Next::Campaign(Cause::Transfer),
+            Body::Removed(m) => {
+                if common.on_removed(m.by) {
+                    self.deadline = Timestamp::NEVER;
+                }
+            }
             Body::ReadIndexReply(m) => common.on_read_answer(from, m.upto, m.index),
             // The leader's membership is not the one it was asked with.
             Body::TimeoutNow
@@ -138,9 +143,9 @@ impl Follower {
     }
 }
 
-/// When to campaign; never, for one who is no voter.
+/// When to campaign; never, for one who may not.
 fn deadline(common: &mut Common) -> Timestamp {
-    if common.is_voter() { common.draw_election_deadline() } else { Timestamp::NEVER }
+    if common.is_eligible() { common.draw_election_deadline() } else { Timestamp::NEVER }
 }
 
 /// AppendEntries, receiver's steps 2 to 5 (paper Figure 2).

@@ -36,6 +36,8 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
     match body {
         // A pre-vote asks about a term that nobody has entered (thesis §9.6).
         Body::PreVote(_) | Body::PreVoteReply(VoteReply::Granted) => Verdict::Current,
+        // What is committed stays so.
+        Body::Removed(_) => Verdict::Current,
         // A voter that lags refuses in its own, earlier term.
         Body::PreVoteReply(VoteReply::Denied) if *term <= ours => Verdict::Current,
 

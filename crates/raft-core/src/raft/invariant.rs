@@ -42,6 +42,10 @@ impl Raft {
                 assert!(common.vote() == Some(common.id()), "a leader voted for itself");
                 let ordered = |p: &crate::progress::Progress| p.matched() < p.next();
                 assert!(l.followers().values().all(ordered), "what matches was sent");
+                debug_assert!(
+                    l.followers().keys().copied().eq(common.peers()),
+                    "a leader follows the membership in force"
+                );
             }
         }
     }

@@ -38,9 +38,10 @@ use self::follower::Follower;
 use self::gate::Verdict;
 use self::leader::Leader;
 use crate::config::Config;
-use crate::error::{CompactError, ProposeError, TransferError};
+use crate::error::{ChangeError, CompactError, ProposeError, TransferError};
 use crate::event::{Event, RoleKind};
 use crate::io::{Input, Output};
+use crate::membership::MembershipChange;
 use crate::message::{Message, ReadId};
 use crate::restored::{RestoreError, Restored};
 use crate::snapshot::SnapshotMeta;
@@ -101,7 +102,12 @@ impl Raft {
         now: Timestamp,
     ) -> Result<Self, RestoreError> {
         config.validate()?;
-        let mut common = Common::new(config, restored.check()?, seed, now);
+        let start = restored.check()?;
+        let joins = start.log.last() == LogId::ZERO && start.snapshot.is_none();
+        if joins && start.memberships.current().contains(config.id) {
+            return Err(RestoreError::Inconsistent { what: "an empty log makes nobody a member" });
+        }
+        let mut common = Common::new(config, start, seed, now);
         let role = Role::Follower(Follower::restarted(&mut common));
         let reported = (RoleKind::Follower, common.term(), None);
         Ok(Self { common, role, reported })
@@ -230,6 +236,34 @@ impl Raft {
     #[must_use]
     pub fn describe_snapshot(&self, index: LogIndex) -> Option<SnapshotMeta> {
         self.common.describe(index)
+    }
+
+    /// Changes the membership, and names the entry of the first membership on the way (paper §6,
+    /// thesis §4).
+    ///
+    /// It is in force from now on, but may be taken back until it is committed. The change is
+    /// complete when a membership that is not joint has been committed
+    /// ([`Event::MembershipCommitted`]); leaving a joint one is the leader's business, whoever that
+    /// is by then. A leader that is no voter in the end hands over and steps down.
+    ///
+    /// New members start with [`Restored::joining`] and learn everything from the log.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeError`]; nothing has changed then.
+    pub fn change_membership(
+        &mut self,
+        now: Timestamp,
+        change: &MembershipChange,
+    ) -> Result<LogId, ChangeError> {
+        let before = self.before();
+        self.common.advance_clock(now);
+        let Role::Leader(leader) = &mut self.role else {
+            return Err(ChangeError::NotLeader { leader: self.leader() });
+        };
+        let id = leader.change_membership(&mut self.common, change)?;
+        self.check_invariants(before);
+        Ok(id)
     }
 
     /// Hands leadership over to `to` (thesis §3.10).

@@ -42,7 +42,8 @@ impl Snapshots {
 
     /// Whether the driver was asked to install a snapshot that ends there, or a newer one.
     fn asked_for(&self, last: LogId) -> bool {
-        self.installing.as_ref().is_some_and(|install| last.index <= install.snapshot.last.index)
+        let asked = self.installing.as_ref().map(|install| install.snapshot.last);
+        asked.is_some_and(|asked| last.index <= asked.index && last.term <= asked.term)
     }
 
     /// What is committed needs no snapshot.

@@ -9,6 +9,8 @@ mod durability;
 mod election;
 mod faults;
 mod gather;
+mod membership;
+mod promotion;
 mod random;
 mod reads;
 mod replication;

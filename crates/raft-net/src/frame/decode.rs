@@ -56,6 +56,7 @@ impl Frame {
             | FrameKind::TransferVote
             | FrameKind::VoteReply
             | FrameKind::TimeoutNow
+            | FrameKind::Removed
             | FrameKind::ReadIndex
             | FrameKind::ReadIndexReply => self.message(head, route).map(Packet::Raft),
         }
@@ -83,6 +84,7 @@ impl Frame {
             FrameKind::RequestVote => Body::RequestVote(self.whole(head)?),
             FrameKind::TransferVote => Body::TransferVote(self.whole(head)?),
             FrameKind::VoteReply => Body::VoteReply(self.whole(head)?),
+            FrameKind::Removed => Body::Removed(self.whole(head)?),
             FrameKind::TimeoutNow => {
                 let () = self.whole(head)?;
                 Body::TimeoutNow

@@ -274,6 +274,7 @@ fn put_message<'a>(
         Body::TransferVote(m) => put_wire(head, m, FrameKind::TransferVote),
         Body::VoteReply(m) => put_wire(head, m, FrameKind::VoteReply),
         Body::TimeoutNow => put_wire(head, &(), FrameKind::TimeoutNow),
+        Body::Removed(m) => put_wire(head, m, FrameKind::Removed),
         Body::ReadIndex(m) => put_wire(head, m, FrameKind::ReadIndex),
         Body::ReadIndexReply(m) => put_wire(head, m, FrameKind::ReadIndexReply),
     };

@@ -2,7 +2,7 @@
 
 use raft_core::{
     AppendReply, CommitNotice, Heartbeat, HeartbeatReply, LogId, LogIndex, NodeId, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, RequestVote, Term, VoteReply,
+    ReadIndex, ReadIndexReply, ReadRound, Removed, RequestVote, Term, VoteReply,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -147,6 +147,18 @@ impl Wire for RequestVote {
 
     fn from_form(last: LogId) -> Self {
         Self { last }
+    }
+}
+
+impl Wire for Removed {
+    type Form = LogId;
+
+    fn to_form(&self) -> LogId {
+        self.by
+    }
+
+    fn from_form(by: LogId) -> Self {
+        Self { by }
     }
 }
 

@@ -39,6 +39,8 @@ pub enum FrameKind {
     TransferVote,
     /// [`raft_core::SnapshotMeta`], offered by a leader.
     InstallSnapshot,
+    /// [`raft_core::Removed`].
+    Removed,
     /// [`Forward`](crate::Forward).
     Forward,
     /// [`ForwardReply`](crate::ForwardReply).
@@ -51,7 +53,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Hello,
         Self::HelloAck,
         Self::AppendEntries,
@@ -68,6 +70,7 @@ impl FrameKind {
         Self::TimeoutNow,
         Self::TransferVote,
         Self::InstallSnapshot,
+        Self::Removed,
         Self::Forward,
         Self::ForwardReply,
         Self::SnapshotRequest,
@@ -94,6 +97,7 @@ impl FrameKind {
             Self::TimeoutNow => 27,
             Self::TransferVote => 28,
             Self::InstallSnapshot => 29,
+            Self::Removed => 30,
             Self::Forward => 64,
             Self::ForwardReply => 65,
             Self::SnapshotRequest => 66,
@@ -124,6 +128,7 @@ impl FrameKind {
             27 => Self::TimeoutNow,
             28 => Self::TransferVote,
             29 => Self::InstallSnapshot,
+            30 => Self::Removed,
             64 => Self::Forward,
             65 => Self::ForwardReply,
             66 => Self::SnapshotRequest,
@@ -155,7 +160,8 @@ impl FrameKind {
             | Self::ReadIndexReply
             | Self::CommitNotice
             | Self::TimeoutNow
-            | Self::TransferVote => Lane::Control,
+            | Self::TransferVote
+            | Self::Removed => Lane::Control,
         }
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use raft_core::{
     AppendEntries, AppendReply, Body, ClusterId, CommitNotice, Entry, EntryPayload, GroupId,
     Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId, ReadId, ReadIndex,
-    ReadIndexReply, ReadRound, RequestVote, SnapshotMeta, Term, VoteReply,
+    ReadIndexReply, ReadRound, Removed, RequestVote, SnapshotMeta, Term, VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -147,6 +147,7 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         vote().prop_map(Body::RequestVote),
         vote().prop_map(Body::TransferVote),
         Just(Body::TimeoutNow),
+        log_ids().prop_map(|by| Body::Removed(Removed { by })),
         reply().prop_map(Body::VoteReply),
         read().prop_map(|upto| Body::ReadIndex(ReadIndex { upto })),
         (read(), indexes())

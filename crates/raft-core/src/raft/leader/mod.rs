@@ -1,5 +1,7 @@
 //! Leader: appends, replicates, and decides what is committed.
 
+mod catch_up;
+mod membership;
 mod transfer;
 
 use alloc::boxed::Box;
@@ -8,6 +10,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use self::catch_up::CatchUp;
 use self::transfer::Transfer;
 use super::Next;
 use super::canonical::Rebase;
@@ -25,6 +28,7 @@ use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Leader {
     followers: BTreeMap<NodeId, Progress>,
+    learners: BTreeMap<NodeId, CatchUp>,
     heartbeat_due: Timestamp,
     /// First entry of our term: nothing before it is committed by counting (paper §5.4.2).
     first: LogIndex,
@@ -37,17 +41,19 @@ pub(super) struct Leader {
     rounds: ReadRounds,
     /// The handing over that is under way.
     transfer: Option<Transfer>,
+    /// The newest membership of which those were told whom it has removed.
+    settled: LogIndex,
 }
 
 impl Leader {
     pub(super) fn new(common: &mut Common) -> Self {
         let last = common.last().index;
         let now = common.now();
-        let followers = common.peers().map(|id| (id, Progress::new(last, now))).collect();
         let first = common.append_own(EntryPayload::Noop).index;
         let uncommitted_bytes = common.log().weight_between(common.commit(), first);
-        Self {
-            followers,
+        let mut leader = Self {
+            followers: BTreeMap::new(),
+            learners: BTreeMap::new(),
             heartbeat_due: now.after(common.config().heartbeat_interval),
             first,
             uncommitted_bytes,
@@ -55,12 +61,16 @@ impl Leader {
             gathered_bytes: 0,
             rounds: ReadRounds::default(),
             transfer: None,
-        }
+            settled: LogIndex::ZERO,
+        };
+        leader.follow_membership(common, last);
+        leader
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
         let Self {
             followers,
+            learners,
             heartbeat_due,
             first: _,
             uncommitted_bytes: _,
@@ -68,7 +78,9 @@ impl Leader {
             gathered_bytes: _,
             transfer,
             rounds: _,
+            settled: _,
         } = self;
+        learners.values_mut().for_each(|learner| learner.rebase(rebase));
         followers.values_mut().for_each(|progress| progress.rebase(rebase));
         rebase.instant(heartbeat_due);
         transfer.iter_mut().for_each(|transfer| transfer.rebase(rebase));
@@ -158,12 +170,14 @@ impl Leader {
             | Body::CommitNotice(_)
             | Body::TimeoutNow
             | Body::InstallSnapshot(_)
+            // Who leads has a later membership, or will hear that it does not lead.
+            | Body::Removed(_)
             // Answers to what we asked in another role.
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
             | Body::ReadIndexReply(_) => {}
         }
-        self.finish_transfer(common)
+        self.follow_up(common)
     }
 
     /// The follower called `from`, who is alive; `None` if it is not a member: what it says means
@@ -184,7 +198,9 @@ impl Leader {
                 common.report_fault(from, PeerFault::AcknowledgesUnknownEntries);
             }
             AppendReply::Accepted { matched } => {
-                if progress.on_accepted(matched) {
+                let news = progress.on_accepted(matched);
+                self.on_matched(common, from, matched);
+                if news {
                     self.advance_commit(common);
                 }
             }
@@ -215,7 +231,7 @@ impl Leader {
 
     pub(super) fn on_durable(&mut self, common: &mut Common) -> Next {
         self.advance_commit(common);
-        Next::Stay
+        self.follow_up(common)
     }
 
     pub(super) fn on_timeout(&mut self, common: &mut Common) -> Next {

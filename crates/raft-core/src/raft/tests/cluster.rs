@@ -12,10 +12,10 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::config::Config;
-use crate::error::ProposeError;
+use crate::error::{ChangeError, ProposeError};
 use crate::event::{Event, PeerFault, RoleKind};
 use crate::io::{Fetch, Input, Install, Output, ReadReady, Write};
-use crate::membership::Membership;
+use crate::membership::{Membership, MembershipChange};
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, ReadRound,
     RequestVote, VoteReply,
@@ -72,6 +72,8 @@ pub(super) struct Disk {
     /// The last entry that was compacted.
     pub(super) base: LogId,
     pub(super) snapshot: Option<Snapshot>,
+    /// What a server knows that joins with an empty log.
+    members: Membership,
 }
 
 /// A snapshot: the state of a state machine is the entries that it has applied.
@@ -110,7 +112,8 @@ impl Cluster {
             let commands = terms.into_iter().zip(2..).map(|(term, index)| entry(index, term));
             let log: Vec<_> = founding.tail.iter().cloned().chain(commands).collect();
             let hard_state = HardState { term, vote: None };
-            let disk = Disk { hard_state, log, base: LogId::ZERO, snapshot: None };
+            let members = membership.clone();
+            let disk = Disk { hard_state, log, base: LogId::ZERO, snapshot: None, members };
             let mut config = Config::new(id);
             configure(&mut config);
             (id, Server::start(config, disk, usize::MAX, id.get(), Timestamp::default()))
@@ -124,6 +127,22 @@ impl Cluster {
             snapshots: BTreeMap::new(),
             starts: 100,
         }
+    }
+
+    /// Starts a server that is no member, with an empty log.
+    pub(super) fn join(&mut self, id: u64) {
+        let model = self.servers.values().next().unwrap();
+        let config = Config { id: n(id), ..model.config.clone() };
+        let disk = Disk {
+            hard_state: HardState::default(),
+            log: Vec::new(),
+            base: LogId::ZERO,
+            snapshot: None,
+            members: model.disk.members.clone(),
+        };
+        self.starts += 1;
+        let server = Server::start(config, disk, usize::MAX, self.starts, self.now);
+        self.servers.insert(n(id), server);
     }
 
     /// Three servers that restarted in `term`, all with the same log.
@@ -188,6 +207,13 @@ impl Cluster {
         self.step(id, Input::Timeout);
     }
 
+    /// Lets the server's deadline pass, if it has one.
+    pub(super) fn time_out_if_ever(&mut self, id: u64) {
+        if self.raft(id).next_deadline() != Timestamp::NEVER {
+            self.time_out(id);
+        }
+    }
+
     /// Lets an election timeout pass in which nothing happens.
     pub(super) fn silence(&mut self) {
         self.pass(self.servers.values().next().unwrap().config.election_timeout);
@@ -214,6 +240,15 @@ impl Cluster {
     pub(super) fn propose(&mut self, id: u64, command: &str) -> Result<LogId, ProposeError> {
         let (now, command) = (self.now, Bytes::copy_from_slice(command.as_bytes()));
         self.on(n(id), |raft| raft.propose(now, command))
+    }
+
+    pub(super) fn change(
+        &mut self,
+        id: u64,
+        change: &MembershipChange,
+    ) -> Result<LogId, ChangeError> {
+        let now = self.now;
+        self.on(n(id), |raft| raft.change_membership(now, change))
     }
 
     pub(super) fn read(&mut self, id: u64) -> ReadId {
@@ -464,6 +499,7 @@ impl Server {
             | Body::PreVote(_)
             | Body::PreVoteReply(_)
             | Body::TimeoutNow
+            | Body::Removed(_)
             | Body::ReadIndex(_)
             | Body::ReadIndexReply(_) => true,
         };
@@ -502,7 +538,10 @@ impl Disk {
 
     /// What a start finds, with the last `tail` entries in memory.
     fn restored(&self, tail: usize) -> Restored {
-        let Self { hard_state, log, base, snapshot } = self;
+        let Self { hard_state, log, base, snapshot, members } = self;
+        if log.is_empty() && snapshot.is_none() {
+            return Restored { hard_state: *hard_state, ..Restored::joining(members.clone()) };
+        }
         let mut restored = Restored::from_entries(*hard_state, log.clone()).unwrap();
         restored.base = *base;
         restored.snapshot = snapshot.as_ref().map(|snapshot| snapshot.meta.clone());

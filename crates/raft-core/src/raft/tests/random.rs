@@ -14,10 +14,10 @@ use super::std;
 use crate::config::Config;
 use crate::event::RoleKind;
 use crate::io::Input;
-use crate::membership::{Membership, Quorum, VoteOutcome, Voters};
+use crate::membership::{Membership, MembershipChange, Quorum, VoteOutcome, Voters};
 use crate::message::ReadId;
 use crate::raft::rng::Rng;
-use crate::types::{Entry, LogId, LogIndex, NodeId, Term};
+use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term};
 
 const USUAL_SEEDS: Range<u64> = 0..1_500;
 const STEPS: u64 = 4_000;
@@ -35,11 +35,12 @@ fn no_weather_breaks_a_promise_and_good_weather_brings_progress() {
         seen += world.seen();
     }
     // A test in which nothing happens finds nothing.
-    let Seen { seeds, leaders, commits, reads, installs } = seen;
+    let Seen { seeds, leaders, commits, reads, installs, changes } = seen;
     assert!(leaders > 2 * seeds, "{leaders} leaders in {seeds} runs");
-    assert!(commits > 20 * seeds, "{commits} entries in {seeds} runs");
+    assert!(commits > 12 * seeds, "{commits} entries in {seeds} runs");
     assert!(reads > 3 * seeds, "{reads} reads in {seeds} runs");
     assert!(10 * installs > seeds, "{installs} snapshots installed in {seeds} runs");
+    assert!(changes > seeds, "{changes} changes of membership in {seeds} runs");
 }
 
 fn seeds() -> Range<u64> {
@@ -72,6 +73,7 @@ struct Seen {
     commits: usize,
     reads: usize,
     installs: usize,
+    changes: usize,
 }
 
 impl AddAssign for Seen {
@@ -81,11 +83,12 @@ impl AddAssign for Seen {
         self.commits += other.commits;
         self.reads += other.reads;
         self.installs += other.installs;
+        self.changes += other.changes;
     }
 }
 
 /// What may happen next, and how often it usually does.
-const ACTIONS: [(Action, u64); 27] = [
+const ACTIONS: [(Action, u64); 29] = [
     (Action::Deliver, 400),
     (Action::Lose, 15),
     (Action::Repeat, 10),
@@ -113,6 +116,8 @@ const ACTIONS: [(Action, u64); 27] = [
     (Action::FreeDisk, 10),
     (Action::FillDisk, 2),
     (Action::EmptyDisk, 10),
+    (Action::Transfer, 3),
+    (Action::Change, 20),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +150,8 @@ enum Action {
     FreeDisk,
     FillDisk,
     EmptyDisk,
+    Transfer,
+    Change,
 }
 
 /// In which order messages arrive.
@@ -168,6 +175,7 @@ struct World {
     check: Checker,
     proposals: u64,
     installs: usize,
+    changes: usize,
 }
 
 impl World {
@@ -175,7 +183,9 @@ impl World {
         let mut dice = Dice(Rng::new(seed));
         let membership = draw_membership(&mut dice);
         let configs = draw_config(&mut dice);
-        let cluster = Cluster::of(membership, configs);
+        let mut cluster = Cluster::of(membership, configs);
+        let founders = u64::try_from(cluster.servers.len()).unwrap();
+        (1..=dice.pick(&[0, 0, 1, 2, 3])).for_each(|more| cluster.join(founders + more));
         let weight = |&(_, usual): &(Action, u64)| usual * dice.pick(&[0, 1, 1, 2, 10]);
         let mut weights: Vec<_> = ACTIONS.iter().map(weight).collect();
         // Without these nothing would happen at all.
@@ -193,6 +203,7 @@ impl World {
             check: Checker::default(),
             proposals: 0,
             installs: 0,
+            changes: 0,
         }
     }
 
@@ -265,11 +276,17 @@ impl World {
             Action::Propose => {
                 self.proposals += 1;
                 let command = self.proposals.to_string();
-                let leads = |s: &&Server| s.is_up && s.raft.status().role == RoleKind::Leader;
-                let leaders: Vec<_> = cluster.servers.values().filter(leads).collect();
-                let leaders: Vec<_> = leaders.iter().map(|s| s.config.id.get()).collect();
-                let to = if leaders.is_empty() { id } else { dice.pick(&leaders) };
+                let to = cluster.pick_leader(dice).unwrap_or(id);
                 let _refused = cluster.propose(to, &command);
+            }
+            Action::Transfer => {
+                let (now, from) = (cluster.now, cluster.pick_leader(dice).unwrap_or(id));
+                let _refused = cluster.on(n(from), |raft| raft.transfer(now, n(other)));
+            }
+            Action::Change => {
+                let to = cluster.pick_leader(dice).unwrap_or(id);
+                let ids: Vec<_> = cluster.servers.keys().copied().collect();
+                self.changes += usize::from(cluster.change(to, &draw_change(dice, &ids)).is_ok());
             }
             Action::Read => {
                 let read = cluster.read(id);
@@ -335,7 +352,7 @@ impl World {
     }
 
     /// Faults stop; then a leader must be found, a command committed everywhere, and every read
-    /// answered.
+    /// answered; everywhere means at all members.
     fn calm_down(&mut self) {
         self.cluster.heal();
         self.paused.clear();
@@ -348,21 +365,26 @@ impl World {
             self.cluster.step(id, Input::StorageAvailable);
         }
         let mut proposed: Option<LogId> = None;
+        let interval = self.cluster.server(ids[0]).config.heartbeat_interval;
         for _ in 0..500 {
-            self.cluster.pass(self.cluster.server(ids[0]).config.heartbeat_interval);
+            self.cluster.pass(interval);
             for &id in &ids {
                 self.cluster.step(id, Input::Timeout);
                 self.cluster.settle();
                 self.install(id);
                 self.check.check_all(&mut self.cluster);
-                let arrived = |id: LogId| self.cluster.raft(ids[0]).log_id_at(id.index) == Some(id);
+                let holds = |id: LogId| self.cluster.raft(ids[0]).log_id_at(id.index) == Some(id);
+                let arrived = |p: LogId| self.check.history.iter().any(|e| e.id == p) || holds(p);
                 if !proposed.is_some_and(arrived) {
                     proposed = self.cluster.propose(id, "last").ok().or(proposed);
                 }
             }
-            let done = |id: &u64| proposed.is_some_and(|p| self.cluster.applied(*id) >= p.index);
-            if ids.iter().all(done) && self.check.all_reads_answered() {
-                return self.check.check_logs(&self.cluster);
+            let Some(membership) = self.cluster.settled_membership() else { continue };
+            let members: Vec<_> = membership.members().collect();
+            let done =
+                |id: &NodeId| proposed.is_some_and(|p| self.cluster.applied(id.get()) >= p.index);
+            if members.iter().all(done) && self.check.all_reads_answered(&members) {
+                return self.check.check_logs(&self.cluster, &members);
             }
         }
         panic!("no progress though nothing is wrong");
@@ -375,23 +397,35 @@ impl World {
             commits: self.check.history.len(),
             reads: self.check.reads_answered,
             installs: self.installs,
+            changes: self.changes,
         }
     }
 }
 
 impl Cluster {
+    /// A server that believes that it leads.
+    fn pick_leader(&self, dice: &mut Dice) -> Option<u64> {
+        let leads = |s: &&Server| s.is_up && s.raft.status().role == RoleKind::Leader;
+        let leaders: Vec<_> = self.servers.values().filter(leads).collect();
+        let leaders: Vec<_> = leaders.iter().map(|s| s.config.id.get()).collect();
+        (!leaders.is_empty()).then(|| dice.pick(&leaders))
+    }
+
+    /// The membership of the only leader, if it is committed and not joint.
+    fn settled_membership(&self) -> Option<Membership> {
+        let mut leaders =
+            self.servers.values().map(|s| s.raft.status()).filter(|s| s.role == RoleKind::Leader);
+        let (Some(leader), None) = (leaders.next(), leaders.next()) else { return None };
+        let committed = leader.commit >= leader.membership_id.index;
+        (committed && !leader.membership.is_joint()).then(|| leader.membership.clone())
+    }
+
     /// Lets the earliest deadline pass.
     fn time_out_next(&mut self, paused: &BTreeSet<NodeId>) {
         let up = self.servers.iter().filter(|(id, server)| server.is_up && !paused.contains(id));
         let next = up.min_by_key(|(_, server)| server.raft.next_deadline());
         if let Some(id) = next.map(|(id, _)| id.get()) {
             self.time_out_if_ever(id);
-        }
-    }
-
-    fn time_out_if_ever(&mut self, id: u64) {
-        if self.raft(id).next_deadline() != crate::types::Timestamp::NEVER {
-            self.time_out(id);
         }
     }
 }
@@ -409,6 +443,21 @@ fn draw_membership(dice: &mut Dice) -> Membership {
         _ => (Quorum::Majority(of(1..size + 1)), BTreeSet::new()),
     };
     Membership::new(quorum, learners, BTreeMap::new()).unwrap()
+}
+
+/// One to four steps; most are refused, for one reason or another.
+fn draw_change(dice: &mut Dice, ids: &[NodeId]) -> MembershipChange {
+    let steps = dice.pick(&[1, 1, 1, 2, 3, 4]);
+    (0..steps).fold(MembershipChange::new(), |change, _| {
+        let id = dice.pick(ids);
+        match dice.below(6) {
+            0 | 1 => change.add_voter(id, ""),
+            2 => change.add_learner(id, ""),
+            3 => change.promote(id),
+            4 => change.demote(id),
+            _ => change.remove(id),
+        }
+    })
 }
 
 fn draw_config(dice: &mut Dice) -> impl Fn(&mut Config) + use<> {
@@ -450,6 +499,15 @@ impl Dice {
     }
 }
 
+/// The memberships in a log, the newest first, but for the first `skip`.
+fn memberships(server: &Server, skip: usize) -> impl Iterator<Item = &Membership> {
+    let membership = |entry: &'_ Entry| matches!(entry.payload, EntryPayload::Membership(_));
+    let entries = server.log.iter().rev().filter(move |e| membership(e)).skip(skip).take(1);
+    entries.filter_map(|entry| {
+        if let EntryPayload::Membership(m) = &entry.payload { Some(&**m) } else { None }
+    })
+}
+
 /// What has happened so far, and must never be contradicted.
 #[derive(Default)]
 struct Checker {
@@ -481,8 +539,8 @@ impl Checker {
         self.reads.remove(&id);
     }
 
-    fn all_reads_answered(&self) -> bool {
-        self.reads.values().all(Vec::is_empty)
+    fn all_reads_answered(&self, by: &[NodeId]) -> bool {
+        by.iter().filter_map(|id| self.reads.get(id)).all(Vec::is_empty)
     }
 
     fn check_all(&mut self, cluster: &mut Cluster) {
@@ -540,9 +598,11 @@ impl Checker {
         );
         if let Some(last) = server.log[known..upto].last() {
             let holds = |voter| cluster.servers[&voter].disk.holds(last);
-            let quorum = server.raft.status().membership.quorum();
-            let outcome = quorum.tally(|voter| Some(holds(voter)));
-            assert_eq!(outcome, VoteOutcome::Won, "{} is durable on a quorum", last.id);
+            let won =
+                |m: &Membership| m.quorum().tally(|voter| Some(holds(voter))) == VoteOutcome::Won;
+            // As it commits, a leader may append the next membership already.
+            let in_force = won(server.raft.status().membership) || memberships(server, 1).any(won);
+            assert!(in_force, "{} is durable on a quorum", last.id);
             self.history.extend_from_slice(&server.log[known..upto]);
             self.committed_in.resize(upto, server.raft.status().hard_state.term);
         }
@@ -579,9 +639,9 @@ impl Checker {
         }
     }
 
-    /// At the end: all of every log.
-    fn check_logs(&mut self, cluster: &Cluster) {
-        for server in cluster.servers.values() {
+    /// At the end: all of every member's log.
+    fn check_logs(&mut self, cluster: &Cluster, members: &[NodeId]) {
+        for server in members.iter().map(|id| &cluster.servers[id]) {
             self.check_log_matching(server, usize::MAX);
             assert!(
                 server.log.starts_with(&self.history[..server.log.len().min(self.history.len())])

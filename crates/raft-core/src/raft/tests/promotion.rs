@@ -1,0 +1,167 @@
+//! Learners that are to become voters (thesis §4.2.1).
+
+use core::time::Duration;
+
+use super::cluster::*;
+use crate::error::ChangeError;
+use crate::event::Event;
+use crate::membership::MembershipChange;
+
+fn change() -> MembershipChange {
+    MembershipChange::new()
+}
+
+fn led_by_1() -> Cluster {
+    let mut cluster = Cluster::new(3);
+    (4..=5).for_each(|id| cluster.join(id));
+    cluster.elect(1);
+    cluster
+}
+
+fn is_voter(cluster: &Cluster, at: u64, id: u64) -> bool {
+    cluster.raft(at).status().membership.is_voter(n(id))
+}
+
+#[test]
+fn a_voter_is_added_as_a_learner_and_promoted_when_it_has_caught_up() {
+    let mut cluster = led_by_1();
+
+    cluster.change(1, &change().add_voter(n(4), "")).unwrap();
+    assert!(!is_voter(&cluster, 1, 4));
+    cluster.settle();
+
+    assert!(is_voter(&cluster, 4, 4));
+    assert_eq!(cluster.raft(4).status().membership.learners().count(), 0);
+}
+
+#[test]
+fn a_learner_that_is_not_to_be_promoted_stays_one() {
+    let mut cluster = led_by_1();
+
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.settle();
+
+    assert!(!is_voter(&cluster, 1, 4));
+}
+
+#[test]
+fn a_learner_that_has_not_caught_up_is_not_promoted() {
+    let mut cluster = led_by_1();
+    cluster.isolate(4);
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.settle();
+
+    let refused = cluster.change(1, &change().promote(n(4)));
+    assert_eq!(refused, Err(ChangeError::NotCaughtUp { id: n(4) }));
+
+    cluster.heal();
+    cluster.heartbeat(1);
+    cluster.settle();
+    assert!(cluster.change(1, &change().promote(n(4))).is_ok());
+}
+
+#[test]
+fn a_server_that_is_no_member_cannot_be_made_a_voter_at_once() {
+    let mut cluster = led_by_1();
+
+    let refused = cluster.change(1, &MembershipChange::to(voters(4)));
+
+    assert_eq!(refused, Err(ChangeError::NotCaughtUp { id: n(4) }));
+}
+
+#[test]
+fn a_learner_that_has_fallen_silent_has_not_caught_up() {
+    let mut cluster = led_by_1();
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.settle();
+    cluster.isolate(4);
+    for _ in 0..11 {
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+
+    let refused = cluster.change(1, &change().promote(n(4)));
+
+    assert_eq!(refused, Err(ChangeError::NotCaughtUp { id: n(4) }));
+}
+
+#[test]
+fn what_was_to_be_promoted_is_promoted_by_the_next_leader() {
+    let mut cluster = led_by_1();
+    cluster.isolate(4);
+    cluster.change(1, &change().add_voter(n(4), "")).unwrap();
+    cluster.settle();
+    assert!(!is_voter(&cluster, 1, 4));
+    cluster.elect(2);
+
+    cluster.heal();
+    cluster.heartbeat(2);
+    cluster.settle();
+
+    assert!(is_voter(&cluster, 2, 4));
+}
+
+#[test]
+fn learners_that_catch_up_together_are_promoted_together() {
+    let mut cluster = led_by_1();
+    cluster.slow_down_disk(4);
+    cluster.slow_down_disk(5);
+    cluster.change(1, &change().add_voter(n(4), "").add_voter(n(5), "")).unwrap();
+    cluster.settle();
+    for _ in 0..6 {
+        cluster.sync(4);
+        cluster.sync(5);
+        cluster.settle();
+    }
+
+    assert!(is_voter(&cluster, 1, 4) && is_voter(&cluster, 1, 5));
+    assert!(!cluster.raft(1).status().membership.is_joint());
+}
+
+#[test]
+fn a_promotion_can_be_taken_back() {
+    let mut cluster = led_by_1();
+    cluster.isolate(4);
+    cluster.change(1, &change().add_voter(n(4), "")).unwrap();
+    cluster.settle();
+
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.heal();
+    cluster.heartbeat(1);
+    cluster.settle();
+
+    assert!(!is_voter(&cluster, 1, 4));
+}
+
+/// Each round takes longer than an election timeout.
+#[test]
+fn a_learner_that_is_too_slow_is_reported_and_not_promoted() {
+    let mut cluster = led_by_1();
+    cluster.slow_down_disk(4);
+    cluster.change(1, &change().add_voter(n(4), "")).unwrap();
+    cluster.settle();
+    for _ in 0..13 {
+        cluster.propose(1, "x").unwrap();
+        cluster.settle();
+        for _ in 0..11 {
+            cluster.heartbeat(1);
+            cluster.settle();
+        }
+        // It acknowledges what it has, and the next round has begun.
+        cluster.propose(1, "x").unwrap();
+        cluster.on(n(1), |_| ());
+        cluster.sync(4);
+        cluster.settle();
+    }
+
+    assert!(!is_voter(&cluster, 1, 4));
+    assert!(cluster.server(1).events.contains(&Event::LearnerTooSlow { peer: n(4) }));
+
+    // Then it keeps pace.
+    for _ in 0..4 {
+        cluster.sync(4);
+        cluster.pass(Duration::from_millis(1));
+        cluster.settle();
+    }
+    assert!(is_voter(&cluster, 1, 4));
+}
