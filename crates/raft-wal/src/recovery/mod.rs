@@ -25,6 +25,8 @@ mod replay;
 mod scan;
 mod survey;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 mod verdict;
 mod verify;

@@ -13,16 +13,16 @@ use crate::format::record::Record;
 use crate::sim::SimDisk;
 use crate::{Batch, Identity, Log, Options, Recovered};
 
-const SEGMENT: &str = "00000000000000000001.seg";
+pub(super) const SEGMENT: &str = "00000000000000000001.seg";
 
-fn open(disk: &SimDisk) -> Result<(Log<SimDisk>, Recovered), OpenError> {
+pub(super) fn open(disk: &SimDisk) -> Result<(Log<SimDisk>, Recovered), OpenError> {
     let node = NodeId::new(1).unwrap();
     let identity = Identity { cluster: ClusterId::new([7; 16]), node };
     Log::open(disk.clone(), identity, Options { segment_bytes: 64 << 10, ..Options::default() })
 }
 
 /// A log of one entry, behind which `forge` writes a batch.
-fn forged(forge: impl FnOnce(Stamp) -> Vec<u8>) -> SimDisk {
+pub(super) fn forge_at_end(forge: impl FnOnce(Stamp) -> Vec<u8>) -> SimDisk {
     let disk = SimDisk::new(1);
     let (mut log, _) = open(&disk).unwrap();
     let id = LogId::new(Term::new(1), LogIndex::new(1));
@@ -71,7 +71,7 @@ fn refusal(disk: &SimDisk) -> OpenError {
 
 #[test]
 fn an_unknown_record_is_refused_by_name() {
-    let disk = forged(|stamp| batch_of(Record::bare(0x41, 0, 0, 0), stamp));
+    let disk = forge_at_end(|stamp| batch_of(Record::bare(0x41, 0, 0, 0), stamp));
 
     let error = refusal(&disk);
 
@@ -81,7 +81,8 @@ fn an_unknown_record_is_refused_by_name() {
 
 #[test]
 fn an_unknown_flag_of_a_batch_is_refused_by_name() {
-    let disk = forged(|stamp| batch_of(Record::bare(6, 0, 0, 0), Stamp { flags: 0x20, ..stamp }));
+    let disk =
+        forge_at_end(|stamp| batch_of(Record::bare(6, 0, 0, 0), Stamp { flags: 0x20, ..stamp }));
 
     let error = refusal(&disk);
 
@@ -91,7 +92,7 @@ fn an_unknown_flag_of_a_batch_is_refused_by_name() {
 
 #[test]
 fn a_record_that_may_be_skipped_is() {
-    let disk = forged(|stamp| batch_of(Record::bare(0x90, 0, 0, 0), stamp));
+    let disk = forge_at_end(|stamp| batch_of(Record::bare(0x90, 0, 0, 0), stamp));
 
     assert_eq!(open(&disk).unwrap().1.group(GroupId::FIRST).last.index, LogIndex::new(1));
 }
@@ -111,7 +112,7 @@ fn records_that_contradict_the_log_are_refused() {
     ];
     for record in contradictions {
         let record = Record { codec: 1, ..record };
-        let disk = forged(|stamp| batch_of(record.clone(), stamp));
+        let disk = forge_at_end(|stamp| batch_of(record.clone(), stamp));
 
         let error = refusal(&disk);
 
@@ -123,7 +124,7 @@ fn records_that_contradict_the_log_are_refused() {
 fn lengths_beyond_the_file_are_not_believed() {
     for (body_len, records) in [(u32::MAX, 1), (u32::MAX, u16::MAX), (0, u16::MAX), (8, 0), (0, 0)]
     {
-        let disk = forged(|stamp| {
+        let disk = forge_at_end(|stamp| {
             let mut header = BatchHeader {
                 crc: 0,
                 seq: stamp.seq,
