@@ -305,6 +305,31 @@ fn a_truncation_that_may_be_lost_is_refused() {
 }
 
 #[test]
+fn a_vote_that_may_be_lost_is_refused_unless_a_later_one_is_there() {
+    for later in [false, true] {
+        let disk = SimDisk::new(5);
+        let (mut log, _) = open(&disk).unwrap();
+        log.append(batch([command(1, 4, 100)])).unwrap();
+        log.flush().unwrap();
+        log.append(vote(5, 2)).unwrap();
+        log.flush().unwrap();
+        if later {
+            log.append(vote(6, 3)).unwrap();
+        }
+        log.append(batch([command(2, 6, 100)])).unwrap();
+        log.close().unwrap();
+        let one = disk.fork(0);
+        // Its batch fills the rest of its block, and what repeats it begins the next one.
+        one.zero_range(FIRST, 4456, 8192 - 4456);
+        assert_eq!(open(&one).unwrap().1.group(GROUP).hard_state.term.get(), 5 + u64::from(later));
+
+        disk.zero_range(FIRST, 4456, 8192 + 64 - 4456);
+
+        assert_eq!(open(&disk).is_ok(), later);
+    }
+}
+
+#[test]
 fn a_repair_must_be_the_entry_that_it_stands_for() {
     let disk = marked(5);
     disk.flip_bit(FIRST, payload_at(&disk, 3), 1);
@@ -369,6 +394,7 @@ fn a_repair_survives_compaction_truncation_sealing_and_a_second_repair() {
     let repairs = vec![command(3, 4, 100), command(5, 4, 100)];
     log.append(Batch { repairs, ..Batch::new(GROUP) }).unwrap();
     log.compact_prefix(GROUP, id(2, 4)).unwrap();
+    log.flush().unwrap();
     log.append(Batch { truncate_from: Some(index(5)), ..batch([command(5, 6, 7)]) }).unwrap();
     log.close().unwrap();
     let expected = [command(3, 4, 100), command(4, 4, 100), command(5, 6, 7)];
