@@ -197,8 +197,9 @@ pub enum AppendError {
         /// How many may.
         max: usize,
     },
-    /// The active segment is full, and there is no space for another. Compact, or free space on
-    /// the file system, and try again; each attempt looks for space.
+    /// There is no space for another segment, and what is left is kept for terms, votes and
+    /// compactions. Compact, or free space on the file system, and try again; each attempt looks for
+    /// space.
     #[error("no space for another segment; compact the log or free space")]
     NoSpace(#[source] Arc<DiskError>),
     /// The log has stopped.
@@ -266,6 +267,18 @@ pub enum AppendError {
         /// How many it may hold.
         max: usize,
     },
+}
+
+/// Why [`Wal::write`](crate::Wal::write) did not make a batch durable.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The batch was not accepted. Nothing has changed.
+    #[error(transparent)]
+    Refused(#[from] AppendError),
+    /// The log stopped. The batch may or may not be found at the next open.
+    #[error(transparent)]
+    Stopped(#[from] Arc<WalError>),
 }
 
 /// Why entries cannot be read.

@@ -6,6 +6,10 @@
 //! * Every batch says how far the log was durable when it was written. So an interrupted write is
 //!   told from damage: the first is dropped and reported, the second refused by name, and a missing
 //!   file is noticed, whichever it is.
+//! * Whoever waits for the disk writes to it: a lone caller of [`Wal::write`] pays for no hand-over,
+//!   and one of many carries out the write of all.
+//! * Want of space is no failure: entries are refused, while terms, votes and compactions go on in
+//!   segments that were prepared for that, until there is space again.
 //! * After a failed write or sync the log stops. It does not try again, because the system may then
 //!   report success for data that it has dropped.
 //! * Recent entries are read from memory and older ones through read-only maps, without a copy;
@@ -16,25 +20,21 @@
 //! `docs/wal-format.md`.
 //!
 //! ```
-//! use std::sync::mpsc::channel;
-//!
 //! use raft_core::{ClusterId, Entry, EntryPayload, GroupId, LogId, LogIndex, NodeId, Term};
-//! use raft_wal::{Batch, Completion, Identity, Options, Wal};
+//! use raft_wal::{Batch, Identity, Options, Wal};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let identity = Identity { cluster: ClusterId::new([7; 16]), node: NodeId::new(1).unwrap() };
 //! let options = Options { segment_bytes: 1 << 20, ..Options::default() };
-//! let (told, completions) = channel();
-//! let (wal, recovered) = Wal::open(dir, identity, options, move |c| drop(told.send(c)))?;
+//! let (wal, recovered) = Wal::open(dir, identity, options, |_| {})?;
 //! assert_eq!(recovered.group(GroupId::FIRST).last, LogId::ZERO);
 //!
 //! let id = LogId::new(Term::new(1), LogIndex::new(1));
 //! let entry = Entry { id, payload: EntryPayload::Command("set x 1".into()) };
-//! let seq = wal.append(Batch { entries: vec![entry.clone()], ..Batch::new(GroupId::FIRST) })?;
+//! wal.write(Batch { entries: vec![entry.clone()], ..Batch::new(GroupId::FIRST) })?;
 //!
-//! assert!(matches!(completions.recv()?, Completion::Durable { seq: durable } if durable == seq));
 //! assert_eq!(wal.entries(GroupId::FIRST, id.index..=id.index, 1 << 20)?, [entry]);
 //! wal.close()?;
 //! # Ok(())
@@ -78,6 +78,7 @@ mod wal;
 
 pub use crate::error::{
     AppendError, CloseError, Corruption, DiskError, OpenError, ReadError, Unsupported, WalError,
+    WriteError,
 };
 pub use crate::log::{FlushError, Log};
 pub use crate::options::{OnAmbiguousTail, OnCorruption, Options, OptionsError, ReadMode, Verify};

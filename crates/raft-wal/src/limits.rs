@@ -94,8 +94,14 @@ impl Fill {
     /// Whether calls of `cost` still fit, leaving `reserve` free.
     pub(crate) const fn has_room(self, cost: u64, reserve: u64) -> bool {
         // The header block counts twice, in `end` and in the frame; the slack is welcome.
-        let needed = self.end + self.index_bytes + cost + FLIGHT_BYTES + FRAME_BYTES - BLOCK;
-        needed + reserve <= self.segment_bytes
+        let taken = self.end + self.index_bytes + FLIGHT_BYTES + FRAME_BYTES - BLOCK + reserve;
+        taken + cost <= self.segment_bytes
+    }
+
+    /// The cost of what still fits, leaving `reserve` free.
+    pub(crate) const fn room(self, reserve: u64) -> u64 {
+        let taken = self.end + self.index_bytes + FLIGHT_BYTES + FRAME_BYTES - BLOCK + reserve;
+        self.segment_bytes.saturating_sub(taken)
     }
 
     pub(crate) const fn is_half_full(self) -> bool {

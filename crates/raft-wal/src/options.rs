@@ -9,10 +9,12 @@ const MIB: u64 = 1024 * KIB;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
     /// Size of new segments in bytes: a multiple of 4096 from 1 MiB to 1 GiB. It bounds an entry
-    /// (see [`Reader::entry_bytes_max`](crate::Reader::entry_bytes_max)). The log takes at least two
-    /// segments on disk, and gives space back one segment at a time.
+    /// (see [`Reader::entry_bytes_max`](crate::Reader::entry_bytes_max)). The log takes at least three
+    /// segments on disk, five at times, and gives space back one segment at a time.
     pub segment_bytes: u64,
     /// Bytes that may wait to be written before appends are refused. One batch is always accepted.
+    /// If it exceeds `segment_bytes`, a disk that turns out to be full may hold up votes behind
+    /// entries that were accepted before.
     pub queue_bytes_max: usize,
     /// Bytes that one fdatasync makes durable at most, beyond the first batch.
     pub flight_bytes_max: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use raft_core::{ClusterId, Entry, GroupId, HardState, LogIndex, NodeId};
 
-use crate::error::WalError;
+use crate::error::{DiskError, WalError};
 
 /// Whose log a directory holds. Written at creation, checked at every open.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -86,6 +86,12 @@ pub enum Completion {
         /// The newest durable call.
         seq: BatchSeq,
     },
+    /// There is no space for another segment. Entries are refused with
+    /// [`AppendError::NoSpace`](crate::AppendError::NoSpace) once the active segment is full; terms,
+    /// votes and compactions go on, in segments that were prepared for that.
+    Full(Arc<DiskError>),
+    /// There is space again.
+    Available,
     /// The log has stopped. Whatever was not reported durable may or may not be found at the next
     /// open; nothing more is written. It is the last completion.
     Failed(Arc<WalError>),

@@ -43,6 +43,14 @@ pub(crate) struct Call {
     pub(crate) request: Request,
 }
 
+/// Want of space.
+#[derive(Debug)]
+pub(crate) struct Shortage {
+    /// Cost of what may still be accepted, with what is queued.
+    pub(crate) room: u64,
+    pub(crate) error: Arc<DiskError>,
+}
+
 /// What a call asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -57,6 +65,13 @@ pub(crate) enum Request {
 }
 
 impl Call {
+    pub(crate) fn has_entries(&self) -> bool {
+        match &self.request {
+            Request::Append { repairs, entries, .. } => !repairs.is_empty() || !entries.is_empty(),
+            Request::Compact { .. } => false,
+        }
+    }
+
     /// Records that it takes, at most.
     pub(crate) fn records(&self) -> usize {
         match &self.request {
@@ -90,8 +105,12 @@ pub(crate) struct View<D: Disk> {
     pub(crate) stats: Stats,
     /// Why the log has stopped.
     pub(crate) stopped: Option<Arc<WalError>>,
-    /// Why there is no next segment, while the writer is held up by that.
-    pub(crate) no_space: Option<Arc<DiskError>>,
+    /// Present while there is no space for another segment.
+    pub(crate) shortage: Option<Shortage>,
+    /// The writer's thread is to look again, whether or not there are calls.
+    pub(crate) is_nudged: bool,
+    /// The writer's thread looks again after a while.
+    pub(crate) is_watched: bool,
     /// An append was refused for want of space since the writer looked for some.
     pub(crate) retry_space: bool,
 }
@@ -182,7 +201,9 @@ impl<D: Disk> View<D> {
             readers: VecDeque::new(),
             stats: Stats::default(),
             stopped: None,
-            no_space: None,
+            shortage: None,
+            is_nudged: false,
+            is_watched: false,
             retry_space: false,
         }
     }
@@ -204,7 +225,7 @@ impl<D: Disk> View<D> {
         self.check_running()?;
         let cost = limits::batch_cost(&batch);
         self.check_limits(&batch, cost)?;
-        self.check_space(cost)?;
+        self.check_space(&batch, cost)?;
         match self.groups.get(&batch.group) {
             Some(group) => group.log.check(&batch)?,
             None => GroupLog::default().check(&batch)?,
@@ -236,8 +257,11 @@ impl<D: Disk> View<D> {
         Ok(())
     }
 
-    fn check_space(&mut self, cost: u64) -> Result<(), AppendError> {
-        if let Some(error) = &self.no_space {
+    fn check_space(&mut self, batch: &Batch, cost: u64) -> Result<(), AppendError> {
+        let has_entries = !batch.entries.is_empty() || !batch.repairs.is_empty();
+        if let Some(Shortage { room, error }) = self.shortage.as_ref().filter(|_| has_entries)
+            && self.stats.queued_bytes + cost > *room
+        {
             self.retry_space = true;
             return Err(AppendError::NoSpace(Arc::clone(error)));
         }

@@ -17,8 +17,8 @@ use common::{options, vote};
 use raft_core::ClusterId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{
-    AppendError, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options, OptionsError,
-    Tail, Unsupported,
+    AppendError, Batch, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options,
+    OptionsError, Tail, Unsupported,
 };
 
 fn script() -> Vec<Step> {
@@ -148,10 +148,9 @@ fn short_writes_are_completed() {
 /// Appends until there is no space; returns how many entries are durable.
 fn fill(log: &mut Log<SimDisk>) -> u64 {
     for n in 1.. {
-        log.append(batch([command(n, 1, 4000)])).unwrap();
-        match log.flush() {
-            Ok(_) => {}
-            Err(FlushError::NoSpace(_)) => return n - 1,
+        match log.append(batch([command(n, 1, 4000)])) {
+            Ok(_) => log.flush().map(drop).unwrap(),
+            Err(AppendError::NoSpace(_)) => return n - 1,
             Err(error) => panic!("{error}"),
         }
     }
@@ -162,21 +161,64 @@ fn fill(log: &mut Log<SimDisk>) -> u64 {
 fn a_full_disk_stops_appends_before_they_are_written_and_compaction_revives_them() {
     let disk = SimDisk::new(1);
     let (mut log, _) = open(&disk).unwrap();
-    disk.set_capacity(4 * SEGMENT_BYTES);
+    disk.set_capacity(5 * SEGMENT_BYTES);
     let durable = fill(&mut log);
     assert!(durable > 3);
-    let next = command(durable + 2, 1, 1);
-    assert!(matches!(log.append(batch([next.clone()])), Err(AppendError::NoSpace(_))));
-    assert!(matches!(log.flush(), Err(FlushError::NoSpace(_))));
+    assert!(log.stats().out_of_space);
+    log.flush().unwrap();
 
     log.compact_prefix(GROUP, id(durable - 1, 1)).unwrap();
     log.flush().unwrap();
 
-    log.append(batch([next])).unwrap();
+    log.append(batch([command(durable + 1, 1, 1)])).unwrap();
     log.flush().unwrap();
     let kept: Vec<_> = all_entries(&log).iter().map(|entry| entry.id.index.get()).collect();
-    assert_eq!(kept, [durable, durable + 1, durable + 2]);
+    assert_eq!(kept, [durable, durable + 1]);
     assert!(!log.stats().out_of_space);
+}
+
+#[test]
+fn a_full_disk_takes_votes_truncations_and_compactions_and_opens_again() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk).unwrap();
+    disk.set_capacity(4 * SEGMENT_BYTES);
+    let durable = fill(&mut log);
+    assert!(log.stats().out_of_space);
+
+    for term in 1..=6 {
+        log.append(vote(term, term)).unwrap();
+        log.flush().unwrap();
+    }
+    let truncate_from = Some(index(durable));
+    log.append(Batch { truncate_from, ..Batch::new(GROUP) }).unwrap();
+    log.compact_prefix(GROUP, id(2, 1)).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    disk.lose_power();
+    disk.set_capacity(disk.bytes_used());
+
+    let (mut log, recovered) = open(&disk).unwrap();
+
+    let found = recovered.group(GROUP);
+    assert_eq!(found.hard_state, common::state(6, Some(6)));
+    assert_eq!((found.base, found.last), (id(2, 1), id(durable - 1, 1)));
+    log.append(vote(7, 1)).unwrap();
+    log.flush().unwrap();
+}
+
+#[test]
+fn what_was_accepted_before_want_of_space_was_known_is_not_in_the_way_of_a_vote() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk).unwrap();
+    disk.set_capacity(3 * SEGMENT_BYTES + 4096);
+    for n in 1..=2 {
+        log.append(batch([command(n, 1, 20_000)])).unwrap();
+    }
+    log.append(vote(1, 1)).unwrap();
+
+    log.flush().unwrap();
+
+    assert_eq!(log.stats().entries, 2);
 }
 
 #[test]
@@ -189,6 +231,8 @@ fn space_freed_by_others_revives_appends() {
     disk.set_capacity(100 * SEGMENT_BYTES);
     log.flush().unwrap();
 
+    log.append(batch([command(durable + 1, 1, 4000)])).unwrap();
+    log.flush().unwrap();
     assert_eq!(all_entries(&log).len() as u64, durable + 1);
 }
 

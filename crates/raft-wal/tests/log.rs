@@ -254,6 +254,7 @@ fn an_index_that_was_written_twice_reads_as_written_last() {
 fn everything_that_gathered_is_one_write_and_one_sync() {
     let disk = SimDisk::new(1);
     let (mut log, _) = open(&disk).unwrap();
+    log.flush().unwrap();
     let before = disk.calls();
     for n in 1..=20 {
         log.append(Batch { hard_state: Some(state(n, None)), ..batch([command(n, n, 50)]) })

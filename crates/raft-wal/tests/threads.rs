@@ -11,9 +11,10 @@ mod common;
 
 use std::sync::mpsc::{Receiver, channel};
 
-use common::{GROUP, SEGMENT_BYTES, batch, command, id, identity, options};
+use common::{GROUP, SEGMENT_BYTES, batch, command, id, identity, options, vote};
+use raft_core::GroupId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
-use raft_wal::{AppendError, BatchSeq, CloseError, Completion, Options, Wal};
+use raft_wal::{AppendError, Batch, BatchSeq, CloseError, Completion, Options, Wal, WriteError};
 
 fn open(disk: &SimDisk, options: Options) -> (Wal<SimDisk>, Receiver<Completion>) {
     let (told, completions) = channel();
@@ -27,9 +28,14 @@ fn wait(completions: &Receiver<Completion>, wanted: BatchSeq) {
         match completions.recv().unwrap() {
             Completion::Durable { seq } if seq >= wanted => return,
             Completion::Durable { .. } => {}
+            Completion::Full(_) | Completion::Available => {}
             Completion::Failed(error) => panic!("{error}"),
         }
     }
+}
+
+fn wait_for(completions: &Receiver<Completion>, is_it: impl Fn(&Completion) -> bool) {
+    while !is_it(&completions.recv().unwrap()) {}
 }
 
 /// Appends until that is refused for want of space; returns the number of entries accepted.
@@ -66,21 +72,108 @@ fn a_failed_sync_is_told_and_ends_everything() {
 }
 
 #[test]
-fn a_full_disk_holds_what_was_accepted_until_compaction_makes_room() {
+fn a_full_disk_is_told_takes_votes_and_ends_when_compaction_makes_room() {
     let disk = SimDisk::new(1);
     let (wal, completions) = open(&disk, options());
     disk.set_capacity(5 * SEGMENT_BYTES);
     let accepted = fill(&wal);
-    let durable = wal.stats().entries;
-    assert!(durable < accepted);
+    wal.write(vote(1, 1)).unwrap();
+    assert_eq!(wal.stats().entries, accepted, "nothing that was accepted is stuck");
+    wait_for(&completions, |completion| matches!(completion, Completion::Full(_)));
 
-    let seq = wal.compact_prefix(GROUP, id(durable - 1, 1)).unwrap();
-    wait(&completions, seq);
+    let seq = wal.compact_prefix(GROUP, id(accepted - 1, 1)).unwrap();
+    wal.wait(seq).unwrap();
 
-    assert_eq!(wal.stats().entries, accepted);
+    wait_for(&completions, |completion| matches!(completion, Completion::Available));
     let seq = wal.append(batch([command(accepted + 1, 1, 10)])).unwrap();
     wait(&completions, seq);
     wal.close().unwrap();
+}
+
+#[test]
+fn space_that_comes_back_is_found_without_anybody_asking() {
+    let disk = SimDisk::new(1);
+    let (wal, completions) = open(&disk, options());
+    disk.set_capacity(3 * SEGMENT_BYTES);
+    fill(&wal);
+    wait_for(&completions, |completion| matches!(completion, Completion::Full(_)));
+
+    disk.set_capacity(u64::MAX);
+
+    wait_for(&completions, |completion| matches!(completion, Completion::Available));
+}
+
+#[test]
+fn callers_who_wait_do_the_work_and_nobody_is_forgotten() {
+    let disk = SimDisk::new(1);
+    let (wal, _completions) = open(&disk, Options { segment_bytes: 1 << 20, ..options() });
+    std::thread::scope(|scope| {
+        for group in 1..=8 {
+            let wal = &wal;
+            scope.spawn(move || {
+                let group = GroupId::new(group).unwrap();
+                for n in 1..=50 {
+                    let entries = vec![command(n, 1, 10)];
+                    let batch = Batch { entries, ..Batch::new(group) };
+                    if n % 3 == 0 {
+                        let seq = wal.append(batch).unwrap();
+                        wal.wait(seq).unwrap();
+                    } else {
+                        wal.write(batch).unwrap();
+                    }
+                }
+            });
+        }
+    });
+
+    assert_eq!(wal.stats().batches, 400);
+    assert_eq!(wal.stats().queued_bytes, 0);
+}
+
+#[test]
+fn a_task_is_woken_when_its_batch_is_durable_or_cannot_be() {
+    let disk = SimDisk::new(1);
+    let (wal, _completions) = open(&disk, options());
+    let seq = wal.append(batch([command(1, 1, 10)])).unwrap();
+    block_on(wal.durable(seq)).unwrap();
+    disk.fail(SimOp::Sync, 0, SimFault::Io);
+
+    let seq = wal.append(batch([command(2, 1, 10)])).unwrap();
+
+    assert!(block_on(wal.durable(seq)).is_err());
+    assert!(matches!(wal.write(batch([command(3, 1, 10)])), Err(WriteError::Refused(_))));
+}
+
+#[test]
+fn a_caller_is_told_if_the_log_stops_while_it_waits() {
+    let disk = SimDisk::new(1);
+    let (wal, completions) = open(&disk, options());
+    disk.fail(SimOp::Write, 0, SimFault::Io);
+
+    let written = wal.write(batch([command(1, 1, 10)]));
+
+    assert!(matches!(written, Err(WriteError::Stopped(_))));
+    wait_for(&completions, |completion| matches!(completion, Completion::Failed(_)));
+    assert!(completions.recv().is_err(), "it is the last completion");
+}
+
+/// Runs a future on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 #[test]
@@ -107,10 +200,9 @@ fn a_full_disk_does_not_keep_a_log_from_closing() {
     let disk = SimDisk::new(1);
     let (wal, _completions) = open(&disk, options());
     disk.set_capacity(3 * SEGMENT_BYTES);
-    fill(&wal);
-    let durable = wal.stats().entries;
+    let durable = fill(&wal);
 
-    assert!(matches!(wal.close(), Err(CloseError::NoSpace(_))));
+    wal.close().unwrap();
 
     disk.set_capacity(u64::MAX);
     let (wal, _completions) = open(&disk, options());

@@ -46,6 +46,7 @@ fn wait(completions: &Receiver<Completion>, seq: BatchSeq) {
                 assert!(seq > last, "numbers grow");
                 last = seq;
             }
+            Completion::Full(_) | Completion::Available => {}
             Completion::Failed(error) => panic!("{error}"),
         }
     }

@@ -123,7 +123,7 @@ impl<D: Disk> Log<D> {
         if !is_stuck {
             self.delete_unused();
         }
-        if deleted > 0 && self.is_out_of_space() {
+        if deleted > 0 && self.is_short() {
             self.retry_space();
         }
     }

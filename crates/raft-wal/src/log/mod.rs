@@ -53,6 +53,8 @@ pub struct Log<D: Disk> {
     chores: VecDeque<Chore<D>>,
     /// Segments that could not be deleted yet, ascending.
     undeleted: Vec<u64>,
+    /// There is no space for another segment.
+    is_short: bool,
     /// A chore is deleting others.
     deleting: bool,
     flight: Flight,
@@ -109,6 +111,13 @@ struct Flight {
     /// Groups whose term or vote changes.
     voters: Vec<Slot>,
     buffer: Vec<u8>,
+}
+
+impl Flight {
+    /// Whether any of the calls carries entries.
+    fn has_entries(&self) -> bool {
+        self.calls.iter().any(Call::has_entries)
+    }
 }
 
 /// What one step of the writer achieved.
@@ -180,7 +189,7 @@ impl<D: Disk> Log<D> {
     }
 
     fn from_parts(parts: Parts<D>) -> Self {
-        Self {
+        let mut log = Self {
             disk: parts.disk,
             uuid: parts.uuid,
             options: parts.options,
@@ -192,10 +201,13 @@ impl<D: Disk> Log<D> {
             full: None,
             chores: VecDeque::new(),
             undeleted: Vec::new(),
+            is_short: false,
             deleting: false,
             flight: Flight::default(),
             _lock: parts.lock,
-        }
+        };
+        log.prepare_spare();
+        log
     }
 
     /// Accepts a batch: readers see it from now on, and the next [`flush`](Self::flush) makes it
@@ -259,7 +271,9 @@ impl<D: Disk> Log<D> {
     }
 
     fn make_space(&mut self) -> Result<(), FlushError> {
-        let Some(error) = self.spares.error.clone() else { return Ok(()) };
+        let Some(error) = self.spares.error.clone().filter(|_| !self.has_reserve()) else {
+            return Ok(());
+        };
         if self.hoist_compactions().map_err(FlushError::Stopped)? {
             self.run_chores().map_err(FlushError::Stopped)?;
             self.retry_space();
@@ -298,10 +312,6 @@ impl<D: Disk> Log<D> {
             Err(FlushError::Stopped(error)) => Err(CloseError::Stopped(error)),
             Err(FlushError::NoSpace(error)) => Err(CloseError::NoSpace(error)),
         }
-    }
-
-    pub(crate) const fn shared(&self) -> &Arc<Shared<D>> {
-        &self.reader.shared
     }
 
     fn fill(&self) -> Fill {

@@ -6,23 +6,28 @@ use raft_core::{GroupId, LogId, LogIndex};
 
 use super::{Active, Chore, Log};
 use crate::disk::Disk;
-use crate::error::WalError;
+use crate::error::{DiskError, WalError};
 use crate::format::BLOCK;
 use crate::format::checkpoint::Pin;
 use crate::limits;
 use crate::segment::SealPlan;
-use crate::view::{Call, Request};
+use crate::view::{Call, Request, Shortage};
 
 impl<D: Disk> Log<D> {
     /// Makes room for calls of this cost; `false` if that needs a segment that is not there yet.
+    ///
+    /// Entries leave two spares behind, so that without space there is a whole segment for terms,
+    /// votes and compactions, and one to follow it. What was accepted before want of space was known
+    /// may use that as well: votes wait behind it.
     pub(super) fn make_room(&mut self, cost: u64) -> Result<bool, Arc<WalError>> {
         let is_fresh = self.active.pin.is_some();
         if is_fresh || self.fill().has_room(cost, limits::CONTROL_BYTES) {
             return Ok(true);
         }
         let next = self.active.segment.number + 1;
-        let is_followed = self.spares.ready.contains_key(&(next + 1));
-        if !is_followed || !self.spares.ready.contains_key(&next) {
+        let keeps_reserve = self.spares.ready.contains_key(&(next + 2));
+        let may_use_it = !self.flight.has_entries() || self.spares.error.is_some();
+        if !self.has_reserve() || !(keeps_reserve || may_use_it) {
             if !self.spares.starved {
                 // An earlier failure was nobody's problem; this one is, so look again first.
                 self.spares.starved = true;
@@ -90,15 +95,16 @@ impl<D: Disk> Log<D> {
         if compacts {
             self.delete_unused();
         }
-        if self.fill().is_half_full() {
-            self.prepare_spare();
-        }
+        self.prepare_spare();
+        self.publish_space();
     }
 
     /// Asks for the next missing spare, unless that is under way or has failed.
-    fn prepare_spare(&mut self) {
+    pub(super) fn prepare_spare(&mut self) {
         let active = self.active.segment.number;
-        let mut wanted = (active + 1..=active + 2).filter(|n| !self.spares.ready.contains_key(n));
+        let count = if self.fill().is_half_full() || self.spares.starved { 3 } else { 2 };
+        let mut wanted =
+            (active + 1..=active + count).filter(|n| !self.spares.ready.contains_key(n));
         let Some(number) = wanted.next() else { return };
         if self.spares.preparing || self.spares.error.is_some() {
             return;
@@ -116,26 +122,43 @@ impl<D: Disk> Log<D> {
     pub(crate) fn retry_space(&mut self) {
         self.spares.error = None;
         self.reader.shared.lock().retry_space = false;
-        if self.spares.starved {
-            self.prepare_spare();
-        }
+        self.prepare_spare();
     }
 
-    /// Lets appends be refused while calls are held up for want of space.
-    pub(super) fn publish_space(&self) {
-        let held_up = self.spares.error.clone().filter(|_| self.spares.starved);
-        if held_up.is_none() && self.spares.preparing {
+    /// Lets entries be refused that would use up the reserve, while there is no space for another
+    /// segment.
+    pub(super) fn publish_space(&mut self) {
+        if self.spares.error.is_none() && self.spares.preparing && self.is_short {
             // Not known yet whether there is space again.
             return;
         }
+        self.is_short = self.spares.error.is_some();
+        let room = if self.has_reserve() { self.fill().room(limits::CONTROL_BYTES) } else { 0 };
+        let shortage = self.spares.error.clone().map(|error| Shortage { room, error });
         let mut view = self.reader.shared.lock();
-        view.stats.out_of_space = held_up.is_some();
-        view.no_space = held_up;
+        view.stats.out_of_space = shortage.is_some();
+        view.shortage = shortage;
+    }
+
+    /// Whether there is a segment to go on in, and one to follow it.
+    pub(super) fn has_reserve(&self) -> bool {
+        let active = self.active.segment.number;
+        (active + 1..=active + 2).all(|number| self.spares.ready.contains_key(&number))
     }
 
     /// Whether calls are held up because a segment could not be prepared.
     pub(crate) fn is_out_of_space(&self) -> bool {
         self.spares.starved && self.spares.error.is_some()
+    }
+
+    /// Why there is no space for another segment, if there is none.
+    pub(crate) fn shortage(&self) -> Option<&Arc<DiskError>> {
+        self.spares.error.as_ref().filter(|_| self.is_short)
+    }
+
+    /// Whether there is no space for another segment, as far as it is known.
+    pub(crate) const fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// Deletes the oldest segments in which no group has entries any more.

@@ -1,10 +1,11 @@
 //! The log as programs use it: appends from any thread, one thread that writes.
 //!
 //! ```text
-//! callers ── append ──► queue ──► writer thread: one write, one fdatasync ──► on_durable
-//!    │                                │    ▲
-//!    └─ entries ─► view, segments     ▼    │ done
-//!                                keeper thread: prepares, seals and deletes segments
+//! callers ── append ──► queue ──► writer thread ──┐
+//!    │ └─── write, wait ─────────────────────────┴► desk: one write, one fdatasync ─► on_durable
+//!    │                                                 │    ▲
+//!    └─ entries ─► view, segments                      ▼    │ done
+//!                                 keeper thread: prepares, seals and deletes segments
 //! ```
 //!
 //! While one fdatasync runs, calls gather; the next one takes them all. An idle log adds no delay.
@@ -13,23 +14,26 @@
 //! close all that is queued; 3. it lets go of the keeper's queue, which ends the keeper; 4. both
 //! are joined.
 
+mod desk;
 mod keeper;
 mod writer;
 
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use raft_core::{GroupId, LogId, LogIndex};
 
+use self::desk::{Desk, Seat};
 use self::writer::{Orders, Writer};
 use crate::disk::{Disk, OsDisk};
-use crate::error::{AppendError, CloseError, Doing as _, OpenError, WalError};
+use crate::error::{AppendError, CloseError, Doing as _, OpenError, WalError, WriteError};
 use crate::log::Log;
 use crate::options::Options;
 use crate::reader::Reader;
-use crate::recovered::Recovered;
+use crate::recovered::{OpenProgress, Recovered};
 use crate::submit::{Batch, BatchSeq, Completion, Identity};
 
 /// A write-ahead log in a directory, or on another [`Disk`].
@@ -39,15 +43,17 @@ use crate::submit::{Batch, BatchSeq, Completion, Identity};
 #[derive(Debug)]
 pub struct Wal<D: Disk = OsDisk> {
     reader: Reader<D>,
-    orders: Arc<Orders<D>>,
+    desk: Arc<Desk<D>>,
+    orders: Arc<Orders>,
     writer: Option<JoinHandle<Result<(), CloseError>>>,
 }
 
 impl Wal<OsDisk> {
     /// Opens the log in `dir`, or creates it, and recovers from however it ended.
     ///
-    /// `on_durable` runs on the log's own thread after each fdatasync: everything up to the number
-    /// it is given is durable. If the log stops, it runs once more with the reason. It must not
+    /// `on_durable` runs after each fdatasync, on the log's own thread or on that of a caller of
+    /// [`write`](Self::write) or [`wait`](Self::wait): everything up to the number it is given is
+    /// durable. If the log stops, it runs once more with the reason. It must not
     /// block, for nothing is written meanwhile, and it must not close the log.
     ///
     /// An open begins a new segment and prepares the one after it: it writes and syncs up to two
@@ -78,16 +84,43 @@ impl<D: Disk> Wal<D> {
         options: Options,
         on_durable: impl FnMut(Completion) + Send + 'static,
     ) -> Result<(Self, Recovered), OpenError> {
+        Self::open_with_progress(disk, identity, options, on_durable, |_| {})
+    }
+
+    /// Opens the log as [`open_on`](Self::open_on) does, and tells how far that has come.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. If the log cannot be trusted, nothing on disk has been modified.
+    pub fn open_with_progress(
+        disk: D,
+        identity: Identity,
+        options: Options,
+        on_durable: impl FnMut(Completion) + Send + 'static,
+        progress: impl FnMut(OpenProgress),
+    ) -> Result<(Self, Recovered), OpenError> {
         let idle_marker_after = options.idle_marker_after;
         let path = disk.path("");
-        let (log, recovered) = Log::open(disk, identity, options)?;
+        let (log, recovered) = Log::open_with_progress(disk, identity, options, progress)?;
         let reader = log.reader.clone();
+        let shared = Arc::clone(&reader.shared);
+        let desk = Arc::new(Desk::new(Arc::clone(&shared)));
         let orders = Arc::new(Orders::default());
-        let keeper = keeper::spawn(Arc::clone(&reader.shared), Arc::clone(&orders))
+        let (chores, queue) = channel();
+        let keeper = keeper::spawn(Arc::clone(&shared), Arc::clone(&desk), queue)
             .doing("start a thread for", &path)?;
-        let writer = Writer::new(log, Arc::clone(&orders), keeper, idle_marker_after, on_durable);
+        let mut seat = Seat::new(log, chores, Box::new(on_durable));
+        seat.settle();
+        desk.leave(Box::new(seat));
+        let writer = Writer {
+            shared,
+            desk: Arc::clone(&desk),
+            orders: Arc::clone(&orders),
+            keeper,
+            idle_marker_after,
+        };
         let writer = writer.spawn().doing("start a thread for", &path)?;
-        Ok((Self { reader, orders, writer: Some(writer) }, recovered))
+        Ok((Self { reader, desk, orders, writer: Some(writer) }, recovered))
     }
 
     /// Queues a batch to be made durable, and returns its number. Never waits for the disk.
@@ -105,6 +138,43 @@ impl<D: Disk> Wal<D> {
         // Also after a refusal: the writer looks for space again then.
         self.reader.shared.work.notify_one();
         accepted
+    }
+
+    /// Makes a batch durable, and returns when it is. If nothing else is under way, the write and
+    /// the sync run on this thread, which saves two hand-overs; so does `on_durable`.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Refused`] if the batch was not accepted: nothing has changed then.
+    /// [`WriteError::Stopped`] if the log stopped before it was durable.
+    pub fn write(&self, batch: Batch) -> Result<BatchSeq, WriteError> {
+        let accepted = self.reader.shared.lock().append(batch);
+        let seq = accepted.inspect_err(|_| self.reader.shared.work.notify_one())?;
+        self.desk.wait(seq)?;
+        Ok(seq)
+    }
+
+    /// Waits on this thread until `seq` is durable, and does the work if nobody else does.
+    ///
+    /// # Errors
+    ///
+    /// If the log stopped before that.
+    pub fn wait(&self, seq: BatchSeq) -> Result<(), Arc<WalError>> {
+        self.desk.wait(seq)
+    }
+
+    /// A future that is ready when `seq` is durable. It needs no particular runtime and never
+    /// blocks its thread; dropping it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the log stopped before that.
+    pub fn durable(
+        &self,
+        seq: BatchSeq,
+    ) -> impl Future<Output = Result<(), Arc<WalError>>> + use<D> {
+        let desk = Arc::clone(&self.desk);
+        std::future::poll_fn(move |context| desk.poll(seq, context.waker()))
     }
 
     /// Drops all entries up to and including `upto`, which a durable snapshot covers.
@@ -149,7 +219,7 @@ impl<D: Disk> Wal<D> {
         self.end(Orders::close)
     }
 
-    fn end(&mut self, order: impl FnOnce(&Orders<D>)) -> Result<(), CloseError> {
+    fn end(&mut self, order: impl FnOnce(&Orders)) -> Result<(), CloseError> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         {
             // Under the lock, so that the writer cannot miss it on its way to sleep.

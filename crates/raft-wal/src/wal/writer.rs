@@ -1,38 +1,33 @@
-//! The thread that writes.
+//! The thread that writes what nobody waits for, and looks after the log while nothing happens.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::keeper::Keeper;
+use super::desk::{Desk, Seat};
 use crate::disk::Disk;
 use crate::error::{CloseError, WalError};
-use crate::log::{Done, FlushError, Log, Step};
-use crate::submit::{BatchSeq, Completion};
+use crate::log::{FlushError, Step};
+use crate::submit::BatchSeq;
 use crate::view::{Shared, View};
 
-/// What others tell the writer. Written while the view is locked or followed by a look at it, so
-/// that a writer that waits for the view to change does not miss it.
-#[derive(Debug)]
-pub(super) struct Orders<D: Disk> {
+/// How long the log waits before it looks for space again, if nobody frees or asks for any.
+const SPACE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How the log shall end. Written while the view is locked, so that a writer on its way to sleep
+/// does not miss it.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
     end: AtomicU8,
-    done: Mutex<Vec<Done<D>>>,
 }
 
 const GO_ON: u8 = 0;
 const CLOSE: u8 = 1;
 const STOP: u8 = 2;
 
-impl<D: Disk> Default for Orders<D> {
-    fn default() -> Self {
-        Self { end: AtomicU8::new(GO_ON), done: Mutex::default() }
-    }
-}
-
-impl<D: Disk> Orders<D> {
+impl Orders {
     /// Asks for an end after everything queued is durable.
     pub(super) fn close(&self) {
         self.end.store(CLOSE, Ordering::Release);
@@ -43,30 +38,29 @@ impl<D: Disk> Orders<D> {
         self.end.store(STOP, Ordering::Release);
     }
 
-    pub(super) fn done(&self, done: Done<D>) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
-    }
-
-    fn take_done(&self) -> Vec<Done<D>> {
-        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn has_done(&self) -> bool {
-        !self.done.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     fn ending(&self) -> u8 {
         self.end.load(Ordering::Acquire)
     }
 }
 
 /// The state of the writer's thread.
-pub(super) struct Writer<D: Disk, F> {
-    log: Log<D>,
-    orders: Arc<Orders<D>>,
-    keeper: Keeper<D>,
-    idle_marker_after: Duration,
-    on_durable: F,
+pub(super) struct Writer<D: Disk> {
+    pub(super) shared: Arc<Shared<D>>,
+    pub(super) desk: Arc<Desk<D>>,
+    pub(super) orders: Arc<Orders>,
+    pub(super) keeper: JoinHandle<()>,
+    pub(super) idle_marker_after: Duration,
+}
+
+/// What is left to do when the seat is given back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Rest {
+    /// Nothing, until somebody appends.
+    Nothing,
+    /// A marker, if there are no more flights than so many.
+    Marker { flights: u64 },
+    /// The rest of the queue waits for the next segment.
+    Starved { seen: BatchSeq, is_out_of_space: bool },
 }
 
 /// Why the loop ended.
@@ -76,144 +70,146 @@ enum Ended {
     Dropped,
 }
 
-impl<D: Disk, F: FnMut(Completion) + Send + 'static> Writer<D, F> {
-    pub(super) const fn new(
-        log: Log<D>,
-        orders: Arc<Orders<D>>,
-        keeper: Keeper<D>,
-        idle_marker_after: Duration,
-        on_durable: F,
-    ) -> Self {
-        Self { log, orders, keeper, idle_marker_after, on_durable }
-    }
+/// Why the writer is up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Woken {
+    ByOthers,
+    ByTime,
+}
 
+impl<D: Disk> Writer<D> {
     pub(super) fn spawn(self) -> io::Result<JoinHandle<Result<(), CloseError>>> {
         std::thread::Builder::new().name("wal-writer".to_owned()).spawn(move || self.run())
     }
 
-    fn run(mut self) -> Result<(), CloseError> {
-        let shared = Arc::clone(self.log.shared());
-        // Whatever happens on this thread, nobody waits for a completion that never comes.
-        let ended = catch_unwind(AssertUnwindSafe(|| self.write_until_told()))
-            .unwrap_or_else(|_| Ended::Stopped(shared.stop(WalError::Panicked)));
-        let Self { log, keeper, mut on_durable, .. } = self;
-        drop(keeper.chores);
-        let kept = keeper.thread.join();
-        if kept.is_err() {
+    fn run(self) -> Result<(), CloseError> {
+        let (ended, seat) = self.write_until_told();
+        self.desk.close();
+        let Some(seat) = seat else {
+            return Err(CloseError::Stopped(self.shared.stop(WalError::Panicked)));
+        };
+        let mut seat = *seat;
+        if let Ended::Stopped(error) = &ended {
+            self.desk.stop(error);
+            seat.say_why(Arc::clone(error));
+        }
+        let Seat { log, chores, .. } = seat;
+        drop(chores);
+        if self.keeper.join().is_err() {
             tracing::error!("the thread that prepares segments panicked");
         }
         match ended {
-            Ended::Stopped(error) => {
-                on_durable(Completion::Failed(Arc::clone(&error)));
-                Err(CloseError::Stopped(error))
-            }
+            Ended::Stopped(error) => Err(CloseError::Stopped(error)),
             Ended::Closing(flushed) => log.finish(flushed),
             Ended::Dropped => Ok(()),
         }
     }
 
-    fn write_until_told(&mut self) -> Ended {
+    /// Returns with the seat.
+    fn write_until_told(&self) -> (Ended, Option<Box<Seat<D>>>) {
+        let mut rest = Rest::Nothing;
+        let mut woken = Woken::ByOthers;
         loop {
-            for done in self.orders.take_done() {
-                self.log.on_done(done);
+            let Some(mut seat) = self.desk.take() else { return (Ended::Dropped, None) };
+            match self.look_after(&mut seat, rest, woken) {
+                Ok(Ok(next)) => rest = next,
+                Ok(Err(ended)) => return (ended, Some(seat)),
+                Err(error) => return (Ended::Stopped(error), Some(seat)),
             }
+            self.desk.leave(seat);
+            woken = self.sleep(rest);
+        }
+    }
+
+    /// Does what there is to be done on the seat.
+    fn look_after(
+        &self,
+        seat: &mut Seat<D>,
+        rest: Rest,
+        woken: Woken,
+    ) -> Result<Result<Rest, Ended>, Arc<WalError>> {
+        self.look_for_space(seat, woken);
+        if rest == (Rest::Marker { flights: seat.flights }) && woken == Woken::ByTime {
+            seat.log.write_idle_marker()?;
+        }
+        loop {
             if self.orders.ending() == STOP {
-                return Ended::Dropped;
+                return Ok(Err(Ended::Dropped));
             }
-            let step = match self.log.commit() {
-                Ok(step) => step,
-                Err(error) => return Ended::Stopped(error),
-            };
-            self.pass_on_chores();
-            let next = match step {
-                Step::Durable(seq) => {
-                    (self.on_durable)(Completion::Durable { seq });
-                    continue;
-                }
+            match self.desk.step(seat)? {
+                Step::Durable(_) => {}
                 Step::Idle if self.orders.ending() == CLOSE => {
-                    return Ended::Closing(Ok(self.log.shared().lock().last_seq()));
+                    return Ok(Err(Ended::Closing(Ok(self.shared.lock().last_seq()))));
                 }
-                Step::Idle => self.idle(),
-                Step::Starved => self.starve(),
-            };
-            match next {
-                Ok(None) => {}
-                Ok(Some(ended)) => return ended,
-                Err(error) => return Ended::Stopped(error),
+                Step::Idle => {
+                    let flights = seat.flights;
+                    let wants_marker = seat.log.wants_idle_marker();
+                    return Ok(Ok(if wants_marker {
+                        Rest::Marker { flights }
+                    } else {
+                        Rest::Nothing
+                    }));
+                }
+                Step::Starved => return self.starve(seat),
             }
         }
     }
 
-    fn pass_on_chores(&mut self) {
-        while let Some(chore) = self.log.take_chore() {
-            if self.keeper.chores.send(chore).is_err() {
-                // It panicked. The log goes on until it needs a segment, and then stops.
-                tracing::error!("the thread that prepares segments is gone");
-            }
+    fn look_for_space(&self, seat: &mut Seat<D>, woken: Woken) {
+        let is_asked = self.shared.with(|view| std::mem::take(&mut view.retry_space));
+        let is_asked = is_asked || woken == Woken::ByTime;
+        if is_asked && seat.log.is_short() {
+            seat.log.retry_space();
+            seat.settle();
         }
     }
 
-    /// Waits for something to do. After a while writes a marker, then waits on.
-    fn idle(&mut self) -> Result<Option<Ended>, Arc<WalError>> {
-        let shared = Arc::clone(self.log.shared());
-        let orders = Arc::clone(&self.orders);
-        let nothing = |view: &mut View<D>| {
-            let has_work = view.has_calls() || view.stopped.is_some() || orders.has_done();
-            !has_work && orders.ending() == GO_ON
+    fn starve(&self, seat: &mut Seat<D>) -> Result<Result<Rest, Ended>, Arc<WalError>> {
+        let is_out_of_space = seat.log.is_out_of_space();
+        if is_out_of_space {
+            if seat.log.hoist_compactions()? {
+                seat.settle();
+            }
+            let error = seat.log.shortage().cloned();
+            if let Some(error) = error.filter(|_| self.orders.ending() == CLOSE) {
+                return Ok(Err(Ended::Closing(Err(FlushError::NoSpace(error)))));
+            }
+        }
+        let seen = self.shared.lock().last_seq();
+        Ok(Ok(Rest::Starved { seen, is_out_of_space }))
+    }
+
+    /// Waits for something to do.
+    fn sleep(&self, rest: Rest) -> Woken {
+        let mut view = self.shared.lock();
+        let is_short = view.shortage.is_some();
+        let timeout = match rest {
+            Rest::Marker { .. } => Some(self.idle_marker_after),
+            Rest::Nothing | Rest::Starved { .. } => is_short.then_some(SPACE_RETRY_AFTER),
         };
-        if !self.log.wants_idle_marker() {
-            drop(wait(&shared, nothing));
-            return Ok(None);
-        }
-        let view = shared.lock();
-        let waited = shared.work.wait_timeout_while(view, self.idle_marker_after, nothing);
-        let (view, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        drop(view);
-        if timeout.timed_out() {
-            self.log.write_idle_marker()?;
-        }
-        Ok(None)
+        view.is_watched = timeout.is_some();
+        let nothing = |view: &mut View<D>| {
+            let has_work = match rest {
+                Rest::Starved { seen, is_out_of_space } => {
+                    is_out_of_space && view.last_seq() != seen
+                }
+                Rest::Nothing | Rest::Marker { .. } => view.has_calls(),
+            };
+            let is_called = has_work || view.is_nudged || view.retry_space;
+            !is_called && view.stopped.is_none() && self.orders.ending() == GO_ON
+        };
+        let (mut view, woken) = match timeout {
+            None => {
+                let view = self.shared.work.wait_while(view, nothing);
+                (view.unwrap_or_else(PoisonError::into_inner), Woken::ByOthers)
+            }
+            Some(timeout) => {
+                let waited = self.shared.work.wait_timeout_while(view, timeout, nothing);
+                let (view, result) = waited.unwrap_or_else(PoisonError::into_inner);
+                (view, if result.timed_out() { Woken::ByTime } else { Woken::ByOthers })
+            }
+        };
+        view.is_nudged = false;
+        woken
     }
-
-    /// Waits for the next segment, or for a reason to look for space again.
-    fn starve(&mut self) -> Result<Option<Ended>, Arc<WalError>> {
-        let shared = Arc::clone(self.log.shared());
-        if !self.log.is_out_of_space() {
-            // A chore is preparing the segment.
-            let orders = Arc::clone(&self.orders);
-            drop(wait(&shared, |view| {
-                view.stopped.is_none() && orders.ending() != STOP && !orders.has_done()
-            }));
-            return Ok(None);
-        }
-        if self.log.hoist_compactions()? {
-            self.pass_on_chores();
-        }
-        let calls = shared.lock().calls().count();
-        let orders = Arc::clone(&self.orders);
-        let view = wait(&shared, |view| {
-            let is_new = view.retry_space || view.calls().count() != calls;
-            let has_news = is_new || view.stopped.is_some() || orders.has_done();
-            !has_news && orders.ending() == GO_ON
-        });
-        let error = view.no_space.clone();
-        let retry = view.retry_space || view.calls().count() != calls;
-        drop(view);
-        if retry {
-            self.log.retry_space();
-            self.pass_on_chores();
-        } else if let Some(error) = error.filter(|_| self.orders.ending() == CLOSE) {
-            return Ok(Some(Ended::Closing(Err(FlushError::NoSpace(error)))));
-        }
-        Ok(None)
-    }
-}
-
-/// Waits while `condition` holds.
-fn wait<'a, D: Disk>(
-    shared: &'a Shared<D>,
-    condition: impl FnMut(&mut View<D>) -> bool,
-) -> std::sync::MutexGuard<'a, View<D>> {
-    let view = shared.lock();
-    shared.work.wait_while(view, condition).unwrap_or_else(PoisonError::into_inner)
 }

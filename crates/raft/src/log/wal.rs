@@ -38,6 +38,8 @@ impl OpenLog for OpenWal {
                     durable(Ok(write));
                 }
             }
+            // What is refused for want of space says so itself.
+            Completion::Full(_) | Completion::Available => {}
             Completion::Failed(error) => durable(Err(LogError::new(error.to_string()))),
         };
         let (wal, recovered) =

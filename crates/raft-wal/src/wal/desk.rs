@@ -1,0 +1,264 @@
+//! Where the log is written: by one thread at a time, whichever comes first.
+//!
+//! The writer's thread comes for what was appended. A caller who waits for the disk anyway, and
+//! finds nobody there, does the write and the sync itself: it hands nothing over and need not be
+//! woken. Whoever comes while a sync runs waits, and one of them carries out the next.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::disk::Disk;
+use crate::error::WalError;
+use crate::log::{Chore, Done, Log, Step};
+use crate::submit::{BatchSeq, Completion};
+use crate::view::Shared;
+
+/// The log, and those who wait for it.
+#[derive(Debug)]
+pub(super) struct Desk<D: Disk> {
+    shared: Arc<Shared<D>>,
+    hall: Mutex<Hall<D>>,
+    /// Signalled when the seat is free, and when there is news.
+    told: Condvar,
+}
+
+/// What those who wait look at.
+#[derive(Debug)]
+struct Hall<D: Disk> {
+    /// Absent while somebody writes, and when the log is closed.
+    seat: Option<Box<Seat<D>>>,
+    is_closed: bool,
+    /// Nothing can be written until the writer's thread has found space.
+    is_starved: bool,
+    durable: BatchSeq,
+    stopped: Option<Arc<WalError>>,
+    /// Tasks, and what they wait for.
+    tasks: Vec<(BatchSeq, Waker)>,
+}
+
+/// Whoever has it writes.
+pub(super) struct Seat<D: Disk> {
+    pub(super) log: Log<D>,
+    pub(super) chores: Sender<Chore<D>>,
+    on_durable: Box<dyn FnMut(Completion) + Send>,
+    /// The program was told that there is no space.
+    is_full: bool,
+    /// Grows whenever something becomes durable.
+    pub(super) flights: u64,
+}
+
+impl<D: Disk> std::fmt::Debug for Seat<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+impl<D: Disk> Seat<D> {
+    pub(super) fn new(
+        log: Log<D>,
+        chores: Sender<Chore<D>>,
+        on_durable: Box<dyn FnMut(Completion) + Send>,
+    ) -> Self {
+        Self { log, chores, on_durable, is_full: false, flights: 0 }
+    }
+
+    /// Makes durable what has gathered.
+    fn commit(&mut self) -> Result<Step, Arc<WalError>> {
+        let step = self.log.commit()?;
+        self.settle();
+        if let Step::Durable(seq) = step {
+            self.flights += 1;
+            (self.on_durable)(Completion::Durable { seq });
+        }
+        Ok(step)
+    }
+
+    /// Passes on what the log wants done, and what the program wants to know.
+    pub(super) fn settle(&mut self) {
+        while let Some(chore) = self.log.take_chore() {
+            if self.chores.send(chore).is_err() {
+                // It panicked. The log goes on until it needs a segment, and then stops.
+                tracing::error!("the thread that prepares segments is gone");
+            }
+        }
+        let is_full = self.log.is_short();
+        if is_full == self.is_full {
+            return;
+        }
+        match self.log.shortage().cloned() {
+            Some(error) => (self.on_durable)(Completion::Full(error)),
+            None if is_full => return,
+            None => (self.on_durable)(Completion::Available),
+        }
+        self.is_full = is_full;
+    }
+
+    /// Says for the last time what has happened.
+    pub(super) fn say_why(&mut self, error: Arc<WalError>) {
+        (self.on_durable)(Completion::Failed(error));
+    }
+}
+
+impl<D: Disk> Desk<D> {
+    pub(super) fn new(shared: Arc<Shared<D>>) -> Self {
+        let hall = Hall {
+            seat: None,
+            is_closed: false,
+            is_starved: false,
+            durable: BatchSeq::default(),
+            stopped: None,
+            tasks: Vec::new(),
+        };
+        Self { shared, hall: Mutex::new(hall), told: Condvar::new() }
+    }
+
+    fn hall(&self) -> MutexGuard<'_, Hall<D>> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the seat as soon as it is free; `None` if the log is closed.
+    pub(super) fn take(&self) -> Option<Box<Seat<D>>> {
+        let waiting = |hall: &mut Hall<D>| hall.seat.is_none() && !hall.is_closed;
+        let mut hall =
+            self.told.wait_while(self.hall(), waiting).unwrap_or_else(PoisonError::into_inner);
+        hall.seat.take()
+    }
+
+    /// Gives the seat to whoever comes next.
+    pub(super) fn leave(&self, seat: Box<Seat<D>>) {
+        self.hall().seat = Some(seat);
+        self.told.notify_all();
+    }
+
+    /// Says that nobody will have the seat again.
+    pub(super) fn close(&self) {
+        self.hall().is_closed = true;
+        self.told.notify_all();
+    }
+
+    /// Makes durable what has gathered, and says so. A panic, perhaps of the program in its callback,
+    /// stops the log: nobody shall wait for what never comes.
+    pub(super) fn step(&self, seat: &mut Seat<D>) -> Result<Step, Arc<WalError>> {
+        let step = catch_unwind(AssertUnwindSafe(|| seat.commit()))
+            .unwrap_or_else(|_| Err(self.shared.stop(WalError::Panicked)));
+        let mut hall = self.hall();
+        hall.is_starved = matches!(step, Ok(Step::Starved));
+        match &step {
+            Ok(Step::Durable(seq)) => hall.durable = *seq,
+            Ok(Step::Idle | Step::Starved) => {}
+            Err(error) => hall.stopped = Some(Arc::clone(error)),
+        }
+        let tasks = hall.awaken();
+        drop(hall);
+        tasks.for_each(|(_, task)| task.wake());
+        step
+    }
+
+    /// Notes that the log has stopped for another reason than a step.
+    pub(super) fn stop(&self, error: &Arc<WalError>) {
+        let mut hall = self.hall();
+        hall.stopped = Some(Arc::clone(error));
+        let tasks = hall.awaken();
+        drop(hall);
+        tasks.for_each(|(_, task)| task.wake());
+        self.told.notify_all();
+    }
+
+    /// Takes note of what became of a chore, and lets the writer's thread look again.
+    pub(super) fn on_done(&self, done: Done<D>) {
+        let Some(mut seat) = self.take() else { return };
+        seat.log.on_done(done);
+        let settled = catch_unwind(AssertUnwindSafe(|| seat.settle()));
+        self.leave(seat);
+        if settled.is_err() {
+            self.stop(&self.shared.stop(WalError::Panicked));
+        }
+        self.nudge();
+    }
+
+    /// Lets the writer's thread look again.
+    pub(super) fn nudge(&self) {
+        self.shared.lock().is_nudged = true;
+        self.shared.work.notify_one();
+    }
+
+    /// Waits until `seq` is durable, and does the work if nobody does.
+    pub(super) fn wait(&self, seq: BatchSeq) -> Result<(), Arc<WalError>> {
+        let mut hall = self.hall();
+        loop {
+            match hall.outcome(seq) {
+                Poll::Ready(outcome) => return outcome,
+                Poll::Pending => {}
+            }
+            let seat = if hall.is_starved { None } else { hall.seat.take() };
+            hall = match seat {
+                Some(seat) => {
+                    drop(hall);
+                    self.work(seat, seq);
+                    self.hall()
+                }
+                None => self.told.wait(hall).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Writes until `seq` is durable, or until that is the business of the writer's thread.
+    fn work(&self, mut seat: Box<Seat<D>>, seq: BatchSeq) {
+        loop {
+            match self.step(&mut seat) {
+                Ok(Step::Durable(durable)) if durable < seq => {}
+                Ok(Step::Durable(_)) => {
+                    let is_watched = self.shared.lock().is_watched;
+                    self.leave(seat);
+                    if !is_watched {
+                        // It sleeps until there is something to do. Now there will be a marker.
+                        self.nudge();
+                    }
+                    return;
+                }
+                // The writer's thread knows what to do.
+                Ok(Step::Idle | Step::Starved) | Err(_) => {
+                    self.leave(seat);
+                    self.nudge();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Says whether `seq` is durable, or wakes the task when it is.
+    pub(super) fn poll(&self, seq: BatchSeq, task: &Waker) -> Poll<Result<(), Arc<WalError>>> {
+        let mut hall = self.hall();
+        let outcome = hall.outcome(seq);
+        if outcome.is_pending() {
+            hall.tasks.retain(|(_, known)| !known.will_wake(task));
+            hall.tasks.push((seq, task.clone()));
+        }
+        outcome
+    }
+}
+
+impl<D: Disk> Hall<D> {
+    fn outcome(&self, seq: BatchSeq) -> Poll<Result<(), Arc<WalError>>> {
+        if seq <= self.durable {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.stopped {
+            Some(error) => Poll::Ready(Err(Arc::clone(error))),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The tasks that have waited long enough.
+    fn awaken(&mut self) -> impl Iterator<Item = (BatchSeq, Waker)> + use<D> {
+        let durable = self.durable;
+        let is_stopped = self.stopped.is_some();
+        let all = std::mem::take(&mut self.tasks);
+        let (done, waiting): (Vec<_>, _) =
+            all.into_iter().partition(|(seq, _)| is_stopped || *seq <= durable);
+        self.tasks = waiting;
+        done.into_iter()
+    }
+}
