@@ -116,6 +116,8 @@ impl Leader {
         let id = common.append_own(EntryPayload::Membership(Box::new(membership)));
         self.uncommitted_bytes += common.log().weight_between(last, id.index);
         self.follow_membership(common, last);
+        // What lacked the answer of one who is gone may lack nothing.
+        self.serve_confirmed_reads(common);
         id
     }
 

@@ -568,6 +568,22 @@ fn a_single_voter_grows_and_shrinks() {
     assert!(!membership(&cluster, 1).is_joint());
 }
 
+/// Nobody is left whose answer would confirm it.
+#[test]
+fn a_read_that_waited_for_a_voter_who_is_removed_is_served() {
+    let mut cluster = Cluster::new(2);
+    cluster.elect(1);
+    cluster.isolate(2);
+    let read = cluster.read(1);
+    cluster.settle();
+    assert_eq!(cluster.server(1).reads.len(), 0);
+
+    cluster.change(1, &change().remove(n(2))).unwrap();
+    cluster.settle();
+
+    assert_eq!(cluster.server(1).reads.iter().map(|r| r.upto).collect::<Vec<_>>(), [read]);
+}
+
 #[test]
 fn quorums_of_joint_memberships_are_asked_for_votes() {
     let of = |ids: &[u64]| Voters::new(ids.iter().map(|&id| n(id))).unwrap();
