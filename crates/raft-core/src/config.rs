@@ -33,6 +33,45 @@ pub struct Config {
     pub uncommitted_bytes_max: usize,
     /// Bytes of committed entries that stay in memory for followers that lag. Default: 16 MiB.
     pub tail_bytes_max: usize,
+    /// How even clocks are, if reads may rest on that ([`ReadLevel::Lease`](crate::ReadLevel)); all
+    /// servers must have the same election timeout then. Default: nothing is said, no leases.
+    pub lease: Option<Lease>,
+    /// How gladly this server leads: `u8::MAX` most of all. One with less lets silence pass once for
+    /// each time that it must halve `u8::MAX` to get down to its own priority, eight times at most,
+    /// before it campaigns. Votes are given without regard to it. Default: `u8::MAX`.
+    pub priority: u8,
+}
+
+/// How evenly the clocks of a cluster run: what leases rest on (thesis §6.4.1).
+///
+/// A leader that a majority follows cannot be replaced before their election timeout has passed *on
+/// their clocks*. Its lease is that time, shortened by what clocks may differ, from the moment when
+/// it sent the heartbeat that they answered. If a clock strays further than this, or
+/// stands still while the machine sleeps, a read may be stale; nothing else is at stake. The driver's
+/// clock must go on while the machine is suspended (`CLOCK_BOOTTIME`), and the time given to
+/// [`Raft::read`](crate::Raft::read) must have been read after the read was asked.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Lease {
+    /// By how many parts in a million a clock may run faster or slower than true time. Quartz stays
+    /// within 200, a clock that is being slewed within 1 000.
+    pub drift_ppm_max: u32,
+    /// What is taken off besides, for whatever is not drift.
+    pub slack: Duration,
+}
+
+impl Lease {
+    /// For how long a leader may rely on voters who wait for `election_timeout`.
+    ///
+    /// On the slowest clock of a leader this is not longer than the timeout on the fastest clock of
+    /// a voter; `None` if nothing is left.
+    fn duration(self, election_timeout: Duration) -> Option<Duration> {
+        const MILLION: u128 = 1_000_000;
+        let drift = u128::from(self.drift_ppm_max);
+        let slowest = MILLION.checked_sub(drift)?;
+        let micros = election_timeout.as_micros().checked_mul(slowest)? / (MILLION + drift);
+        let duration = Duration::from_micros(u64::try_from(micros).ok()?);
+        duration.checked_sub(self.slack).filter(|duration| !duration.is_zero())
+    }
 }
 
 /// Why a [`Config`] cannot work.
@@ -47,6 +86,12 @@ pub enum ConfigError {
     ElectionTimeoutTooShort {
         /// The election timeout.
         election_timeout: Duration,
+        /// The heartbeat interval.
+        heartbeat_interval: Duration,
+    },
+    /// A leader would have no lease most of the time.
+    #[error("a lease must be longer than two heartbeat intervals ({heartbeat_interval:?})")]
+    LeaseTooShort {
         /// The heartbeat interval.
         heartbeat_interval: Duration,
     },
@@ -76,7 +121,14 @@ impl Config {
             gather_bytes_max: 256 << 10,
             uncommitted_bytes_max: 64 << 20,
             tail_bytes_max: 16 << 20,
+            lease: None,
+            priority: u8::MAX,
         }
+    }
+
+    /// For how long a leader may rely on an answered heartbeat; `None` if it may not.
+    pub(crate) fn lease_duration(&self) -> Option<Duration> {
+        self.lease?.duration(self.election_timeout)
     }
 
     /// Checks that a server with this configuration can make progress.
@@ -94,6 +146,10 @@ impl Config {
                 election_timeout,
                 heartbeat_interval,
             });
+        }
+        let long_enough = |lease| lease > heartbeat_interval.saturating_mul(2);
+        if self.lease.is_some() && !self.lease_duration().is_some_and(long_enough) {
+            return Err(ConfigError::LeaseTooShort { heartbeat_interval });
         }
         let bounds = [
             ("append_bytes_max", self.append_bytes_max),

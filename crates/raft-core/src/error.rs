@@ -85,6 +85,22 @@ pub enum ChangeError {
     },
 }
 
+/// Why [`Raft::read`](crate::Raft::read) refused a read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// This server was told nothing about clocks ([`Config::lease`](crate::Config::lease)); read at
+    /// another level.
+    #[error("leases are off")]
+    LeasesOff,
+    /// This server is no longer a member, and nobody would answer it.
+    #[error("this server was removed by the membership at {by}")]
+    Removed {
+        /// The entry of the membership that removed it.
+        by: LogId,
+    },
+}
+
 /// Why [`Raft::transfer`](crate::Raft::transfer) refused to hand over. Nothing has changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

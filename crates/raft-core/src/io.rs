@@ -1,6 +1,7 @@
 //! The core's boundary: everything that goes in, everything that comes out.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::event::Event;
 use crate::message::{Message, ReadId};
@@ -136,10 +137,32 @@ pub struct Fetch {
     pub bytes_max: usize,
 }
 
+/// How much a read must see. Whatever it is, a read never sees what is not committed.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum ReadLevel {
+    /// Everything that was committed anywhere when the read was asked (thesis §6.4). Costs a round
+    /// of heartbeats, shared with the reads that come meanwhile.
+    #[default]
+    Linearizable,
+    /// The same, as long as clocks run as evenly as [`Lease`](crate::Lease) says: a leader answers
+    /// from its lease, without asking anybody. Without a lease in force, and on other servers, it
+    /// is [`ReadLevel::Linearizable`].
+    Lease,
+    /// Everything up to this index, on any server: what a client has written or read before. It
+    /// waits until that is applied here, for ever if it never is.
+    AtLeast(LogIndex),
+    /// Everything that was committed longer ago than this, by the clock of this server alone. What
+    /// was learned for a read within that time serves others without a question.
+    BoundedStale(Duration),
+}
+
 /// Reads that may be served once an index is applied.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ReadReady {
-    /// Every read up to this one, in the order in which they were asked.
+    /// Every read from this one on, in the order in which they were asked; those among them that
+    /// were served before stay so.
+    pub first: ReadId,
+    /// Every read up to this one.
     pub upto: ReadId,
     /// They may be served from a state machine that has applied this index.
     pub index: LogIndex,

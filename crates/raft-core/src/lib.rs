@@ -68,10 +68,10 @@ mod snapshot;
 mod status;
 mod types;
 
-pub use crate::config::{Config, ConfigError};
-pub use crate::error::{ChangeError, CompactError, ProposeError, TransferError};
+pub use crate::config::{Config, ConfigError, Lease};
+pub use crate::error::{ChangeError, CompactError, ProposeError, ReadError, TransferError};
 pub use crate::event::{Event, PeerFault, RoleKind};
-pub use crate::io::{Fetch, Input, Install, Output, ReadReady, Write, WriteSeq};
+pub use crate::io::{Fetch, Input, Install, Output, ReadLevel, ReadReady, Write, WriteSeq};
 pub use crate::membership::{
     Membership, MembershipChange, MembershipError, Quorum, VoteOutcome, Voters,
 };

@@ -99,6 +99,9 @@ pub enum ReadError {
     /// Too much is waiting already; try again later, and more slowly.
     #[error("too many reads are waiting; try again later")]
     Overloaded,
+    /// The node is no longer a member; read on another one.
+    #[error("the node was removed from the cluster; read on another one")]
+    Removed,
     /// The node has stopped.
     #[error("the node has stopped: {0}")]
     Stopped(StopReason),

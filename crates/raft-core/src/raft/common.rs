@@ -30,6 +30,11 @@ pub(super) struct Common {
     disk: Disk,
     reads: OwnReads,
     snapshots: Snapshots,
+    /// When a leader was last heard. It outlives role and term: a leader may rest on it that we were
+    /// heard to follow (thesis §6.4.1).
+    heard: Option<Timestamp>,
+    /// How often silence has passed since without a campaign, in favour of others.
+    yielded: u8,
     room: Room,
     /// The committed membership that removed this server, as long as no later one brings it back.
     removed_by: Option<LogId>,
@@ -72,6 +77,8 @@ impl Common {
             rng,
             log,
             snapshots: Snapshots::default(),
+            heard: None,
+            yielded: 0,
             room: Room::Enough,
             removed_by: None,
             outbox: Outbox { commit, ..Outbox::default() },
@@ -106,11 +113,14 @@ impl Common {
             disk,
             reads,
             snapshots: _,
+            heard,
+            yielded: _,
             room: _,
             removed_by: _,
             outbox: _,
         } = self;
         rebase.instant(now);
+        heard.iter_mut().for_each(|heard| rebase.instant(heard));
         *rng = Rng::new(0);
         disk.rebase(rebase);
         reads.rebase(rebase);
@@ -179,6 +189,33 @@ impl Common {
             _ if !self.has_other_voters() => Timestamp::NEVER,
             DiskTrouble::None => since.after(timeout / 2),
             DiskTrouble::Slow | DiskTrouble::Stuck => since.after(timeout),
+        }
+    }
+
+    pub(super) const fn on_leader_heard(&mut self) {
+        self.heard = Some(self.now);
+        self.yielded = 0;
+    }
+
+    /// Whether a server of higher priority is given another chance to campaign first.
+    ///
+    /// The priority that it takes is halved each time, so that this ends soon even if only those of
+    /// the lowest are left.
+    pub(super) fn yields(&mut self) -> bool {
+        let wanted = u8::MAX.checked_shr(u32::from(self.yielded)).unwrap_or(0);
+        let yields = self.config.priority < wanted && self.has_other_voters();
+        self.yielded = self.yielded.saturating_add(u8::from(yields));
+        yields
+    }
+
+    pub(super) const fn forget_leader(&mut self) {
+        self.heard = None;
+    }
+
+    pub(super) fn hears(&self) -> Hears {
+        match self.heard {
+            Some(heard) if self.now < heard.after(self.config.election_timeout) => Hears::ALeader,
+            Some(_) | None => Hears::Nobody,
         }
     }
 
@@ -434,10 +471,21 @@ impl Common {
         &mut self.reads
     }
 
+    pub(super) const fn removed_by(&self) -> Option<LogId> {
+        self.removed_by
+    }
+
+    /// Gives a read that needs no question.
+    pub(super) fn serve_at_once(&mut self, index: LogIndex) -> ReadId {
+        let id = self.reads.issue_answered();
+        self.outbox.reads.push(ReadReady { first: id, upto: id, index });
+        id
+    }
+
     /// Takes the index from which on reads up to `upto` may be served.
     pub(super) fn on_read_answer(&mut self, from: NodeId, upto: ReadId, index: LogIndex) {
-        match self.reads.on_answer(upto) {
-            Answer::News => self.outbox.reads.push(ReadReady { upto, index }),
+        match self.reads.on_answer(upto, index) {
+            Answer::News { first } => self.outbox.reads.push(ReadReady { first, upto, index }),
             Answer::Stale => {}
             Answer::Unasked => self.report_fault(from, PeerFault::AnswersUnasked),
         }

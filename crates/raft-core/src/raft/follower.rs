@@ -2,7 +2,7 @@
 
 use super::candidate::Cause;
 use super::canonical::Rebase;
-use super::common::{Common, Hears, Room};
+use super::common::{Common, Room};
 use super::{Next, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
@@ -14,26 +14,28 @@ use crate::types::{LogIndex, NodeId, Term, Timestamp};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Follower {
     leader: Option<NodeId>,
-    /// When a leader was last heard.
-    heard: Option<Timestamp>,
     deadline: Timestamp,
 }
 
 impl Follower {
     pub(super) fn new(common: &mut Common, leader: Option<NodeId>) -> Self {
-        let heard = leader.map(|_| common.now());
-        Self { leader, heard, deadline: deadline(common) }
+        if leader.is_some() {
+            common.on_leader_heard();
+        }
+        Self { leader, deadline: deadline(common) }
     }
 
     /// A server that comes back cannot know that it did not hear a leader a moment ago, so it
     /// behaves as if it had (thesis §6.4.1 rests on it).
     pub(super) fn restarted(common: &mut Common) -> Self {
         let took_part = common.vote().is_some() || common.term() > Term::new(1);
-        let heard = took_part.then(|| common.now());
+        if took_part {
+            common.on_leader_heard();
+        }
         // Nobody else could be heard.
         let alone = common.is_eligible() && common.other_voters().is_empty();
         let deadline = if alone { common.now() } else { deadline(common) };
-        Self { leader: None, heard, deadline }
+        Self { leader: None, deadline }
     }
 
     pub(super) const fn leader(&self) -> Option<NodeId> {
@@ -45,22 +47,13 @@ impl Follower {
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { leader: _, heard, deadline } = self;
-        heard.iter_mut().for_each(|heard| rebase.instant(heard));
+        let Self { leader: _, deadline } = self;
         rebase.instant(deadline);
-    }
-
-    pub(super) fn hears(&self, common: &Common) -> Hears {
-        let timeout = common.config().election_timeout;
-        match self.heard {
-            Some(heard) if common.now() < heard.after(timeout) => Hears::ALeader,
-            Some(_) | None => Hears::Nobody,
-        }
     }
 
     /// Silence has lasted long enough. One who cannot be elected, or whose disk is stuck, waits on.
     pub(super) fn on_timeout(&mut self, common: &mut Common) -> Next {
-        if common.may_campaign() {
+        if common.may_campaign() && !common.yields() {
             return Next::PreCampaign;
         }
         self.deadline = deadline(common);
@@ -101,9 +94,13 @@ impl Follower {
                 self.on_leader_heard(common);
                 snapshot::on_offer(common, from, *m);
             }
-            Body::PreVote(m) => common.on_pre_vote(from, term, m, self.hears(common)),
+            Body::PreVote(m) => common.on_pre_vote(from, term, m, common.hears()),
             Body::RequestVote(m) | Body::TransferVote(m) => self.on_request_vote(common, from, m),
-            Body::TimeoutNow if common.may_campaign() => return Next::Campaign(Cause::Transfer),
+            Body::TimeoutNow if common.may_campaign() => {
+                // It gives up its office with that, and with it what we promised.
+                common.forget_leader();
+                return Next::Campaign(Cause::Transfer);
+            }
             Body::Removed(m) => {
                 if common.on_removed(m.by) {
                     self.deadline = Timestamp::NEVER;
@@ -131,7 +128,7 @@ impl Follower {
     }
 
     fn on_leader_heard(&mut self, common: &mut Common) {
-        self.heard = Some(common.now());
+        common.on_leader_heard();
         self.deadline = deadline(common);
     }
 

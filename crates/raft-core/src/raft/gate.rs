@@ -62,7 +62,12 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
         }
         // Disruptive servers: ignore candidates while the leader is alive (thesis §4.2.3), but not
         // the one that the leader has sent.
-        Body::RequestVote(_) if *term > ours && role.hears(common) == Hears::ALeader => {
+        //
+        // Nor does it matter that we have entered the candidate's term: any message may have told
+        // us of it, while a leader of an earlier one relies on our following.
+        Body::RequestVote(_)
+            if role.hears(common) == Hears::ALeader && (*term > ours || is_free(common, role)) =>
+        {
             Verdict::Ignore
         }
 
@@ -88,6 +93,11 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
             }
         }
     }
+}
+
+/// Whether we could vote for anybody in our term.
+const fn is_free(common: &Common, role: &Role) -> bool {
+    common.vote().is_none() && !matches!(role, Role::Leader(_))
 }
 
 /// Admits the leader of our term or of a later one.

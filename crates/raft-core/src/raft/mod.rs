@@ -38,9 +38,9 @@ use self::follower::Follower;
 use self::gate::Verdict;
 use self::leader::Leader;
 use crate::config::Config;
-use crate::error::{ChangeError, CompactError, ProposeError, TransferError};
+use crate::error::{ChangeError, CompactError, ProposeError, ReadError, TransferError};
 use crate::event::{Event, RoleKind};
-use crate::io::{Input, Output};
+use crate::io::{Input, Output, ReadLevel};
 use crate::membership::MembershipChange;
 use crate::message::{Message, ReadId};
 use crate::restored::{RestoreError, Restored};
@@ -63,6 +63,7 @@ pub struct Raft {
 
 /// What a server is, with the state that only such a server has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a server has one")]
 enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),
@@ -200,14 +201,37 @@ impl Raft {
         Ok(first)
     }
 
-    /// Asks for a linearizable read, on any server (thesis §6.4).
+    /// Asks for a read, on any server (thesis §6.4).
     ///
-    /// The read may be served once an [`Output::reads`] names it or a later one, from a state
-    /// machine that has applied the index given there. It waits as long as there is no leader; a
-    /// caller that does not want to wait forgets it.
-    pub fn read(&mut self, now: Timestamp) -> ReadId {
+    /// The read may be served once an [`Output::reads`] names it, from a state machine that has
+    /// applied the index given there. It waits as long as there is no leader to ask; a caller that
+    /// does not want to wait forgets it.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::LeasesOff`] if it rests on clocks about which nothing was said,
+    /// [`ReadError::Removed`] if this server is no longer a member.
+    pub fn read(&mut self, now: Timestamp, level: ReadLevel) -> Result<ReadId, ReadError> {
         self.common.advance_clock(now);
-        self.common.reads().issue()
+        if level == ReadLevel::Lease && self.common.config().lease.is_none() {
+            return Err(ReadError::LeasesOff);
+        }
+        if let Some(by) = self.common.removed_by() {
+            return Err(ReadError::Removed { by });
+        }
+        let at_once = match level {
+            ReadLevel::Linearizable => None,
+            ReadLevel::Lease => self.leased(),
+            ReadLevel::AtLeast(index) => Some(index),
+            ReadLevel::BoundedStale(age) => {
+                let now = self.common.now();
+                self.leased().or_else(|| self.common.reads().known_within(age, now))
+            }
+        };
+        Ok(match at_once {
+            Some(index) => self.common.serve_at_once(index),
+            None => self.common.reads().issue(),
+        })
     }
 
     /// Removes the entries up to `upto` from the log, which a durable snapshot contains
@@ -371,6 +395,14 @@ impl Raft {
         }
     }
 
+    /// What a leader may serve without asking anybody.
+    fn leased(&mut self) -> Option<LogIndex> {
+        match &mut self.role {
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(l) => l.leased(&self.common),
+        }
+    }
+
     #[cfg(test)]
     fn best_successor(&self) -> Option<NodeId> {
         match &self.role {
@@ -515,8 +547,7 @@ impl Role {
     /// Whether a leader has been heard within the shortest election timeout.
     fn hears(&self, common: &Common) -> Hears {
         match self {
-            Self::Follower(f) => f.hears(common),
-            Self::PreCandidate(_) | Self::Candidate(_) => Hears::Nobody,
+            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => common.hears(),
             Self::Leader(_) => Hears::ALeader,
         }
     }

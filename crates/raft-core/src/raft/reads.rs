@@ -4,7 +4,7 @@
 //! (thesis §6.4). The leader knows the commit index, and proves with a round of heartbeats that it
 //! still leads. All reads that have gathered when a round starts share it, whoever asked them.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
 
 use super::canonical::Rebase;
@@ -16,35 +16,77 @@ use crate::types::{LogIndex, NodeId, Timestamp};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct OwnReads {
     issued: ReadId,
+    /// The newest read that needs an answer from a leader.
+    wanted: ReadId,
     asked: ReadId,
     /// When the last question was asked. It covers all before it.
     asked_at: Timestamp,
     answered: ReadId,
+    /// Questions that were not answered, each with the time when it was asked first.
+    questions: VecDeque<(ReadId, Timestamp)>,
+    /// The newest answer: what was committed before this time is up to this index.
+    known: Option<(Timestamp, LogIndex)>,
 }
+
+/// Questions that are told apart. An answer to one beyond counts as one to the last of them, which
+/// was asked earlier.
+const QUESTIONS_MAX: usize = 64;
 
 impl OwnReads {
     pub(super) const fn new(session: u64) -> Self {
         let none = ReadId::new(session, 0);
-        Self { issued: none, asked: none, asked_at: Timestamp::from_micros(0), answered: none }
+        Self {
+            issued: none,
+            wanted: none,
+            asked: none,
+            asked_at: Timestamp::from_micros(0),
+            answered: none,
+            questions: VecDeque::new(),
+            known: None,
+        }
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { issued: _, asked: _, asked_at, answered: _ } = self;
+        let Self { issued: _, wanted: _, asked: _, asked_at, answered: _, questions, known } = self;
         rebase.instant(asked_at);
+        questions.iter_mut().for_each(|(_, asked_at)| rebase.instant(asked_at));
+        known.iter_mut().for_each(|(asked_at, _)| rebase.instant(asked_at));
     }
 
+    /// Names a read that a leader is to be asked about.
     pub(super) const fn issue(&mut self) -> ReadId {
+        self.issued = self.issued.next();
+        self.wanted = self.issued;
+        self.issued
+    }
+
+    /// Names a read that needs no question.
+    pub(super) const fn issue_answered(&mut self) -> ReadId {
         self.issued = self.issued.next();
         self.issued
     }
 
+    /// An index that covers all that was committed `age` before `now`, if one is known.
+    ///
+    /// An answer covers what was committed when its question was asked; when the answer came says
+    /// nothing.
+    pub(super) fn known_within(&self, age: Duration, now: Timestamp) -> Option<LogIndex> {
+        let (asked_at, index) = self.known?;
+        (now <= asked_at.after(age)).then_some(index)
+    }
+
     /// The reads that nobody was asked about yet, by the last one; they count as asked from now.
     pub(super) fn ask(&mut self, now: Timestamp) -> Option<ReadId> {
-        (self.issued > self.asked).then(|| {
-            self.asked = self.issued;
-            self.asked_at = now;
-            self.asked
-        })
+        if self.wanted <= self.asked {
+            return None;
+        }
+        self.asked = self.wanted;
+        self.asked_at = now;
+        let is_new = self.questions.back().is_none_or(|(last, _)| *last < self.asked);
+        if is_new && self.questions.len() < QUESTIONS_MAX {
+            self.questions.push_back((self.asked, now));
+        }
+        Some(self.asked)
     }
 
     /// Asks again for what has waited for an answer longer than `patience`: the question or the
@@ -63,24 +105,28 @@ impl OwnReads {
     }
 
     /// Takes the answer for all reads up to `upto`.
-    pub(super) fn on_answer(&mut self, upto: ReadId) -> Answer {
+    pub(super) fn on_answer(&mut self, upto: ReadId, index: LogIndex) -> Answer {
         if upto.session() != self.issued.session() || upto <= self.answered {
             return Answer::Stale;
         }
-        if upto > self.issued {
+        if upto > self.wanted {
             return Answer::Unasked;
         }
+        let first = self.answered.next();
         self.answered = upto;
         self.asked = self.asked.max(upto);
-        Answer::News
+        while let Some((_, asked_at)) = self.questions.pop_front_if(|(id, _)| *id <= upto) {
+            self.known = Some((asked_at, index));
+        }
+        Answer::News { first }
     }
 }
 
 /// What an answer is worth.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Answer {
-    /// Reads may be served.
-    News,
+    /// Reads may be served, from this one on.
+    News { first: ReadId },
     /// It was answered before, or asked by an earlier run of this server.
     Stale,
     /// Nobody asked.
@@ -91,7 +137,7 @@ pub(super) enum Answer {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct ReadRounds {
     last: ReadRound,
-    under_way: Option<(Readers, LogIndex)>,
+    under_way: Option<(Readers, LogIndex, ReadRound)>,
     waiting: Readers,
 }
 
@@ -126,14 +172,20 @@ impl ReadRounds {
         if self.under_way.is_some() || self.waiting == Readers::default() {
             return false;
         }
-        self.under_way = Some((core::mem::take(&mut self.waiting), commit));
         self.last = self.last.next();
+        self.under_way = Some((core::mem::take(&mut self.waiting), commit, self.last));
         true
+    }
+
+    /// Numbers heartbeats that are sent without a reader, so that their answers tell when they left.
+    pub(super) const fn advance(&mut self) {
+        self.last = self.last.next();
     }
 
     /// Takes the newest round that a quorum has confirmed; gives the readers it serves.
     pub(super) fn on_confirmed(&mut self, round: ReadRound) -> Option<(Readers, LogIndex)> {
-        self.under_way.take_if(|_| round >= self.last)
+        let (readers, index, _) = self.under_way.take_if(|(_, _, asked)| round >= *asked)?;
+        Some((readers, index))
     }
 }
 

@@ -6,6 +6,7 @@
 //! code runs under tokio and in simulation.
 
 mod apply;
+mod changes;
 mod forwards;
 mod proposals;
 mod reads;
@@ -18,13 +19,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
-    Event, Fetch, Input, Install, LogIndex, Message, NodeId, Output, ProposeError, Raft, ReadReady,
-    Timestamp, Write,
+    Event, Fetch, Input, Install, LogId, LogIndex, MembershipChange, Message, NodeId, Output,
+    ProposeError, Raft, ReadError, ReadLevel, Timestamp, Write,
 };
 use raft_net::{Forward, ForwardOutcome, ForwardReply, Packet};
 
 use self::apply::ApplyQueue;
 pub use self::apply::{Entries, Job};
+pub use self::changes::ChangeRefusal;
+use self::changes::Changes;
 use self::forwards::{Forwards, Held};
 use self::proposals::{Parked, Waiting};
 use self::reads::Reads;
@@ -47,6 +50,7 @@ pub struct Driver<P, R> {
     waiting: Waiting<P>,
     reads: Reads<R>,
     transfers: Transfers<P>,
+    changes: Changes<P>,
     apply: ApplyQueue,
     requests: Requests<P, R>,
 }
@@ -94,6 +98,10 @@ pub struct Requests<P, R> {
     pub refused: Vec<(P, Refusal)>,
     /// Callers whose reads will not be answered: they have waited too long.
     pub reads_timed_out: Vec<R>,
+    /// Callers whose reads cannot be answered here.
+    pub reads_refused: Vec<(R, ReadError)>,
+    /// How changes of membership ended: with the entry of the membership that completed them.
+    pub changes: Vec<(P, Result<LogId, ChangeRefusal>)>,
     /// How transfers of leadership ended.
     pub transfers: Vec<(P, Result<(), TransferRefusal>)>,
     /// What happened, for logs and metrics.
@@ -145,6 +153,8 @@ impl<P, R> Default for Requests<P, R> {
             jobs: Vec::new(),
             refused: Vec::new(),
             reads_timed_out: Vec::new(),
+            reads_refused: Vec::new(),
+            changes: Vec::new(),
             transfers: Vec::new(),
             events: Vec::new(),
         }
@@ -161,6 +171,8 @@ impl<P, R> Requests<P, R> {
             jobs,
             refused,
             reads_timed_out,
+            reads_refused,
+            changes,
             transfers,
             events,
         } = self;
@@ -171,6 +183,8 @@ impl<P, R> Requests<P, R> {
             && jobs.is_empty()
             && refused.is_empty()
             && reads_timed_out.is_empty()
+            && reads_refused.is_empty()
+            && changes.is_empty()
             && transfers.is_empty()
             && events.is_empty()
     }
@@ -192,6 +206,7 @@ impl<P, R> Driver<P, R> {
             waiting: Waiting::default(),
             reads: Reads::default(),
             transfers: Transfers::default(),
+            changes: Changes::default(),
             apply: ApplyQueue::new(base),
             requests: Requests::default(),
         }
@@ -223,11 +238,27 @@ impl<P, R> Driver<P, R> {
         self.route(now, batch, deadline);
     }
 
-    /// Asks for a linearizable read for `callers`, which will be in [`Job::Read`].
-    pub fn read(&mut self, now: Timestamp, callers: Vec<R>) {
+    /// Asks for a read of this level for `callers`, which will be in [`Job::Read`]. `now` must have
+    /// been read after they came.
+    pub fn read(&mut self, now: Timestamp, level: ReadLevel, callers: Vec<R>) {
         let deadline = now.after(self.options.request_timeout);
-        let id = self.raft.read(now);
-        self.reads.push(id, callers, deadline);
+        match self.raft.read(now, level) {
+            Ok(id) => self.reads.push(id, callers, deadline),
+            Err(error) => {
+                let refused = callers.into_iter().map(|caller| (caller, error));
+                self.requests.reads_refused.extend(refused);
+            }
+        }
+    }
+
+    /// Changes the membership, as [`Raft::change_membership`] does. The caller is answered in
+    /// [`Requests::changes`]: well, once a membership that is not joint is committed.
+    pub fn change_membership(&mut self, now: Timestamp, change: &MembershipChange, caller: P) {
+        let deadline = now.after(self.options.request_timeout);
+        match self.raft.change_membership(now, change) {
+            Ok(first) => self.changes.push(first, caller, deadline),
+            Err(error) => self.requests.changes.push((caller, Err(ChangeRefusal::Refused(error)))),
+        }
     }
 
     /// Hands leadership over to `to`, as [`Raft::transfer`] does. The caller is answered in
@@ -289,6 +320,7 @@ impl<P, R> Driver<P, R> {
         self.refuse_all(uncommitted, Refusal::TimedOut);
         self.requests.reads_timed_out.extend(self.reads.take_expired(now));
         self.requests.transfers.extend(self.transfers.take_expired(now));
+        self.requests.changes.extend(self.changes.take_expired(now));
     }
 
     /// When to call [`Driver::on_timeout`], at the latest.
@@ -301,6 +333,7 @@ impl<P, R> Driver<P, R> {
             .min(self.waiting.deadline())
             .min(self.reads.deadline())
             .min(self.transfers.deadline())
+            .min(self.changes.deadline())
     }
 
     /// Whether committed entries wait until [`Driver::on_applied`] makes room for them.
@@ -330,10 +363,12 @@ impl<P, R> Driver<P, R> {
     /// Ends the driver: every caller that is left.
     #[must_use]
     pub fn stop(self) -> Leftover<P, R> {
-        let Self { parked, forwards, waiting, reads, transfers, mut requests, .. } = self;
+        let Self { parked, forwards, waiting, reads, transfers, changes, mut requests, .. } = self;
         let mut unknown: Vec<P> = forwards.into_callers();
         unknown.extend(waiting.into_callers());
         unknown.extend(transfers.into_callers());
+        unknown.extend(changes.into_callers());
+        unknown.extend(requests.changes.drain(..).map(|(caller, _)| caller));
         unknown.extend(requests.transfers.drain(..).map(|(caller, _)| caller));
         let mut reading = reads.into_callers();
         for job in requests.jobs.drain(..) {
@@ -344,6 +379,7 @@ impl<P, R> Driver<P, R> {
         }
         unknown.extend(requests.refused.into_iter().map(|(caller, _)| caller));
         reading.extend(requests.reads_timed_out);
+        reading.extend(requests.reads_refused.into_iter().map(|(caller, _)| caller));
         Leftover { not_applied: parked.into_callers(), unknown, reads: reading }
     }
 
@@ -462,8 +498,8 @@ impl<P, R> Driver<P, R> {
         if let Some(commit) = commit {
             self.apply.on_committed(commit);
         }
-        for ReadReady { upto, index } in reads {
-            self.reads.on_ready(upto, index);
+        for ready in reads {
+            self.reads.on_ready(ready);
         }
         for event in events {
             self.on_event(now, event);
@@ -477,6 +513,11 @@ impl<P, R> Driver<P, R> {
                 self.refuse_all(lost, Refusal::ConnectionLost);
                 self.requests.transfers.extend(self.transfers.on_leader(leader));
                 self.route_parked(now);
+            }
+            Event::MembershipCommitted { id } => {
+                let raft = &self.raft;
+                let ended = self.changes.on_committed(id, |index| raft.log_id_at(index));
+                self.requests.changes.extend(ended);
             }
             Event::TransferFailed { to } => {
                 self.requests.transfers.extend(self.transfers.on_failed(to));

@@ -1,16 +1,19 @@
 //! Reads on their way, and who waits for them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use raft_core::{LogIndex, ReadId, Timestamp};
+use raft_core::{LogIndex, ReadId, ReadReady, Timestamp};
+
+use super::earliest;
 
 /// Reads in the order in which they were asked.
 #[derive(Debug)]
 pub(super) struct Reads<R> {
     /// Not confirmed yet.
     asked: VecDeque<Asked<R>>,
-    /// Confirmed: to be served once this index is applied.
-    ready: VecDeque<(LogIndex, Asked<R>)>,
+    /// Confirmed: to be served once this index is applied. Some levels wait for indexes to come,
+    /// others for none.
+    ready: BTreeMap<(LogIndex, ReadId), Asked<R>>,
 }
 
 #[derive(Debug)]
@@ -22,7 +25,7 @@ struct Asked<R> {
 
 impl<R> Default for Reads<R> {
     fn default() -> Self {
-        Self { asked: VecDeque::new(), ready: VecDeque::new() }
+        Self { asked: VecDeque::new(), ready: BTreeMap::new() }
     }
 }
 
@@ -31,18 +34,20 @@ impl<R> Reads<R> {
         self.asked.push_back(Asked { id, callers, deadline });
     }
 
-    /// Takes the news that reads up to `upto` may be served once `index` is applied.
-    pub(super) fn on_ready(&mut self, upto: ReadId, index: LogIndex) {
-        while let Some(asked) = self.asked.pop_front_if(|asked| asked.id <= upto) {
-            self.ready.push_back((index, asked));
+    /// Takes the news that reads may be served once an index is applied.
+    pub(super) fn on_ready(&mut self, ready: ReadReady) {
+        let start = self.asked.partition_point(|asked| asked.id < ready.first);
+        let end = self.asked.partition_point(|asked| asked.id <= ready.upto).max(start);
+        for asked in self.asked.drain(start..end) {
+            self.ready.insert((ready.index, asked.id), asked);
         }
     }
 
     /// Takes the callers whose index the state machine was given.
     pub(super) fn take_ready(&mut self, handed: LogIndex) -> Vec<R> {
         let mut callers = Vec::new();
-        while let Some((_, asked)) = self.ready.pop_front_if(|(index, _)| *index <= handed) {
-            callers.extend(asked.callers);
+        while let Some(asked) = self.ready.first_entry().filter(|asked| asked.key().0 <= handed) {
+            callers.extend(asked.remove().callers);
         }
         callers
     }
@@ -52,21 +57,22 @@ impl<R> Reads<R> {
         while let Some(asked) = self.asked.pop_front_if(|asked| asked.deadline <= now) {
             expired.extend(asked.callers);
         }
-        while let Some((_, asked)) = self.ready.pop_front_if(|(_, asked)| asked.deadline <= now) {
-            expired.extend(asked.callers);
-        }
+        let ready = self.ready.extract_if(.., |_, asked| asked.deadline <= now);
+        expired.extend(ready.flat_map(|(_, asked)| asked.callers));
         expired
     }
 
-    /// All reads wait equally long, so the oldest ones are the first to give up.
+    /// All reads wait equally long, so the oldest of those not confirmed is the first to give up.
     pub(super) fn deadline(&self) -> Timestamp {
         let asked = self.asked.front().map_or(Timestamp::NEVER, |asked| asked.deadline);
-        let ready = self.ready.front().map_or(Timestamp::NEVER, |(_, asked)| asked.deadline);
-        asked.min(ready)
+        asked.min(earliest(self.ready.values().map(|asked| asked.deadline)))
     }
 
     pub(super) fn into_callers(self) -> Vec<R> {
-        let ready = self.ready.into_iter().map(|(_, asked)| asked);
-        self.asked.into_iter().chain(ready).flat_map(|asked| asked.callers).collect()
+        self.asked
+            .into_iter()
+            .chain(self.ready.into_values())
+            .flat_map(|asked| asked.callers)
+            .collect()
     }
 }

@@ -34,6 +34,7 @@ struct Node {
     refused: Vec<(Caller, Refusal)>,
     reads_timed_out: Vec<Caller>,
     transfers: Vec<(Caller, Result<(), TransferRefusal>)>,
+    changes: Vec<(Caller, Result<LogId, ChangeRefusal>)>,
     jobs: Vec<Entries>,
     /// Whether jobs are reported as applied at once.
     applies: bool,
@@ -61,6 +62,7 @@ impl Cluster {
                 refused: Vec::new(),
                 reads_timed_out: Vec::new(),
                 transfers: Vec::new(),
+                changes: Vec::new(),
                 jobs: Vec::new(),
                 applies: true,
                 syncs: true,
@@ -95,7 +97,7 @@ impl Cluster {
 
     fn read(&mut self, id: u64, caller: Caller) {
         let now = self.now;
-        self.node(id).driver.read(now, Vec::from([caller]));
+        self.node(id).driver.read(now, ReadLevel::Linearizable, Vec::from([caller]));
     }
 
     fn cut(&mut self, from: u64, to: u64) {
@@ -155,6 +157,7 @@ impl Cluster {
         node.refused.extend(requests.refused);
         node.reads_timed_out.extend(requests.reads_timed_out);
         node.transfers.extend(requests.transfers);
+        node.changes.extend(requests.changes);
         for (to, packet) in requests.packets {
             if !self.cut.contains(&(me, to)) {
                 self.packets.push_back((me, to, packet));
@@ -573,4 +576,93 @@ fn a_transfer_that_cannot_begin_is_refused_at_once() {
     let refused = raft_core::TransferError::NotLeader { leader: Some(n(1)) };
     let refused = TransferRefusal::Refused(refused);
     assert_eq!(cluster.node(2).transfers, [("operator", Err(refused))]);
+}
+
+impl Cluster {
+    fn change(&mut self, id: u64, change: &MembershipChange, caller: Caller) {
+        let now = self.now;
+        self.node(id).driver.change_membership(now, change, caller);
+    }
+
+    fn read_at(&mut self, id: u64, level: ReadLevel, caller: Caller) {
+        let now = self.now;
+        self.node(id).driver.read(now, level, Vec::from([caller]));
+    }
+}
+
+#[test]
+fn a_change_of_membership_is_answered_when_the_last_of_its_memberships_is_committed() {
+    let mut cluster = Cluster::led(5, options());
+    let change = MembershipChange::new().remove(n(4)).remove(n(5));
+    cluster.change(1, &change, "operator");
+    assert!(cluster.node(1).changes.is_empty());
+
+    cluster.settle();
+
+    let raft = cluster.node(1).driver.raft().status();
+    assert!(!raft.membership.is_joint());
+    let done = raft.membership_id;
+    assert_eq!(cluster.node(1).changes, [("operator", Ok(done))]);
+}
+
+#[test]
+fn a_change_of_membership_that_another_leader_replaced_is_superseded() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.change(1, &MembershipChange::new().remove(n(3)), "operator");
+    cluster.settle();
+    cluster.wait(Duration::from_secs(3));
+    cluster.cut.clear();
+    let leader = if cluster.leads(2) { 2 } else { 3 };
+    cluster.change(leader, &MembershipChange::new().demote(n(1)), "other");
+    cluster.wait(Duration::from_secs(1));
+
+    assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::Superseded))]);
+}
+
+#[test]
+fn a_change_of_membership_that_is_not_committed_in_time_is_unknown() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.change(1, &MembershipChange::new().remove(n(3)), "operator");
+
+    cluster.wait(Duration::from_secs(5));
+
+    assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::TimedOut))]);
+}
+
+#[test]
+fn a_change_of_membership_that_is_refused_is_answered_at_once() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.change(2, &MembershipChange::new().remove(n(3)), "operator");
+    cluster.settle();
+
+    let refused = raft_core::ChangeError::NotLeader { leader: Some(n(1)) };
+    let refused = ChangeRefusal::Refused(refused);
+    assert_eq!(cluster.node(2).changes, [("operator", Err(refused))]);
+}
+
+#[test]
+fn a_read_that_waits_for_an_index_to_come_holds_up_no_other() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.read_at(2, ReadLevel::AtLeast(LogIndex::new(4)), "later");
+    cluster.read(2, "now");
+    cluster.settle();
+    assert_eq!(cluster.node(2).served, ["now"]);
+
+    cluster.propose(1, &["a", "b"]);
+    cluster.settle();
+
+    assert_eq!(cluster.node(2).served, ["now", "later"]);
+}
+
+#[test]
+fn a_read_that_rests_on_clocks_is_refused_where_leases_are_off() {
+    let mut cluster = Cluster::led(3, options());
+    let now = cluster.now;
+    cluster.node(1).driver.read(now, ReadLevel::Lease, Vec::from(["reader"]));
+
+    let requests = cluster.node(1).driver.poll(now).unwrap();
+
+    assert_eq!(requests.reads_refused, [("reader", ReadError::LeasesOff)]);
 }

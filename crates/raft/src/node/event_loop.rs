@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_core::{Event, Input, Install, Membership, NodeId, Timestamp};
+use raft_core::{Event, Input, Install, Membership, NodeId, ReadLevel, Timestamp};
 use raft_net::{Lane, PeerEvent, SendOutcome};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -103,7 +103,7 @@ impl<S: StateMachine> EventLoop<S> {
     fn take(&mut self, now: Timestamp, happening: Happening<S>) -> Result<(), StopReason> {
         match happening {
             Happening::Propose(batch) => self.driver.propose(now, batch),
-            Happening::Read(readers) => self.driver.read(now, readers),
+            Happening::Read(readers) => self.driver.read(now, ReadLevel::Linearizable, readers),
             Happening::Packet { from, packet } => self.driver.on_packet(now, from, packet),
             Happening::Peer(event) => self.on_peer_event(now, event),
             Happening::Durable(Ok(seq)) => self.driver.on_input(now, Input::Persisted(seq)),
@@ -133,7 +133,7 @@ impl<S: StateMachine> EventLoop<S> {
     }
 
     fn carry_out(&mut self, now: Timestamp, requests: NodeRequests<S>) -> Result<(), StopReason> {
-        // Nobody can ask a node for a transfer yet.
+        // Nobody can ask a node for a change or a transfer yet.
         let Requests {
             writes,
             packets,
@@ -142,6 +142,8 @@ impl<S: StateMachine> EventLoop<S> {
             jobs,
             refused,
             reads_timed_out,
+            reads_refused,
+            changes: _,
             transfers: _,
             events,
         } = requests;
@@ -176,6 +178,10 @@ impl<S: StateMachine> EventLoop<S> {
         }
         for Reader { reply, .. } in reads_timed_out {
             drop(reply.send(Err(ReadError::TimedOut)));
+        }
+        // Of linearizable reads, only those on a node that was removed.
+        for (Reader { reply, .. }, _removed) in reads_refused {
+            drop(reply.send(Err(ReadError::Removed)));
         }
         events.into_iter().for_each(|event| log_event(self.id, event));
         Ok(())

@@ -101,6 +101,7 @@ impl Leader {
     /// Has a progress for each follower, and a pace for each learner, of the membership in force.
     pub(super) fn follow_membership(&mut self, common: &Common, last: LogIndex) {
         let (now, membership) = (common.now(), common.membership());
+        self.lease.end();
         self.followers.retain(|&id, _| membership.contains(id));
         for id in common.peers() {
             self.followers.entry(id).or_insert_with(|| Progress::new(last, now));

@@ -1,6 +1,7 @@
 //! Leader: appends, replicates, and decides what is committed.
 
 mod catch_up;
+mod lease;
 mod membership;
 mod transfer;
 
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use self::catch_up::CatchUp;
+use self::lease::Lease;
 use self::transfer::Transfer;
 use super::Next;
 use super::canonical::Rebase;
@@ -20,7 +22,9 @@ use crate::error::ProposeError;
 use crate::event::{Event, PeerFault};
 use crate::io::Fetch;
 use crate::log::{Slice, command_weight, weight};
-use crate::message::{AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply};
+use crate::message::{
+    AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply, ReadRound,
+};
 use crate::progress::Progress;
 use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
 
@@ -39,6 +43,7 @@ pub(super) struct Leader {
     /// What the entries that gather weigh.
     gathered_bytes: usize,
     rounds: ReadRounds,
+    lease: Lease,
     /// The handing over that is under way.
     transfer: Option<Transfer>,
     /// The newest membership of which those were told whom it has removed.
@@ -60,6 +65,7 @@ impl Leader {
             released: first,
             gathered_bytes: 0,
             rounds: ReadRounds::default(),
+            lease: Lease::default(),
             transfer: None,
             settled: LogIndex::ZERO,
         };
@@ -78,9 +84,11 @@ impl Leader {
             gathered_bytes: _,
             transfer,
             rounds: _,
+            lease,
             settled: _,
         } = self;
         learners.values_mut().for_each(|learner| learner.rebase(rebase));
+        lease.rebase(rebase);
         followers.values_mut().for_each(|progress| progress.rebase(rebase));
         rebase.instant(heartbeat_due);
         transfer.iter_mut().for_each(|transfer| transfer.rebase(rebase));
@@ -320,12 +328,10 @@ impl Leader {
 
     fn serve_confirmed_reads(&mut self, common: &mut Common) {
         let me = common.id();
-        let own = self.rounds.last();
-        let confirmed = common.membership().quorum().reached(|id| match self.followers.get(&id) {
-            Some(progress) => progress.confirmed(),
-            None if id == me => own,
-            None => Default::default(),
-        });
+        let confirmed = self.confirmed(common);
+        if common.config().lease.is_some() {
+            self.lease.on_confirmed(confirmed);
+        }
         let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };
         let Readers { own, peers } = readers;
         if let Some(upto) = own {
@@ -336,8 +342,23 @@ impl Leader {
         }
     }
 
+    /// The newest round that a quorum has answered.
+    fn confirmed(&self, common: &Common) -> ReadRound {
+        let me = common.id();
+        let own = self.rounds.last();
+        common.membership().quorum().reached(|id| match self.followers.get(&id) {
+            Some(progress) => progress.confirmed(),
+            None if id == me => own,
+            None => Default::default(),
+        })
+    }
+
     fn broadcast_heartbeat(&mut self, common: &mut Common) {
         self.heartbeat_due = common.now().after(common.config().heartbeat_interval);
+        if common.config().lease.is_some() {
+            self.rounds.advance();
+            self.lease.on_sent(self.rounds.last(), common.now());
+        }
         let round = self.rounds.last();
         for (&id, progress) in &mut self.followers {
             let commit = common.commit().min(progress.matched());

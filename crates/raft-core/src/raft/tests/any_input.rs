@@ -9,9 +9,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::cluster::*;
-use crate::config::Config;
-use crate::io::{Fetch, Input, Install, WriteSeq};
-use crate::membership::{Membership, Quorum, Voters};
+use crate::config::{Config, Lease};
+use crate::io::{Fetch, Input, Install, ReadLevel, WriteSeq};
+use crate::membership::{Membership, MembershipChange, Quorum, Voters};
 use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
     ReadIndex, ReadIndexReply, ReadRound, RequestVote, VoteReply,
@@ -56,10 +56,12 @@ impl Stage {
         config.append_bytes_max = draw.pick(&[1, 200, 1 << 20]);
         config.in_flight_messages_max = draw.pick(&[1, 2, 256]);
         config.uncommitted_bytes_max = draw.pick(&[1, 300, 64 << 20]);
+        config.lease = draw.pick(&[None, Some(Lease { drift_ppm_max: 0, slack: Duration::ZERO })]);
+        config.priority = draw.pick(&[0, 100, 255]);
         config.tail_bytes_max = draw.pick(&[0, 200, 16 << 20]);
         let (now, restored) = (Timestamp::default(), draw.restored());
         let mut raft = Raft::new(config, restored, start, now).unwrap();
-        let read = raft.read(now);
+        let read = raft.read(now, ReadLevel::Linearizable).unwrap();
         let (handed_out, fetches) = (WriteSeq::default(), Vec::new());
         Self { raft, now, handed_out, fetches, install: None, read }
     }
@@ -88,7 +90,25 @@ impl Stage {
                 self.raft.step(self.now, Input::Fetched { fetch, entries });
             }
             8 => self.raft.step(self.now, Input::Unreachable(draw.peer())),
-            9 => self.read = self.raft.read(self.now),
+            9 => {
+                let level = draw.pick(&[
+                    ReadLevel::Linearizable,
+                    ReadLevel::Lease,
+                    ReadLevel::AtLeast(LogIndex::new(5)),
+                    ReadLevel::BoundedStale(Duration::from_secs(1)),
+                ]);
+                self.read = self.raft.read(self.now, level).unwrap_or(self.read);
+            }
+            17 => {
+                let id = draw.peer();
+                let change = match draw.below(4) {
+                    0 => MembershipChange::new().add_voter(id, ""),
+                    1 => MembershipChange::new().remove(id),
+                    2 => MembershipChange::new().demote(id),
+                    _ => MembershipChange::new().promote(id),
+                };
+                let _refused = self.raft.change_membership(self.now, &change);
+            }
             11 => {
                 let to = draw.peer();
                 let _refused = self.raft.transfer(self.now, to);

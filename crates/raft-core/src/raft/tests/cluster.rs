@@ -12,9 +12,9 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::config::Config;
-use crate::error::{ChangeError, ProposeError};
+use crate::error::{ChangeError, ProposeError, ReadError};
 use crate::event::{Event, PeerFault, RoleKind};
-use crate::io::{Fetch, Input, Install, Output, ReadReady, Write};
+use crate::io::{Fetch, Input, Install, Output, ReadLevel, ReadReady, Write};
 use crate::membership::{Membership, MembershipChange};
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, ReadRound,
@@ -36,6 +36,8 @@ pub(super) struct Cluster {
     pub(super) cut: BTreeSet<(NodeId, NodeId)>,
     /// Servers whose writes [`Cluster::settle`] leaves alone.
     slow: BTreeSet<NodeId>,
+    /// By how many parts in a million clocks run too fast.
+    pub(super) drift: BTreeMap<NodeId, i64>,
     /// Every snapshot that was ever taken.
     snapshots: BTreeMap<LogId, Snapshot>,
     starts: u64,
@@ -124,6 +126,7 @@ impl Cluster {
             wire: VecDeque::new(),
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
+            drift: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             starts: 100,
         }
@@ -141,7 +144,7 @@ impl Cluster {
             members: model.disk.members.clone(),
         };
         self.starts += 1;
-        let server = Server::start(config, disk, usize::MAX, self.starts, self.now);
+        let server = Server::start(config, disk, usize::MAX, self.starts, self.clock(id));
         self.servers.insert(n(id), server);
     }
 
@@ -187,7 +190,7 @@ impl Cluster {
     }
 
     pub(super) fn step(&mut self, id: u64, input: Input) {
-        let now = self.now;
+        let now = self.clock(id);
         self.on(n(id), |raft| raft.step(now, input));
     }
 
@@ -203,7 +206,7 @@ impl Cluster {
 
     /// Lets the server's deadline pass.
     pub(super) fn time_out(&mut self, id: u64) {
-        self.now = self.now.max(self.raft(id).next_deadline());
+        self.now = self.now.max(self.true_time(id, self.raft(id).next_deadline()));
         self.step(id, Input::Timeout);
     }
 
@@ -238,7 +241,7 @@ impl Cluster {
     }
 
     pub(super) fn propose(&mut self, id: u64, command: &str) -> Result<LogId, ProposeError> {
-        let (now, command) = (self.now, Bytes::copy_from_slice(command.as_bytes()));
+        let (now, command) = (self.clock(id), Bytes::copy_from_slice(command.as_bytes()));
         self.on(n(id), |raft| raft.propose(now, command))
     }
 
@@ -247,13 +250,31 @@ impl Cluster {
         id: u64,
         change: &MembershipChange,
     ) -> Result<LogId, ChangeError> {
-        let now = self.now;
+        let now = self.clock(id);
         self.on(n(id), |raft| raft.change_membership(now, change))
     }
 
     pub(super) fn read(&mut self, id: u64) -> ReadId {
-        let now = self.now;
-        self.on(n(id), |raft| raft.read(now))
+        self.read_at(id, ReadLevel::Linearizable).unwrap()
+    }
+
+    pub(super) fn read_at(&mut self, id: u64, level: ReadLevel) -> Result<ReadId, ReadError> {
+        let now = self.clock(id);
+        self.on(n(id), |raft| raft.read(now, level))
+    }
+
+    /// What a server's clock shows.
+    pub(super) fn clock(&self, id: u64) -> Timestamp {
+        scale(self.now, self.rate(id), MILLION)
+    }
+
+    /// When a server's clock shows `local`.
+    pub(super) fn true_time(&self, id: u64, local: Timestamp) -> Timestamp {
+        scale(local, MILLION, self.rate(id))
+    }
+
+    fn rate(&self, id: u64) -> u64 {
+        MILLION.strict_add_signed(self.drift.get(&n(id)).copied().unwrap_or(0))
     }
 
     /// Delivers messages, makes writes durable and answers fetches until nothing is left to do.
@@ -395,7 +416,7 @@ impl Cluster {
     /// Takes a snapshot of a server, and removes what it contains from the log.
     pub(super) fn compact(&mut self, id: u64) -> SnapshotMeta {
         let meta = self.take_snapshot(id);
-        let (now, upto) = (self.now, meta.last.index);
+        let (now, upto) = (self.clock(id), meta.last.index);
         self.on(n(id), |raft| raft.compact(now, upto)).unwrap();
         meta
     }
@@ -414,7 +435,7 @@ impl Cluster {
     pub(super) fn restart_with(&mut self, id: u64, tail: usize) {
         self.starts += 1;
         let Server { config, disk, .. } = self.server(id).clone();
-        self.servers.insert(n(id), Server::start(config, disk, tail, self.starts, self.now));
+        self.servers.insert(n(id), Server::start(config, disk, tail, self.starts, self.clock(id)));
         // What its disk does not have in order it puts in order first.
         self.on(n(id), |_| {});
     }
@@ -426,6 +447,16 @@ impl Cluster {
         };
         self.server(id).events.iter().filter_map(fault).collect()
     }
+}
+
+const MILLION: u64 = 1_000_000;
+
+/// Rounded up, so that a deadline has come when its time has.
+fn scale(at: Timestamp, numerator: u64, denominator: u64) -> Timestamp {
+    if at == Timestamp::NEVER || numerator == denominator {
+        return at;
+    }
+    Timestamp::from_micros((at.as_micros() * numerator).div_ceil(denominator))
 }
 
 impl Server {

@@ -4,14 +4,18 @@ use alloc::vec::Vec;
 
 use super::cluster::*;
 use crate::event::{PeerFault, RoleKind};
-use crate::io::ReadReady;
+use crate::io::{ReadLevel, ReadReady};
 use crate::message::{Body, Heartbeat, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound};
-use crate::types::Term;
+use crate::types::{LogIndex, Term};
 
 fn led_by_1() -> Cluster {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     cluster
+}
+
+fn ready(upto: ReadId, index: LogIndex) -> ReadReady {
+    ReadReady { first: upto, upto, index }
 }
 
 fn is_heartbeat(message: &Message) -> bool {
@@ -33,7 +37,7 @@ fn a_leader_serves_a_read_at_its_commit_index_once_a_quorum_confirms() {
 
     cluster.settle();
 
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ready(upto, i(2))]);
 }
 
 #[test]
@@ -43,7 +47,7 @@ fn a_single_voter_serves_reads_at_once() {
 
     let upto = cluster.read(1);
 
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ready(upto, i(2))]);
 }
 
 #[test]
@@ -53,7 +57,7 @@ fn a_follower_asks_its_leader() {
     let upto = cluster.read(2);
     cluster.settle();
 
-    assert_eq!(cluster.server(2).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(2).reads, [ready(upto, i(2))]);
 }
 
 #[test]
@@ -67,7 +71,7 @@ fn a_read_on_a_follower_that_lags_waits_for_what_was_committed_before_it() {
     let upto = cluster.read(2);
     cluster.settle();
 
-    assert_eq!(cluster.server(2).reads, [ReadReady { upto, index: i(3) }]);
+    assert_eq!(cluster.server(2).reads, [ready(upto, i(3))]);
 }
 
 /// It may not know yet what its predecessors committed.
@@ -87,7 +91,7 @@ fn a_leader_that_has_committed_nothing_in_its_term_lets_reads_wait() {
     assert_eq!(cluster.server(1).reads, []);
 
     cluster.settle();
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ready(upto, i(2))]);
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn a_leader_that_was_replaced_does_not_serve_a_read_but_asks_its_successor() {
     cluster.heal();
     cluster.heartbeat(2);
     cluster.settle();
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto, index: written.index }]);
+    assert_eq!(cluster.server(1).reads, [ready(upto, written.index)]);
 }
 
 /// Answers to heartbeats that left before the read was asked prove nothing about the time after.
@@ -144,10 +148,10 @@ fn a_read_that_comes_while_a_round_is_under_way_is_not_confirmed_by_it() {
     let second = cluster.read(1);
 
     cluster.hear(1, 2, 2, heartbeat_reply(1));
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto: first, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ready(first, i(2))]);
 
     cluster.hear(1, 2, 2, heartbeat_reply(2));
-    assert_eq!(cluster.server(1).reads.last(), Some(&ReadReady { upto: second, index: i(2) }));
+    assert_eq!(cluster.server(1).reads.last(), Some(&ready(second, i(2))));
 }
 
 #[test]
@@ -155,14 +159,14 @@ fn reads_that_come_together_share_a_round() {
     let mut cluster = led_by_1();
     let now = cluster.now;
 
-    let last = cluster.on(n(1), |raft| {
-        raft.read(now);
-        raft.read(now)
+    let (first, upto) = cluster.on(n(1), |raft| {
+        let first = raft.read(now, ReadLevel::Linearizable).unwrap();
+        (first, raft.read(now, ReadLevel::Linearizable).unwrap())
     });
     assert_eq!(rounds(&cluster.sent(1, 2)), [1]);
 
     cluster.hear(1, 2, 2, heartbeat_reply(1));
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto: last, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ReadReady { first, upto, index: i(2) }]);
 }
 
 #[test]
@@ -176,7 +180,7 @@ fn reads_of_several_servers_share_a_round() {
     cluster.hear(1, 2, 2, heartbeat_reply(1));
     cluster.hear(1, 2, 2, heartbeat_reply(2));
 
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto: own, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ready(own, i(2))]);
     let answered = |bodies: &[Body]| bodies.iter().any(|b| matches!(b, Body::ReadIndexReply(_)));
     assert!(answered(&cluster.sent(1, 2)) && answered(&cluster.sent(1, 3)));
 }
@@ -192,7 +196,7 @@ fn a_read_survives_a_change_of_leaders() {
     cluster.cut.retain(|link| link.0 == n(1) || link.1 == n(1));
     cluster.elect(2);
 
-    assert_eq!(cluster.server(3).reads, [ReadReady { upto, index: i(3) }]);
+    assert_eq!(cluster.server(3).reads, [ready(upto, i(3))]);
 }
 
 #[test]
@@ -202,7 +206,7 @@ fn a_read_asked_while_there_is_no_leader_is_served_by_the_next_one() {
 
     cluster.elect(1);
 
-    assert_eq!(cluster.server(3).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(3).reads, [ready(upto, i(2))]);
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn a_question_that_was_lost_is_asked_again_after_a_heartbeat() {
     cluster.heartbeat(1);
     cluster.settle();
 
-    assert_eq!(cluster.server(2).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(2).reads, [ready(upto, i(2))]);
 }
 
 #[test]
@@ -227,7 +231,7 @@ fn an_answer_that_was_lost_is_asked_for_again_after_a_heartbeat() {
     cluster.heartbeat(1);
     cluster.settle();
 
-    assert_eq!(cluster.server(2).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(2).reads, [ready(upto, i(2))]);
 }
 
 /// Each question makes a round: the two would chase each other as fast as the network allows.
@@ -251,7 +255,7 @@ fn a_round_whose_heartbeats_were_lost_is_confirmed_by_later_ones() {
     cluster.heartbeat(1);
     cluster.settle();
 
-    assert_eq!(cluster.server(1).reads, [ReadReady { upto, index: i(2) }]);
+    assert_eq!(cluster.server(1).reads, [ready(upto, i(2))]);
 }
 
 /// The numbers are the same; what they meant then was committed long ago.
