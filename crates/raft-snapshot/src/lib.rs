@@ -50,6 +50,7 @@ mod error;
 mod file;
 mod id;
 mod manifest;
+mod memory;
 mod num;
 mod partial;
 mod reader;
@@ -58,12 +59,16 @@ mod store;
 mod transfer;
 mod writer;
 
+/// The disk, as the log and the snapshots need it.
+pub use raft_wal::disk;
+
 pub use crate::error::{OpenError, ReadError, WriteError};
 pub use crate::id::{ParseSnapshotIdError, SnapshotId};
 pub use crate::manifest::{
     CHUNK_BYTES_MAX, ChunkError, MANIFEST_BYTES_MAX, Manifest, ManifestError, Owner, Sizes,
     VerifiedChunk,
 };
+pub use crate::memory::{MemoryDisk, MemoryFile};
 pub use crate::partial::Partial;
 pub use crate::reader::Reader;
 pub use crate::snapshot::Snapshot;

@@ -18,7 +18,7 @@ use std::io::{Read as _, Write as _};
 use common::{CHUNK, copy, log_id, meta, open, options, owner, partial, read, state, write};
 use proptest::prelude::*;
 use raft_core::{ClusterId, GroupId};
-use raft_snapshot::{OpenError, Options, Owner, Receiving, Store, WriteError};
+use raft_snapshot::{MemoryDisk, OpenError, Options, Owner, Receiving, Store, WriteError};
 use raft_wal::disk::OsDisk;
 use raft_wal::sim::SimDisk;
 
@@ -271,4 +271,23 @@ fn a_directory_of_the_system_works_as_well() {
     let mut found = Vec::new();
     store.latest().unwrap().reader().read_to_end(&mut found).unwrap();
     assert_eq!(found, state(3 << 20, 1));
+}
+
+#[test]
+fn a_disk_in_memory_works_as_well() {
+    let disk = MemoryDisk::default();
+    for index in 1..=4 {
+        let (store, opened) = Store::open(disk.clone(), owner(), options()).unwrap();
+        assert!(opened.damaged.is_empty() && opened.swept.is_empty(), "{opened:?}");
+        let mut writer = store.create(meta(index)).unwrap();
+        writer.write_all(&state(2000, index)).unwrap();
+        writer.finish().unwrap();
+    }
+
+    let (store, _) = Store::open(disk, owner(), options()).unwrap();
+
+    assert_eq!(store.list().len(), 2);
+    let mut found = Vec::new();
+    store.latest().unwrap().reader().read_to_end(&mut found).unwrap();
+    assert_eq!(found, state(2000, 4));
 }

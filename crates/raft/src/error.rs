@@ -127,6 +127,9 @@ pub enum StopReason {
         /// What is wrong with it.
         error: CommandError,
     },
+    /// The state machine could not be restored from a snapshot. What is on disk is as it was.
+    #[error("it cannot restore its state machine from a snapshot: {0}")]
+    Snapshot(Arc<std::io::Error>),
     /// The state machine panicked.
     #[error("its state machine panicked")]
     StateMachinePanicked,
@@ -180,6 +183,25 @@ pub enum StartError {
     /// The log could not be opened.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The directory of snapshots could not be opened.
+    #[error(transparent)]
+    Snapshots(#[from] raft_snapshot::OpenError),
+    /// The state machine could not be restored from any snapshot that the log continues.
+    #[error(
+        "no snapshot from which the log goes on can be read; the newest one: {source}; \
+         give this node a new id and an empty directory, or restore its snapshots"
+    )]
+    SnapshotUnreadable {
+        /// What is wrong with the newest one.
+        source: std::io::Error,
+    },
+    /// The log is new, and there are snapshots: it was removed, and with it what the node had
+    /// promised.
+    #[error(
+        "there are snapshots in the data directory but no log: it was removed; \
+         restore it, or give this node a new id and an empty directory"
+    )]
+    LogRemoved,
     /// The transport could not be started.
     #[error(transparent)]
     Transport(Box<dyn std::error::Error + Send + Sync>),

@@ -69,6 +69,7 @@ mod machine;
 mod node;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod snapshot;
 mod state_machine;
 mod status;
 pub mod transport;
@@ -79,10 +80,11 @@ pub use raft_core::{
 };
 
 pub use crate::command::{Command, CommandError, Raw};
-pub use crate::driver::Forwarding;
+pub use crate::driver::{Forwarding, SnapshotPolicy};
 pub use crate::error::{ProposeError, ReadError, StartError, StopReason, UnknownReason, WaitError};
 pub use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
 pub use crate::node::{Builder, Node};
+pub use crate::snapshot::{Frozen, SnapshotError, SnapshotMetrics, SnapshotReader, SnapshotWriter};
 pub use crate::state_machine::{Applied, StateMachine};
 pub use crate::status::{Metrics, Status};
 

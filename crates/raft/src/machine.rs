@@ -1,8 +1,11 @@
 //! A state machine behind the log: commands are decoded, applied in order, and answered.
 
+use std::io::{self, Read};
+
 use raft_core::{Entry, EntryPayload, LogIndex};
 
 use crate::command::{Command, CommandError};
+use crate::snapshot::SnapshotReader;
 use crate::state_machine::{Applied, StateMachine};
 
 /// A state machine, and how far it has applied the log.
@@ -51,6 +54,17 @@ impl<S: StateMachine> Machine<S> {
             }
             self.applied = index;
         }
+        Ok(())
+    }
+
+    /// Replaces the state by that of a snapshot that covers everything up to `last`.
+    ///
+    /// # Errors
+    ///
+    /// If the snapshot cannot be read. The state machine is of no use then.
+    pub fn restore(&mut self, last: LogIndex, from: &mut dyn Read) -> io::Result<()> {
+        self.state_machine.restore(&mut SnapshotReader::new(from))?;
+        self.applied = last;
         Ok(())
     }
 

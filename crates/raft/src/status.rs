@@ -5,6 +5,7 @@ use std::sync::Arc;
 use raft_core::{FollowerStatus, LogIndex, Membership, NodeId, RoleKind, Term};
 
 use crate::log_store::LogStats;
+use crate::snapshot::SnapshotMetrics;
 
 /// A node at a glance.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,4 +41,6 @@ pub struct Metrics {
     pub followers: Vec<FollowerStatus>,
     /// What the log store has done.
     pub log: LogStats,
+    /// What the node knows of its snapshots.
+    pub snapshots: SnapshotMetrics,
 }

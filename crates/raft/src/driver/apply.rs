@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use raft_core::{Entry, LogIndex, Write};
+use raft_core::{Entry, LogIndex, SnapshotMeta, Write};
+use raft_snapshot::SnapshotId;
 
 /// Work for the state machine. Jobs are carried out in the order in which they are handed out.
 #[derive(Debug)]
@@ -13,6 +14,20 @@ pub enum Job<P, R> {
         entries: Entries,
         /// Who waits for the response to which of them, in order of index.
         callers: VecDeque<(LogIndex, P)>,
+    },
+    /// Take a snapshot of the state as it is after all jobs before, and report it with
+    /// [`SnapshotDone`](super::SnapshotDone). It may be written while later jobs are carried out.
+    Snapshot {
+        /// What it covers, to be stored with it.
+        meta: SnapshotMeta,
+    },
+    /// Replace the state by the one of this snapshot, which is durable here, and report it with
+    /// [`SnapshotDone::Restored`](super::SnapshotDone::Restored).
+    Restore {
+        /// Its name.
+        id: SnapshotId,
+        /// What it covers.
+        meta: SnapshotMeta,
     },
     /// Answer these readers, from the state after all jobs before.
     Read {
@@ -172,7 +187,7 @@ impl ApplyQueue {
     }
 }
 
-fn weight(entry: &Entry) -> usize {
+pub(super) fn weight(entry: &Entry) -> usize {
     const OVERHEAD: usize = 64;
     entry.payload.command_len() + OVERHEAD
 }

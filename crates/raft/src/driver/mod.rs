@@ -10,6 +10,7 @@ mod changes;
 mod forwards;
 mod proposals;
 mod reads;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -19,18 +20,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
-    Event, Fetch, Input, Install, LogId, LogIndex, MembershipChange, Message, NodeId, Output,
-    ProposeError, Raft, ReadError, ReadLevel, Timestamp, Write,
+    Event, Fetch, Input, LogId, LogIndex, MembershipChange, Message, NodeId, Output, ProposeError,
+    Raft, ReadError, ReadLevel, Timestamp, Write,
 };
 use raft_net::{Forward, ForwardOutcome, ForwardReply, Packet};
+use raft_snapshot::{Progress, Serving};
 
 use self::apply::ApplyQueue;
+use self::apply::weight;
 pub use self::apply::{Entries, Job};
 pub use self::changes::ChangeRefusal;
 use self::changes::Changes;
 use self::forwards::{Forwards, Held};
 use self::proposals::{Parked, Waiting};
 use self::reads::Reads;
+use self::snapshots::{Received, Snapshots};
+pub use self::snapshots::{
+    SnapshotDone, SnapshotOptions, SnapshotPolicy, SnapshotTask, TransferDone,
+};
 pub use self::transfers::TransferRefusal;
 use self::transfers::Transfers;
 
@@ -52,6 +59,7 @@ pub struct Driver<P, R> {
     transfers: Transfers<P>,
     changes: Changes<P>,
     apply: ApplyQueue,
+    snapshots: Snapshots,
     requests: Requests<P, R>,
 }
 
@@ -68,6 +76,8 @@ pub struct Options {
     pub apply_bytes_max: usize,
     /// Bytes of commands in one message to the leader.
     pub forward_bytes_max: usize,
+    /// When snapshots are taken, and bounds on their transfer.
+    pub snapshots: SnapshotOptions,
 }
 
 /// What happens to commands on a node that does not lead.
@@ -87,9 +97,8 @@ pub struct Requests<P, R> {
     pub writes: Vec<Write>,
     /// To be sent, in this order for each peer.
     pub packets: Vec<(NodeId, Packet)>,
-    /// A snapshot to be fetched and installed, then reported with [`Input::SnapshotInstalled`] or
-    /// [`Input::SnapshotFailed`].
-    pub install: Option<Install>,
+    /// For the shelf of snapshots.
+    pub snapshot_tasks: Vec<SnapshotTask>,
     /// To be read from the log and answered with [`Input::Fetched`].
     pub fetches: Vec<Fetch>,
     /// For the state machine, in this order.
@@ -148,7 +157,7 @@ impl<P, R> Default for Requests<P, R> {
         Self {
             writes: Vec::new(),
             packets: Vec::new(),
-            install: None,
+            snapshot_tasks: Vec::new(),
             fetches: Vec::new(),
             jobs: Vec::new(),
             refused: Vec::new(),
@@ -166,7 +175,7 @@ impl<P, R> Requests<P, R> {
         let Self {
             writes,
             packets,
-            install,
+            snapshot_tasks,
             fetches,
             jobs,
             refused,
@@ -178,7 +187,7 @@ impl<P, R> Requests<P, R> {
         } = self;
         writes.is_empty()
             && packets.is_empty()
-            && install.is_none()
+            && snapshot_tasks.is_empty()
             && fetches.is_empty()
             && jobs.is_empty()
             && refused.is_empty()
@@ -197,6 +206,7 @@ impl<P, R> Driver<P, R> {
     pub fn new(raft: Raft, options: Options) -> Self {
         let status = raft.status();
         let base = status.snapshot.map_or(status.base, |snapshot| snapshot.last).index;
+        let id = status.id;
         Self {
             raft,
             options,
@@ -208,6 +218,7 @@ impl<P, R> Driver<P, R> {
             transfers: Transfers::default(),
             changes: Changes::default(),
             apply: ApplyQueue::new(base),
+            snapshots: Snapshots::new(id, base, options.snapshots),
             requests: Requests::default(),
         }
     }
@@ -219,16 +230,64 @@ impl<P, R> Driver<P, R> {
     }
 
     /// Takes what happened to the protocol: a write that is durable, entries that were read.
-    ///
-    /// [`Input::SnapshotInstalled`] says also that the state machine is as the snapshot says.
     pub fn on_input(&mut self, now: Timestamp, input: Input) {
-        if let Input::SnapshotInstalled(snapshot) = &input {
-            self.apply.on_restored(snapshot.last.index);
-            let unanswered = self.waiting.take_until(snapshot.last.index);
-            let callers = unanswered.into_iter().map(|(_, caller)| caller);
-            self.refuse_all(callers.collect(), Refusal::ResponseLost);
-        }
         self.raft.step(now, input);
+    }
+
+    /// Says how long the newest snapshot is, once the driver is made: it decides when the next one
+    /// is due.
+    pub const fn on_snapshot_known(&mut self, bytes: u64) {
+        self.snapshots.on_known(bytes);
+    }
+
+    /// Has a snapshot taken, of everything that is applied by now. Returns the number of the attempt
+    /// that will be it; see [`Driver::snapshot_attempt`].
+    pub const fn want_snapshot(&mut self) -> u64 {
+        self.snapshots.want();
+        self.snapshots.begun() + 1
+    }
+
+    /// The number of the latest attempt at a snapshot, which is under way or has ended.
+    #[must_use]
+    pub const fn snapshot_attempt(&self) -> u64 {
+        self.snapshots.begun()
+    }
+
+    /// Takes what has become of a [`SnapshotTask`].
+    pub fn on_transfer(&mut self, now: Timestamp, done: TransferDone) {
+        self.snapshots.on_transfer(now, done);
+    }
+
+    /// Takes what has become of [`Job::Snapshot`] or [`Job::Restore`].
+    pub fn on_snapshot(&mut self, now: Timestamp, done: SnapshotDone) {
+        match done {
+            SnapshotDone::NotTaken => self.snapshots.end(),
+            SnapshotDone::Taken { meta, bytes } => {
+                self.snapshots.end();
+                self.snapshots.on_known(bytes);
+                let last = meta.last.index;
+                self.raft.step(now, Input::SnapshotTaken(meta));
+                self.compact(now, last);
+            }
+            SnapshotDone::Restored { meta } => {
+                let last = meta.last.index;
+                self.snapshots.restoring = None;
+                self.snapshots.restart(last);
+                self.apply.on_restored(last);
+                let unanswered = self.waiting.take_until(last);
+                let callers = unanswered.into_iter().map(|(_, caller)| caller);
+                self.refuse_all(callers.collect(), Refusal::ResponseLost);
+                self.raft.step(now, Input::SnapshotInstalled(meta));
+                self.compact(now, last);
+            }
+        }
+    }
+
+    /// Forgets what a durable snapshot up to `last` makes superfluous in the log.
+    fn compact(&mut self, now: Timestamp, last: LogIndex) {
+        let upto = self.snapshots.compact_to(last);
+        // It refuses to go beyond the newest snapshot it knows of, which is this one or a newer.
+        self.raft.compact(now, upto).ok();
     }
 
     /// Proposes commands of one batch, with the caller of each; all wait until `now` plus the
@@ -288,7 +347,8 @@ impl<P, R> Driver<P, R> {
             Packet::Raft(Message { .. }) => {}
             Packet::Forward(forward) => self.on_forward(now, from, forward),
             Packet::ForwardReply(reply) => self.on_forward_reply(now, from, reply),
-            Packet::SnapshotRequest(_) | Packet::SnapshotReply(_) => {}
+            Packet::SnapshotRequest(request) => self.snapshots.on_request(now, from, request),
+            Packet::SnapshotReply(reply) => self.snapshots.on_reply(now, from, reply),
         }
     }
 
@@ -297,6 +357,12 @@ impl<P, R> Driver<P, R> {
         self.raft.step(now, Input::Unreachable(peer));
         let lost = self.forwards.take_sent_to(peer);
         self.refuse_all(lost, Refusal::ConnectionLost);
+    }
+
+    /// Takes the news that the connection to `peer` is gone.
+    pub fn on_gone(&mut self, now: Timestamp, peer: NodeId) {
+        self.on_unreachable(now, peer);
+        self.snapshots.on_gone(peer);
     }
 
     /// Takes the news that the state machine has applied everything up to `index`; true if there
@@ -334,6 +400,25 @@ impl<P, R> Driver<P, R> {
             .min(self.reads.deadline())
             .min(self.transfers.deadline())
             .min(self.changes.deadline())
+            .min(self.snapshots.next_deadline())
+    }
+
+    /// What is being received, if anything.
+    #[must_use]
+    pub fn receiving(&self) -> Option<Progress> {
+        self.snapshots.progress()
+    }
+
+    /// What is being sent, and to whom.
+    #[must_use]
+    pub fn sending(&self) -> Vec<Serving> {
+        self.snapshots.serving()
+    }
+
+    /// Whether a snapshot is being taken.
+    #[must_use]
+    pub const fn is_taking_snapshot(&self) -> bool {
+        self.snapshots.is_taking()
     }
 
     /// Whether committed entries wait until [`Driver::on_applied`] makes room for them.
@@ -350,10 +435,19 @@ impl<P, R> Driver<P, R> {
 
     /// Takes the work that has come up since the last call; `None` if there is none.
     pub fn poll(&mut self, now: Timestamp) -> Option<Requests<P, R>> {
-        while let Some(output) = self.raft.poll_output() {
-            self.on_output(now, output);
+        loop {
+            while let Some(output) = self.raft.poll_output() {
+                self.on_output(now, output);
+            }
+            let Requests { packets, snapshot_tasks, .. } = &mut self.requests;
+            let received = self.snapshots.poll(now, packets, snapshot_tasks);
+            if received.is_empty() {
+                break;
+            }
+            received.into_iter().for_each(|received| self.on_received(now, received));
         }
         self.hand_out_applies();
+        self.take_snapshot();
         if self.requests.is_empty() {
             return None;
         }
@@ -375,6 +469,7 @@ impl<P, R> Driver<P, R> {
             match job {
                 Job::Apply { callers, .. } => unknown.extend(callers.into_iter().map(|c| c.1)),
                 Job::Read { callers } => reading.extend(callers),
+                Job::Snapshot { .. } | Job::Restore { .. } => {}
             }
         }
         unknown.extend(requests.refused.into_iter().map(|(caller, _)| caller));
@@ -489,14 +584,19 @@ impl<P, R> Driver<P, R> {
         let Output { write, messages, commit, install, fetches, reads, events } = output;
         if let Some(write) = write {
             self.apply.on_write(&write, self.options.apply_bytes_max);
+            let bytes: usize = write.append.iter().map(weight).sum();
+            self.snapshots.on_append(u64::try_from(bytes).unwrap_or(u64::MAX));
             self.requests.writes.push(write);
         }
         let packets = messages.into_iter().map(|m| (m.to, Packet::Raft(m)));
         self.requests.packets.extend(packets);
-        self.requests.install = install.or_else(|| self.requests.install.take());
+        if let Some(install) = install {
+            self.snapshots.install(now, install);
+        }
         self.requests.fetches.extend(fetches);
         if let Some(commit) = commit {
             self.apply.on_committed(commit);
+            self.snapshots.on_committed(commit);
         }
         for ready in reads {
             self.reads.on_ready(ready);
@@ -547,10 +647,39 @@ impl<P, R> Driver<P, R> {
         }
     }
 
+    /// A transfer has come to its end.
+    fn on_received(&mut self, now: Timestamp, received: Received) {
+        match received {
+            Received::Complete(id, meta) if meta.last.index > self.apply.handed() => {
+                self.snapshots.restoring = Some(meta.clone());
+                self.requests.jobs.push(Job::Restore { id, meta });
+            }
+            // The log has brought as much meanwhile.
+            Received::Complete(_, meta) | Received::Failed(meta) => {
+                self.raft.step(now, Input::SnapshotFailed { last: meta.last });
+            }
+        }
+    }
+
+    /// Has the state machine take a snapshot if it is time for one.
+    fn take_snapshot(&mut self) {
+        let handed = self.apply.handed();
+        if self.snapshots.restoring.is_none()
+            && self.snapshots.is_due(handed)
+            && let Some(meta) = self.raft.describe_snapshot(handed)
+        {
+            self.snapshots.begin(handed);
+            self.requests.jobs.push(Job::Snapshot { meta });
+        }
+    }
+
     /// Gives the state machine what is committed, as far as there is room, and the reads that
     /// need no more than that.
     fn hand_out_applies(&mut self) {
-        while let Some(entries) = self.apply.next(self.options.apply_bytes_max) {
+        // What comes after a snapshot is applied to the state of that snapshot.
+        while self.snapshots.restoring.is_none()
+            && let Some(entries) = self.apply.next(self.options.apply_bytes_max)
+        {
             let (first, last) = (entries.first(), entries.last());
             let callers = self.take_callers(first, last);
             self.requests.jobs.push(Job::Apply { entries, callers });

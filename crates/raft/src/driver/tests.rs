@@ -19,6 +19,7 @@ fn options() -> Options {
         parked_bytes_max: 1 << 20,
         apply_bytes_max: 1 << 20,
         forward_bytes_max: 1 << 10,
+        snapshots: SnapshotOptions::new(raft_core::ClusterId::new([0; 16])),
     }
 }
 
@@ -152,6 +153,7 @@ impl Cluster {
                     node.jobs.push(entries);
                 }
                 Job::Read { callers } => node.served.extend(callers),
+                Job::Snapshot { .. } | Job::Restore { .. } => {}
             }
         }
         node.refused.extend(requests.refused);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use raft_core::{Entry, EntryPayload, GroupId, LogId, LogIndex, Membership, Restored};
+use raft_core::{Entry, EntryPayload, GroupId, HardState, LogId, LogIndex, Membership, Restored};
 use raft_wal::{ReadError, Recovered, RecoveredGroup};
 
 use crate::log_store::LogError;
@@ -16,7 +16,7 @@ pub(super) fn restore(
     read: impl Fn(RangeInclusive<LogIndex>, usize) -> Result<Vec<Entry>, ReadError>,
 ) -> Result<Option<Restored>, LogError> {
     let Some(group) = recovered.groups.get(&GroupId::FIRST) else { return Ok(None) };
-    if group.last == LogId::ZERO {
+    if group.last == LogId::ZERO && group.hard_state == HardState::default() {
         return Ok(None);
     }
     let memberships = group.memberships.iter().map(|&index| read_membership(index, &read));

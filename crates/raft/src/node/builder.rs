@@ -2,22 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-#[cfg(feature = "persistence")]
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{ClusterId, Config, LogIndex, Membership, NodeId, Raft, Restored, Write, WriteSeq};
+use raft_core::{
+    ClusterId, Config, LogId, LogIndex, Membership, NodeId, Raft, Restored, Write, WriteSeq,
+};
+use raft_snapshot::disk::{Disk, OsDisk};
+use raft_snapshot::{MemoryDisk, Owner};
 use tokio::sync::{oneshot, watch};
 
 use super::Node;
-use super::event_loop::{Clock, EventLoop, metrics_of};
+use super::event_loop::{Clock, EventLoop, Ledger, metrics_of};
 use super::inbox::{Happening, Inbox};
+use super::librarian::Librarian;
+use super::restore::restore;
 use super::worker::Worker;
-use crate::driver::{Driver, Forwarding, Options};
+use super::writing::Scribe;
+use crate::driver::{Driver, Forwarding, Options, SnapshotOptions, SnapshotPolicy};
 use crate::error::{StartError, StopReason};
 use crate::log::OpenMemory;
 use crate::log_store::{LogError, OpenLog, OpenedLog};
+use crate::snapshot::{NoShelf, Shelf, Store};
 use crate::state_machine::StateMachine;
 use crate::status::Metrics;
 use crate::transport::{Local, Nowhere, OpenTransport, Transport};
@@ -30,6 +38,9 @@ pub struct Builder {
     transport: Option<Box<dyn OpenTransport>>,
     bootstrap: Option<Membership>,
     options: Options,
+    snapshot_dir: Option<PathBuf>,
+    snapshot_rate: Option<NonZeroU64>,
+    snapshots_kept: usize,
     command_bytes_max: usize,
 }
 
@@ -53,14 +64,18 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    pub(super) const fn new(id: NodeId) -> Self {
+    pub(super) fn new(id: NodeId) -> Self {
         Self {
             config: Config::new(id),
             cluster: ClusterId::new([0; 16]),
             log: Place::Unsaid,
             transport: None,
             bootstrap: None,
+            snapshot_dir: None,
+            snapshot_rate: NonZeroU64::new(128 << 20),
+            snapshots_kept: 2,
             options: Options {
+                snapshots: SnapshotOptions::new(ClusterId::new([0; 16])),
                 request_timeout: Duration::from_secs(5),
                 forwarding: Forwarding::ToLeader,
                 parked_bytes_max: 64 << 20,
@@ -95,7 +110,7 @@ impl Builder {
         self
     }
 
-    /// Keeps the log in a store of your own.
+    /// Keeps the log in a store of your own. Snapshots need a [`Builder::snapshot_dir`] then.
     #[must_use]
     pub fn log_store(mut self, log: impl OpenLog) -> Self {
         self.log = Place::Store(Box::new(log));
@@ -168,9 +183,44 @@ impl Builder {
         self
     }
 
+    /// Keeps snapshots in this directory, which is made if it does not exist. Default: `snapshots`
+    /// in the [data directory](Builder::data_dir), or memory if the log is in memory. A log store of
+    /// your own has no default: without this, its log is kept for ever, and no snapshot of another
+    /// node can be installed.
+    #[must_use]
+    pub fn snapshot_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.snapshot_dir = Some(dir.into());
+        self
+    }
+
+    /// When snapshots are taken, and how much of the log stays.
+    #[must_use]
+    pub const fn snapshot_policy(mut self, policy: SnapshotPolicy) -> Self {
+        self.options.snapshots.policy = policy;
+        self
+    }
+
+    /// Bytes per second at which snapshots are written, sent and received, each; `None` for no
+    /// bound. A snapshot that is written faster than the disk likes delays the log. Default: 128 MiB.
+    #[must_use]
+    pub const fn snapshot_bytes_per_second(mut self, rate: Option<NonZeroU64>) -> Self {
+        self.snapshot_rate = rate;
+        self.options.snapshots.sender.bytes_per_second = rate;
+        self.options.snapshots.receiver.bytes_per_second = rate;
+        self
+    }
+
+    /// How many snapshots are kept. Default: 2, at least 1.
+    #[must_use]
+    pub const fn snapshots_kept(mut self, count: usize) -> Self {
+        self.snapshots_kept = count;
+        self
+    }
+
     /// Starts the node, on threads of its own, with a state machine that has applied nothing.
     ///
-    /// Returns once the log is open and the transport listens; there may be no leader yet. Not
+    /// Returns once the log is open, the state machine is restored from the newest snapshot, if there
+    /// is one, and the transport listens; there may be no leader yet. Not
     /// cancel safe: a start that is dropped may go on, and then stops the node again.
     ///
     /// # Errors
@@ -204,6 +254,24 @@ impl Builder {
             Err(StartError::Option("the node stopped while it started".to_owned()))
         })?;
         Ok(Node::new(inbox, metrics, stop_reason, command_bytes_max))
+    }
+
+    /// What opens the place for snapshots.
+    fn shelf(&self) -> impl FnOnce() -> Result<Arc<dyn Shelf>, StartError> + use<> {
+        let place = match (&self.snapshot_dir, &self.log) {
+            (Some(dir), _) => Some(Some(dir.clone())),
+            #[cfg(feature = "persistence")]
+            (None, Place::Directory(dir)) => Some(Some(dir.join("snapshots"))),
+            (None, Place::Memory) => Some(None),
+            (None, Place::Unsaid | Place::Store(_)) => None,
+        };
+        let owner = Owner { cluster: self.cluster, ..self.options.snapshots.owner };
+        let kept = self.snapshots_kept;
+        move || match place {
+            Some(Some(dir)) => open_shelf(OsDisk::new(&dir), owner, kept),
+            Some(None) => open_shelf(MemoryDisk::default(), owner, kept),
+            None => Ok(Arc::new(NoShelf)),
+        }
     }
 
     fn open_log(
@@ -275,7 +343,10 @@ async fn open<S: StateMachine>(
     state_machine: S,
     inbox: &Arc<Inbox<S>>,
 ) -> Result<(EventLoop<S>, watch::Receiver<Metrics>), StartError> {
-    let Builder { config, cluster, log, transport, bootstrap, options, .. } = builder;
+    let open_shelf = builder.shelf();
+    let Builder { config, cluster, log, transport, bootstrap, snapshot_rate, .. } = builder;
+    let mut options = builder.options;
+    options.snapshots.owner.cluster = cluster;
     let id = config.id;
     config.validate().map_err(raft_core::RestoreError::from)?;
     check_membership(id, bootstrap.as_ref(), transport.is_some())?;
@@ -284,6 +355,9 @@ async fn open<S: StateMachine>(
     let callback = Box::new(move |seq| durable.tell(Happening::Durable(seq)));
     let OpenedLog { store, restored, generation } =
         Builder::open_log(log, id, cluster)?.open(callback)?;
+    // After the log: that is who says that the directory is in use.
+    let shelf = open_shelf()?;
+    let (machine, restored, newest) = restore(state_machine, &*shelf, restored, generation)?;
     let restored = match restored {
         Some(restored) => restored,
         None => found_cluster(&*store, inbox, bootstrap.clone()).await?,
@@ -304,13 +378,41 @@ async fn open<S: StateMachine>(
         watch::channel(metrics_of(&status, Arc::new(status.membership.clone())));
     let transport = open_transport(transport, local, inbox)?;
     let metrics = Arc::new(metrics);
+    let system = |source| StartError::System { what: "a thread", source };
+    let librarian = Librarian::start(id, Arc::clone(&shelf), Arc::clone(inbox)).map_err(system)?;
+    let scribe = Scribe::new(id, shelf, Arc::clone(inbox), snapshot_rate);
     let (log, published) = (Arc::clone(&store), Arc::clone(&metrics));
-    let worker = Worker::start(id, state_machine, log, Arc::clone(inbox), published)
-        .map_err(|source| StartError::System { what: "a thread", source })?;
-    let driver = Driver::new(raft, options);
+    let worker =
+        Worker::start(id, machine, log, scribe, Arc::clone(inbox), published).map_err(system)?;
+    let mut driver = Driver::new(raft, options);
+    let mut snapshots = Ledger::default();
+    if let Some(kept) = newest {
+        driver.on_snapshot_known(kept.bytes);
+        (snapshots.metrics.last, snapshots.metrics.bytes) = (Some(kept.id.last), kept.bytes);
+    }
     let inbox = Arc::clone(inbox);
-    let event_loop = EventLoop { id, driver, inbox, log: store, transport, worker, clock, metrics };
+    let event_loop = EventLoop {
+        id,
+        driver,
+        inbox,
+        log: store,
+        transport,
+        worker,
+        librarian,
+        snapshots,
+        clock,
+        metrics,
+    };
     Ok((event_loop, watched))
+}
+
+fn open_shelf<D: Disk>(disk: D, owner: Owner, kept: usize) -> Result<Arc<dyn Shelf>, StartError> {
+    let options = raft_snapshot::Options { retain: kept, ..raft_snapshot::Options::default() };
+    let (store, opened) = raft_snapshot::Store::open(disk, owner, options)?;
+    for damaged in opened.damaged {
+        tracing::error!(path = %damaged.path.display(), fault = %damaged.fault, "damaged snapshot");
+    }
+    Ok(Arc::new(Store::new(store)))
 }
 
 fn open_transport<S: StateMachine>(
@@ -351,8 +453,9 @@ fn check_members_agree(
     bootstrap: Option<&Membership>,
     restored: &Restored,
 ) -> Result<(), StartError> {
-    let stored = restored.memberships.last().map(|(_, membership)| membership);
-    let (Some(given), Some(stored)) = (bootstrap, stored) else { return Ok(()) };
+    let (Some(given), Some((_, stored))) = (bootstrap, memberships(restored).last()) else {
+        return Ok(());
+    };
     let (given, stored): (Vec<_>, Vec<_>) = (given.members().collect(), stored.members().collect());
     if given == stored { Ok(()) } else { Err(StartError::OtherMembers { given, stored }) }
 }
@@ -388,11 +491,23 @@ async fn found_cluster<S: StateMachine>(
                 | Happening::Packet { .. }
                 | Happening::Peer(_)
                 | Happening::Fetched { .. }
+                | Happening::WantSnapshot(_)
+                | Happening::Taken(_)
+                | Happening::Restored(_)
+                | Happening::Transfer(_)
                 | Happening::Applied => {}
             }
         }
         inbox.filled().await;
     }
+}
+
+/// The memberships that are known, the oldest first: that of the snapshot, and those in the log.
+fn memberships(restored: &Restored) -> impl Iterator<Item = (LogId, &Membership)> {
+    let snapshot = restored.snapshot.iter().map(|meta| (meta.membership_id, &meta.membership));
+    let after = snapshot.clone().next().map_or(LogIndex::ZERO, |(id, _)| id.index);
+    let in_log = restored.memberships.iter().map(|(id, membership)| (*id, membership));
+    snapshot.chain(in_log.filter(move |(id, _)| id.index > after))
 }
 
 /// Where the other members listen: as given, or else as the log says.
@@ -401,7 +516,7 @@ fn peers(
     bootstrap: Option<&Membership>,
     restored: &Restored,
 ) -> BTreeMap<NodeId, String> {
-    let Some((_, stored)) = restored.memberships.last() else { return BTreeMap::new() };
+    let Some((_, stored)) = memberships(restored).last() else { return BTreeMap::new() };
     let address = |peer| {
         let given = bootstrap.and_then(|given| given.address(peer));
         given.or_else(|| stored.address(peer)).unwrap_or_default().to_owned()
@@ -412,7 +527,7 @@ fn peers(
 /// Digest of the founding members (FNV-1a), so that nodes that were started with different ones do
 /// not take their logs for the same. Addresses may change, so they do not count.
 fn genesis(restored: &Restored) -> Option<u64> {
-    let (id, founding) = restored.memberships.first()?;
+    let (id, founding) = memberships(restored).next()?;
     let digest = |membership: &Membership| {
         let ids = membership.members().flat_map(|id| id.get().to_le_bytes());
         ids.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

@@ -2,23 +2,26 @@
 //! nothing.
 //!
 //! Shutdown, in this order: the inbox takes no more; callers that are left are told; the transport
-//! closes; the state machine ends what it was given; the log closes; everybody learns the reason.
+//! closes; the state machine ends what it was given, and snapshots are given up; the log closes;
+//! everybody learns the reason.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_core::{Event, Input, Install, Membership, NodeId, ReadLevel, Timestamp};
+use raft_core::{Event, Input, LogId, LogIndex, Membership, NodeId, ReadLevel, Timestamp};
 use raft_net::{Lane, PeerEvent, SendOutcome};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::{debug, error, info, warn};
 
-use super::inbox::{Happening, Inbox, Proposer, Reader};
+use super::inbox::{Happening, Inbox, Proposer, Reader, Snapshotter};
+use super::librarian::Librarian;
 use super::worker::Worker;
-use crate::driver::{Driver, Leftover, Refusal, Requests};
+use crate::driver::{Driver, Leftover, Refusal, Requests, SnapshotDone};
 use crate::error::{ProposeError, ReadError, StopReason, UnknownReason};
 use crate::log_store::LogStore;
+use crate::snapshot::{Kept, SnapshotError, SnapshotMetrics};
 use crate::state_machine::StateMachine;
 use crate::status::{Metrics, Status};
 use crate::transport::Transport;
@@ -34,8 +37,46 @@ pub(super) struct EventLoop<S: StateMachine> {
     pub(super) log: Arc<dyn LogStore>,
     pub(super) transport: Box<dyn Transport>,
     pub(super) worker: Worker<S>,
+    pub(super) librarian: Librarian<S>,
+    pub(super) snapshots: Ledger,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<watch::Sender<Metrics>>,
+}
+
+/// What has become of snapshots, and who waits for one.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) metrics: SnapshotMetrics,
+    /// Each with the number of the attempt that will do for it.
+    callers: Vec<(u64, Snapshotter)>,
+}
+
+impl Ledger {
+    fn on_taken(&mut self, node: NodeId, attempt: u64, taken: &Result<Kept, SnapshotError>) {
+        let answer = match taken {
+            Ok(kept) => {
+                let last = kept.id.last;
+                info!(%node, %last, bytes = kept.bytes, "snapshot taken");
+                (self.metrics.last, self.metrics.bytes) = (Some(last), kept.bytes);
+                self.metrics.taken += 1;
+                Ok(last)
+            }
+            Err(SnapshotError::Unsupported) => Err(SnapshotError::Unsupported),
+            Err(error) => {
+                warn!(%node, %error, "cannot take a snapshot; the log stays as it is");
+                self.metrics.failed += 1;
+                Err(error.clone())
+            }
+        };
+        for (_, caller) in self.callers.extract_if(.., |(needs, _)| *needs <= attempt) {
+            drop(caller.send(answer.clone()));
+        }
+    }
+
+    fn on_installed(&mut self, last: LogId) {
+        self.metrics.last = Some(last);
+        self.metrics.installed += 1;
+    }
 }
 
 /// The core's clock: microseconds since the node's start.
@@ -117,17 +158,44 @@ impl<S: StateMachine> EventLoop<S> {
             }
             // It is asked how far it is at every turn.
             Happening::Applied => {}
+            Happening::WantSnapshot(caller) => self.want_snapshot(caller),
+            Happening::Taken(taken) => self.on_taken(now, taken),
+            Happening::Restored(meta) => {
+                self.snapshots.on_installed(meta.last);
+                self.driver.on_snapshot(now, SnapshotDone::Restored { meta });
+            }
+            Happening::Transfer(done) => self.driver.on_transfer(now, done),
             Happening::Stop(reason) => return Err(reason),
         }
         Ok(())
     }
 
+    fn want_snapshot(&mut self, caller: Snapshotter) {
+        if self.worker.applied() == LogIndex::ZERO {
+            drop(caller.send(Err(SnapshotError::Empty)));
+            return;
+        }
+        let attempt = self.driver.want_snapshot();
+        self.snapshots.callers.push((attempt, caller));
+    }
+
+    /// A snapshot of the state machine is durable, or there is none.
+    fn on_taken(&mut self, now: Timestamp, taken: Result<Kept, SnapshotError>) {
+        self.snapshots.on_taken(self.id, self.driver.snapshot_attempt(), &taken);
+        let done = taken.map_or(SnapshotDone::NotTaken, |kept| SnapshotDone::Taken {
+            meta: kept.meta,
+            bytes: kept.bytes,
+        });
+        self.driver.on_snapshot(now, done);
+    }
+
     /// The transport itself logs changes; here only what follows from them counts.
     fn on_peer_event(&mut self, now: Timestamp, event: PeerEvent) {
         match event {
-            PeerEvent::Up { peer, .. }
-            | PeerEvent::Down { peer, .. }
-            | PeerEvent::Dropped { peer, .. } => self.driver.on_unreachable(now, peer),
+            PeerEvent::Up { peer, .. } | PeerEvent::Dropped { peer, .. } => {
+                self.driver.on_unreachable(now, peer);
+            }
+            PeerEvent::Down { peer, .. } => self.driver.on_gone(now, peer),
             PeerEvent::Rejected { .. } | _ => {}
         }
     }
@@ -137,7 +205,7 @@ impl<S: StateMachine> EventLoop<S> {
         let Requests {
             writes,
             packets,
-            install,
+            snapshot_tasks,
             fetches,
             jobs,
             refused,
@@ -150,10 +218,7 @@ impl<S: StateMachine> EventLoop<S> {
         for write in writes {
             self.log.submit(write).map_err(|error| StopReason::Log(Arc::new(error)))?;
         }
-        // Nodes take no snapshots yet, so nobody has one to offer.
-        if let Some(Install { snapshot, .. }) = install {
-            self.driver.on_input(now, Input::SnapshotFailed { last: snapshot.last });
-        }
+        snapshot_tasks.into_iter().for_each(|task| self.librarian.submit(task));
         if !jobs.is_empty() {
             self.worker.submit(jobs);
         }
@@ -209,6 +274,10 @@ impl<S: StateMachine> EventLoop<S> {
             *metrics = metrics_of(&raft, membership);
             metrics.status.applied = self.worker.applied();
             metrics.log = self.log.stats();
+            metrics.snapshots = self.snapshots.metrics.clone();
+            metrics.snapshots.is_taking = self.driver.is_taking_snapshot();
+            metrics.snapshots.receiving = self.driver.receiving();
+            metrics.snapshots.sending = self.driver.sending();
         });
     }
 
@@ -226,7 +295,7 @@ impl<S: StateMachine> EventLoop<S> {
     }
 
     async fn stop(self, reason: StopReason) -> StopReason {
-        let Self { id, driver, inbox, log, transport, worker, .. } = self;
+        let Self { id, driver, inbox, log, transport, worker, librarian, .. } = self;
         if matches!(reason, StopReason::Shutdown) {
             info!(node = %id, "stopping");
         } else {
@@ -236,6 +305,7 @@ impl<S: StateMachine> EventLoop<S> {
         refuse_leftover(driver.stop(), &reason);
         transport.shutdown().await;
         worker.stop();
+        librarian.stop();
         match log.close() {
             Ok(()) => reason,
             Err(error) if matches!(reason, StopReason::Shutdown) => {
@@ -254,13 +324,14 @@ pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membershi
             term: raft.hard_state.term,
             leader: raft.leader,
             commit: raft.commit,
-            applied: raft.base.index,
+            applied: raft.snapshot.map_or(raft.base, |snapshot| snapshot.last).index,
             first: raft.base.index.next(),
             last: raft.last.index,
             membership,
         },
         followers: raft.followers.clone(),
         log: crate::log_store::LogStats::default(),
+        snapshots: SnapshotMetrics::default(),
     }
 }
 

@@ -3,12 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use raft_core::{Entry, Fetch, NodeId, WriteSeq};
+use raft_core::{Entry, Fetch, LogId, NodeId, SnapshotMeta, WriteSeq};
 use raft_net::{Inbound, Packet, PeerEvent};
 use tokio::sync::{Notify, oneshot};
 
+use crate::driver::TransferDone;
 use crate::error::{ProposeError, ReadError, StopReason};
 use crate::log_store::LogError;
+use crate::snapshot::{Kept, SnapshotError};
 use crate::state_machine::StateMachine;
 
 /// Who waits for the response to a command.
@@ -19,6 +21,9 @@ pub(super) struct Reader<S: StateMachine> {
     pub(super) query: S::Query,
     pub(super) reply: oneshot::Sender<Result<S::Answer, ReadError>>,
 }
+
+/// Who waits for a snapshot.
+pub(super) type Snapshotter = oneshot::Sender<Result<LogId, SnapshotError>>;
 
 /// Something that happened.
 pub(super) enum Happening<S: StateMachine> {
@@ -36,6 +41,14 @@ pub(super) enum Happening<S: StateMachine> {
     },
     /// The state machine has made progress that somebody waits for.
     Applied,
+    /// Somebody wants a snapshot.
+    WantSnapshot(Snapshotter),
+    /// A snapshot of the state machine is durable, or there is none.
+    Taken(Result<Kept, SnapshotError>),
+    /// The state machine is as a snapshot says.
+    Restored(SnapshotMeta),
+    /// A task for the shelf of snapshots is done.
+    Transfer(TransferDone),
     /// To be stopped, for this reason.
     Stop(StopReason),
 }

@@ -3,20 +3,24 @@
 mod builder;
 mod event_loop;
 mod inbox;
+mod librarian;
+mod restore;
 mod worker;
+mod writing;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{NodeId, RoleKind};
+use raft_core::{LogId, NodeId, RoleKind};
 use tokio::sync::{oneshot, watch};
 
 pub use self::builder::Builder;
 use self::inbox::{Closed, Happening, Inbox, Proposer, Reader};
 use crate::command::Command;
 use crate::error::{ProposeError, ReadError, StopReason, UnknownReason, WaitError};
+use crate::snapshot::SnapshotError;
 use crate::state_machine::StateMachine;
 use crate::status::{Metrics, Status};
 
@@ -57,7 +61,7 @@ impl<S: StateMachine> fmt::Debug for Node<S> {
 impl<S: StateMachine> Node<S> {
     /// Says how a node called `id` is to run.
     #[must_use]
-    pub const fn builder(id: NodeId) -> Builder {
+    pub fn builder(id: NodeId) -> Builder {
         Builder::new(id)
     }
 
@@ -153,6 +157,25 @@ impl<S: StateMachine> Node<S> {
             });
         }
         results
+    }
+
+    /// Takes a snapshot of everything that is applied here by now, and waits until it is durable.
+    /// Returns the last entry that it covers. The log gets shorter by what it makes superfluous.
+    ///
+    /// Snapshots are taken by themselves as the log grows; this is for those who know better when.
+    ///
+    /// Cancel safe: the snapshot is taken all the same.
+    ///
+    /// # Errors
+    ///
+    /// If there is none. The one before, if there was one, still is there.
+    pub async fn snapshot(&self) -> Result<LogId, SnapshotError> {
+        let (reply, taken) = oneshot::channel();
+        let asked = self.handle.inbox.ask(Happening::WantSnapshot(reply), 0);
+        if let Err(Closed::Stopped(reason)) = asked {
+            return Err(SnapshotError::Stopped(reason));
+        }
+        taken.await.unwrap_or_else(|_| Err(SnapshotError::Stopped(self.stop_reason())))
     }
 
     /// Waits until somebody leads, and says who.

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use raft_core::{Entry, LogIndex, NodeId};
+use raft_core::{Entry, LogIndex, NodeId, SnapshotMeta};
+use raft_snapshot::SnapshotId;
 use tokio::sync::watch;
 
 use super::inbox::{Happening, Inbox, Proposer, Reader};
+use super::writing::Scribe;
 use crate::driver::{Entries, Job};
 use crate::error::StopReason;
 use crate::log_store::LogStore;
@@ -27,6 +29,8 @@ type Jobs<S> = Vec<Job<Proposer<S>, Reader<S>>>;
 pub(super) struct Worker<S: StateMachine> {
     jobs: Sender<Jobs<S>>,
     progress: Arc<Progress>,
+    /// Set when no snapshot is worth waiting for.
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -41,20 +45,21 @@ struct Progress {
 impl<S: StateMachine> Worker<S> {
     pub(super) fn start(
         id: NodeId,
-        state_machine: S,
+        machine: Machine<S>,
         log: Arc<dyn LogStore>,
+        scribe: Scribe<S>,
         inbox: Arc<Inbox<S>>,
         metrics: Arc<watch::Sender<Metrics>>,
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = channel();
         let progress = Arc::new(Progress::default());
-        let shared = Arc::clone(&progress);
-        let machine = Machine::new(state_machine);
-        let rig = Rig { machine, log, inbox, progress: shared, metrics };
+        progress.applied.store(machine.applied().get(), Ordering::SeqCst);
+        let (shared, stop) = (Arc::clone(&progress), scribe.stop_flag());
+        let rig = Rig { machine, log, scribe, inbox, progress: shared, metrics };
         let thread = std::thread::Builder::new()
             .name(format!("raft-apply-{id}"))
             .spawn(move || rig.run(&receiver))?;
-        Ok(Self { jobs, progress, thread })
+        Ok(Self { jobs, progress, stop, thread })
     }
 
     pub(super) fn submit(&self, jobs: Jobs<S>) {
@@ -71,8 +76,9 @@ impl<S: StateMachine> Worker<S> {
         self.progress.awaited.store(true, Ordering::SeqCst);
     }
 
-    /// Ends the thread once it has done what it was given.
+    /// Ends the thread once it has done what it was given; snapshots are given up.
     pub(super) fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
         drop(self.jobs);
         // A panic of the state machine was caught, and reported.
         drop(self.thread.join());
@@ -83,6 +89,7 @@ impl<S: StateMachine> Worker<S> {
 struct Rig<S: StateMachine> {
     machine: Machine<S>,
     log: Arc<dyn LogStore>,
+    scribe: Scribe<S>,
     inbox: Arc<Inbox<S>>,
     progress: Arc<Progress>,
     metrics: Arc<watch::Sender<Metrics>>,
@@ -102,9 +109,11 @@ impl<S: StateMachine> Rig<S> {
                     Ok(Err(reason)) => reason,
                     Err(_) => StopReason::StateMachinePanicked,
                 };
-                return self.inbox.tell(Happening::Stop(reason));
+                self.inbox.tell(Happening::Stop(reason));
+                return self.scribe.stop();
             }
         }
+        self.scribe.stop();
     }
 
     fn carry_out(&mut self, job: Job<Proposer<S>, Reader<S>>) -> Result<(), StopReason> {
@@ -115,6 +124,11 @@ impl<S: StateMachine> Rig<S> {
             Job::Apply { entries: Entries::InLog { first, last }, mut callers } => {
                 self.apply_from_log(first, last, &mut callers)
             }
+            Job::Snapshot { meta } => {
+                self.scribe.take(meta, self.machine.state_machine());
+                Ok(())
+            }
+            Job::Restore { id, meta } => self.restore(id, meta),
             Job::Read { callers } => {
                 for Reader { query, reply } in callers {
                     // Nobody waits any more: the answer is of no use.
@@ -123,6 +137,23 @@ impl<S: StateMachine> Rig<S> {
                 Ok(())
             }
         }
+    }
+
+    fn restore(&mut self, id: SnapshotId, meta: SnapshotMeta) -> Result<(), StopReason> {
+        let last = meta.last.index;
+        let read = self.scribe.shelf().read(id);
+        let restored = read.and_then(|mut from| self.machine.restore(last, &mut *from));
+        restored.map_err(|error| StopReason::Snapshot(Arc::new(error)))?;
+        self.on_progress();
+        self.inbox.tell(Happening::Restored(meta));
+        Ok(())
+    }
+
+    /// Lets everybody know how far the state machine is.
+    fn on_progress(&self) {
+        let applied = self.machine.applied();
+        self.progress.applied.store(applied.get(), Ordering::SeqCst);
+        self.metrics.send_modify(|metrics| metrics.status.applied = applied);
     }
 
     fn apply_from_log(
@@ -163,10 +194,8 @@ impl<S: StateMachine> Rig<S> {
             index: index.get(),
             error,
         })?;
-        let applied = self.machine.applied();
-        self.progress.applied.store(applied.get(), Ordering::SeqCst);
         // Before the callers know: what they ask next must not seem to come from the past.
-        self.metrics.send_modify(|metrics| metrics.status.applied = applied);
+        self.on_progress();
         // The last first: one who waits for many, in order, wakes when all are there.
         for (caller, response) in responses.into_iter().rev() {
             drop(caller.send(Ok(response)));

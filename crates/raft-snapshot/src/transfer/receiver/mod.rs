@@ -18,7 +18,7 @@ use crate::manifest::{ChunkError, Manifest, ManifestError, Owner, VerifiedChunk}
 use crate::num::wide;
 
 /// Bounds on receiving.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReceiverLimits {
     /// Chunks that are asked for and not written yet, and so held in memory.
     pub window: usize,

@@ -11,7 +11,7 @@ use super::{Refusal, Reply, Request, TokenBucket};
 use crate::num::wide;
 
 /// Bounds on serving.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SenderLimits {
     /// Peers that are served at a time; others are told to come back.
     pub transfers_max: usize,
