@@ -25,6 +25,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
         queries: Vec<Query>,
     ) -> impl Future<Output = Vec<Result<Answer, Refusal>>> + Send;
 
+    /// Takes a snapshot of this node's store, and waits until it is durable. Returns the last entry
+    /// that it covers.
+    fn snapshot(&self) -> impl Future<Output = Result<u64, Refusal>> + Send;
+
     /// What the node knows of itself and its cluster.
     fn status(&self) -> Status;
 }
@@ -87,8 +91,30 @@ pub struct Status {
     /// not.
     #[serde(default, skip_serializing)]
     pub wal_fsyncs: u64,
+    /// What `INFO` says about snapshots, and `RAFT.STATUS` does not.
+    #[serde(default, skip_serializing)]
+    pub snapshots: Snapshots,
     /// All members.
     pub members: Vec<Member>,
+}
+
+/// What a node knows of its snapshots.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+pub struct Snapshots {
+    /// The last entry that the newest one covers; zero if there is none.
+    pub last: u64,
+    /// Bytes of the newest one.
+    pub bytes: u64,
+    /// How many were taken since the node was started.
+    pub taken: u64,
+    /// How many of other nodes were installed since the node was started.
+    pub installed: u64,
+    /// Whether one is being taken.
+    pub is_taking: bool,
+    /// Bytes of one that is being received.
+    pub receiving: u64,
+    /// Bytes sent of those that are being sent.
+    pub sending: u64,
 }
 
 /// One member of the cluster.

@@ -1,9 +1,14 @@
 //! Where store and library meet: this is all that `raft` asks of a program.
 
-use bytes::Bytes;
-use raft::{Applied, CommandError, Node, NodeId, ProposeError, ReadError, RoleKind, StateMachine};
+use std::io::{self, BufReader};
 
-use crate::backend::{Backend, Member, Refusal, RefusalKind, Status};
+use bytes::Bytes;
+use raft::{
+    Applied, CommandError, Frozen, Node, NodeId, ProposeError, ReadError, RoleKind, SnapshotReader,
+    StateMachine,
+};
+
+use crate::backend::{Backend, Member, Refusal, RefusalKind, Snapshots, Status};
 use crate::command::Command;
 use crate::store::{Answer, Query, Response, Store};
 
@@ -19,6 +24,16 @@ impl StateMachine for Store {
 
     fn query(&self, query: Query) -> Answer {
         self.answer(&query)
+    }
+
+    fn freeze(&self) -> Option<Frozen> {
+        let frozen = self.frozen();
+        Some(Frozen::new(move |to| frozen.write(to)))
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader<'_>) -> io::Result<()> {
+        *self = Self::read(&mut BufReader::new(from))?;
+        Ok(())
     }
 }
 
@@ -43,8 +58,15 @@ impl Backend for Node<Store> {
         results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
     }
 
+    async fn snapshot(&self) -> Result<u64, Refusal> {
+        let taken = Self::snapshot(self).await;
+        taken
+            .map(|last| last.index.get())
+            .map_err(|error| Refusal { kind: RefusalKind::Unavailable, reason: error.to_string() })
+    }
+
     fn status(&self) -> Status {
-        let raft::Metrics { status, log, .. } = self.metrics().borrow().clone();
+        let raft::Metrics { status, log, snapshots, .. } = self.metrics().borrow().clone();
         let member = |id| Member {
             id: NodeId::get(id),
             address: status.membership.address(id).unwrap_or_default().to_owned(),
@@ -60,6 +82,15 @@ impl Backend for Node<Store> {
             first: status.first.get(),
             last: status.last.get(),
             wal_fsyncs: log.syncs,
+            snapshots: Snapshots {
+                last: snapshots.last.map_or(0, |last| last.index.get()),
+                bytes: snapshots.bytes,
+                taken: snapshots.taken,
+                installed: snapshots.installed,
+                is_taking: snapshots.is_taking,
+                receiving: snapshots.receiving.map_or(0, |progress| progress.bytes),
+                sending: snapshots.sending.iter().map(|sending| sending.bytes).sum(),
+            },
             members: status.membership.members().map(member).collect(),
         }
     }

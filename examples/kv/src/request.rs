@@ -148,7 +148,7 @@ fn checked_value(value: &Bytes) -> Result<Bytes, RequestError> {
     if value.len() <= VALUE_BYTES_MAX { Ok(value.clone()) } else { Err(RequestError::ValueTooLong) }
 }
 
-/// Length of the longest name, `RAFT.STATUS`, and some.
+/// Length of the longest name, `RAFT.SNAPSHOT`, and some.
 pub(crate) const NAME_BYTES_MAX: usize = 16;
 
 /// The name in capitals, without an allocation; nothing for one that is too long to be known.

@@ -3,6 +3,8 @@
 //! Every node applies the same commands in the same order and must come to the same state and the
 //! same answers. So nothing here depends on a clock, on chance or on the order of a hash map.
 
+mod snapshot;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -12,7 +14,8 @@ use crate::command::{Command, Condition, Set};
 /// A map from keys to values.
 #[derive(Debug, Default)]
 pub struct Store {
-    /// Looked up, never iterated: the order of a hash map differs from node to node.
+    /// Looked up, not iterated, for the order of a hash map differs from node to node; snapshots are
+    /// sorted.
     values: HashMap<Bytes, Bytes>,
 }
 

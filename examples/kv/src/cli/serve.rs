@@ -1,6 +1,7 @@
 //! `raft-kv serve`: runs a node.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::{fs, io};
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use raft::quic::{Security, TlsIdentity};
-use raft::{Builder, Membership, Node, NodeId};
+use raft::{Builder, Membership, Node, NodeId, SnapshotPolicy};
 use raft_kv::server::Server;
 use raft_kv::store::Store;
 
@@ -49,6 +50,20 @@ pub(super) struct Options {
     /// Shortest silence of a leader after which it is replaced [default: 1000].
     #[arg(long, value_name = "MS")]
     election_timeout: Option<u64>,
+    /// Bytes by which the log grows before the store is written to a snapshot, at the least
+    /// [default: 67108864].
+    #[arg(long, value_name = "BYTES")]
+    snapshot_log_bytes: Option<u64>,
+    /// Entries by which the log grows before the store is written to a snapshot, at the most
+    /// [default: 1000000].
+    #[arg(long, value_name = "COUNT")]
+    snapshot_log_entries: Option<u64>,
+    /// Entries before a snapshot that stay in the log [default: 10000].
+    #[arg(long, value_name = "COUNT")]
+    snapshot_trailing: Option<u64>,
+    /// Bytes per second at which snapshots are written, sent and received [default: 134217728].
+    #[arg(long, value_name = "BYTES")]
+    snapshot_rate: Option<NonZeroU64>,
     /// Most clients at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     max_clients: usize,
@@ -113,7 +128,20 @@ fn configure(options: &Options) -> anyhow::Result<Builder> {
     if let Some(timeout) = options.election_timeout {
         builder = builder.election_timeout(Duration::from_millis(timeout));
     }
-    Ok(builder)
+    if let Some(rate) = options.snapshot_rate {
+        builder = builder.snapshot_bytes_per_second(Some(rate));
+    }
+    Ok(builder.snapshot_policy(policy(options)))
+}
+
+fn policy(options: &Options) -> SnapshotPolicy {
+    let usual = SnapshotPolicy::default();
+    SnapshotPolicy {
+        log_bytes_min: options.snapshot_log_bytes.unwrap_or(usual.log_bytes_min),
+        log_entries_max: options.snapshot_log_entries.unwrap_or(usual.log_entries_max),
+        trailing_entries: options.snapshot_trailing.unwrap_or(usual.trailing_entries),
+        ..usual
+    }
 }
 
 /// A cluster of one needs no network, so its member has no address.

@@ -130,7 +130,7 @@ impl<B: Backend> Connection<B> {
     }
 
     async fn local(&mut self, local: Local) -> io::Result<After> {
-        let (reply, after) = local.answer(self.id, || self.backend.status());
+        let (reply, after) = local.answer(self.id, &self.backend).await;
         self.reply(&reply).await?;
         Ok(after)
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-use crate::backend::Status;
+use crate::backend::{Backend, Status};
 use crate::request::{NAME_BYTES_MAX, RequestError, arity, shortened, uppercase};
 use crate::resp::Reply;
 use crate::store::integer;
@@ -24,6 +24,8 @@ pub enum Local {
     Info,
     /// `RAFT.STATUS`
     Status,
+    /// `RAFT.SNAPSHOT`
+    Snapshot,
     /// `QUIT`
     Quit,
 }
@@ -47,22 +49,30 @@ impl Local {
             (b"QUIT", _) => Self::Quit,
             (b"INFO", _) => Self::Info,
             (b"RAFT.STATUS", []) => Self::Status,
+            (b"RAFT.SNAPSHOT", []) => Self::Snapshot,
             (b"SELECT", [index]) => select(index)?,
             (b"HELLO", options) => hello(options)?,
             (b"CLIENT", [subcommand, ..]) => client(subcommand)?,
             (b"CONFIG", [subcommand, parameters @ ..]) => config(subcommand, parameters)?,
             // Redis describes its commands here; a client does without if there is nothing.
             (b"COMMAND", _) => Self::Say(Reply::Array(Vec::new())),
-            (b"PING" | b"ECHO" | b"RAFT.STATUS" | b"SELECT" | b"CLIENT" | b"CONFIG", _) => {
-                return Err(arity(name));
-            }
+            (
+                b"PING" | b"ECHO" | b"RAFT.STATUS" | b"RAFT.SNAPSHOT" | b"SELECT" | b"CLIENT"
+                | b"CONFIG",
+                _,
+            ) => return Err(arity(name)),
             _ => return Err(RequestError::UnknownCommand { name: shortened(name) }),
         };
         Ok(known)
     }
 
-    pub(super) fn answer(self, connection: u64, status: impl FnOnce() -> Status) -> (Reply, After) {
+    pub(super) async fn answer(self, connection: u64, backend: &impl Backend) -> (Reply, After) {
+        let status = || backend.status();
         let reply = match self {
+            Self::Snapshot => match backend.snapshot().await {
+                Ok(last) => Reply::Integer(i64::try_from(last).unwrap_or(i64::MAX)),
+                Err(refusal) => Reply::Error(refusal.to_string()),
+            },
             Self::Say(reply) => reply,
             Self::ClientId => Reply::Integer(i64::try_from(connection).unwrap_or(i64::MAX)),
             Self::Hello => greeting(connection, &status()),
@@ -139,6 +149,7 @@ fn greeting(connection: u64, status: &Status) -> Reply {
 
 fn info(status: &Status) -> String {
     let leader = status.leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string());
+    let snapshots = &status.snapshots;
     let mut text = String::new();
     let lines = [
         ("# Server", String::new()),
@@ -158,6 +169,14 @@ fn info(status: &Status) -> String {
         ("raft_last", status.last.to_string()),
         ("raft_members", status.members.len().to_string()),
         ("wal_fsyncs", status.wal_fsyncs.to_string()),
+        ("# Snapshots", String::new()),
+        ("snapshot_last", snapshots.last.to_string()),
+        ("snapshot_bytes", snapshots.bytes.to_string()),
+        ("snapshots_taken", snapshots.taken.to_string()),
+        ("snapshots_installed", snapshots.installed.to_string()),
+        ("snapshot_in_progress", u8::from(snapshots.is_taking).to_string()),
+        ("snapshot_bytes_received", snapshots.receiving.to_string()),
+        ("snapshot_bytes_sent", snapshots.sending.to_string()),
     ];
     for (name, value) in lines {
         let separator = if value.is_empty() { "" } else { ":" };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use raft_kv::backend::{Backend, Member, Refusal, Status};
+use raft_kv::backend::{Backend, Member, Refusal, Snapshots, Status};
 use raft_kv::command::Command;
 use raft_kv::server::Server;
 use raft_kv::store::{Answer, Query, Response, Store};
@@ -80,6 +80,13 @@ impl Backend for Fake {
         queries.iter().map(answer).collect()
     }
 
+    async fn snapshot(&self) -> Result<u64, Refusal> {
+        match &self.shared().refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(3),
+        }
+    }
+
     fn status(&self) -> Status {
         Status {
             id: 1,
@@ -91,6 +98,7 @@ impl Backend for Fake {
             first: 1,
             last: 4,
             wal_fsyncs: 5,
+            snapshots: Snapshots { last: 2, bytes: 6, ..Snapshots::default() },
             members: vec![Member { id: 1, address: "one:7001".to_owned(), voter: true }],
         }
     }

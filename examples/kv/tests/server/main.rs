@@ -190,6 +190,22 @@ async fn status_is_json() {
 }
 
 #[tokio::test]
+async fn a_snapshot_is_answered_with_the_last_entry_that_it_covers() {
+    let server = start().await;
+    let mut client = connect(&server).await;
+
+    let lines = ["RAFT.SNAPSHOT", "RAFT.SNAPSHOT now", "INFO"];
+    let replies = pipeline(&mut client, &lines).await;
+
+    let [taken, wrong, info] = replies.as_slice() else { panic!("three replies") };
+    assert_eq!(*taken, Reply::Integer(3));
+    assert!(matches!(wrong, Reply::Error(text) if text.contains("wrong number of arguments")));
+    let Reply::Bulk(info) = info else { panic!("{info:?}") };
+    let info = String::from_utf8_lossy(info);
+    assert!(info.contains("snapshot_last:2\r\nsnapshot_bytes:6\r\n"), "{info}");
+}
+
+#[tokio::test]
 async fn greetings_of_common_clients_are_answered() {
     let server = start().await;
     let mut client = connect(&server).await;
