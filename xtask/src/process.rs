@@ -71,6 +71,11 @@ impl Process {
         child.map(Self).with_context(|| format!("cannot run `{}`", shown(command)))
     }
 
+    /// The system's number for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Fails if it has ended.
     pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {
         match self.0.try_wait()? {

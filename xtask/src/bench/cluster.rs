@@ -23,7 +23,10 @@ pub(super) struct Cluster {
 struct Node {
     id: u64,
     client: SocketAddr,
-    process: Process,
+    /// What starts it.
+    command: Command,
+    /// `None` while it is away.
+    process: Option<Process>,
 }
 
 /// How long to wait for a leader.
@@ -32,6 +35,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Cluster {
     /// Starts nodes with empty logs, whose data, certificates and logs are in `directory`.
     pub(super) fn start(program: &Path, directory: &Path) -> anyhow::Result<Self> {
+        Self::start_with(program, directory, &[])
+    }
+
+    /// As [`Cluster::start`], with further arguments for each node.
+    pub(super) fn start_with(
+        program: &Path,
+        directory: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let certificates = directory.join("certificates");
         let ids = IDS.map(|id| id.to_string()).join(",");
         let mut command = Command::new(program);
@@ -50,8 +62,9 @@ impl Cluster {
             command.arg("--data").arg(directory.join(format!("node-{id}")));
             command.args(["--raft", &raft.to_string(), "--client", &client.to_string()]);
             command.args(["--cluster", &members]).arg("--tls").arg(&certificates);
-            command.stdout(log.try_clone()?).stderr(log);
-            Ok(Node { id, client, process: Process::spawn(&mut command)? })
+            command.args(arguments).stdout(log.try_clone()?).stderr(log);
+            let process = Some(Process::spawn(&mut command)?);
+            Ok(Node { id, client, command, process })
         };
         let nodes = IDS.into_iter().zip(addresses).map(start);
         Ok(Self { nodes: nodes.collect::<anyhow::Result<_>>()? })
@@ -85,10 +98,47 @@ impl Cluster {
         self.nodes.iter().map(counters).collect()
     }
 
+    /// The two nodes other than this one.
+    pub(super) fn others(&self, id: u64) -> anyhow::Result<[u64; 2]> {
+        let others: Vec<_> = IDS.into_iter().filter(|other| *other != id).collect();
+        others.try_into().ok().context("there are three nodes")
+    }
+
+    /// Where a node listens for clients.
+    pub(super) fn client(&self, id: u64) -> anyhow::Result<SocketAddr> {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        Ok(node.context("no such node")?.client)
+    }
+
+    /// The process of a node.
+    pub(super) fn pid(&self, id: u64) -> anyhow::Result<u32> {
+        let node = self.nodes.iter().find(|node| node.id == id).context("no such node")?;
+        Ok(node.process.as_ref().context("the node is away")?.id())
+    }
+
+    /// Kills a node, and waits until it is gone.
+    pub(super) fn kill(&mut self, id: u64) -> anyhow::Result<()> {
+        self.node(id)?.process = None;
+        Ok(())
+    }
+
+    /// Starts a node that was killed, with the data that it left.
+    pub(super) fn restart(&mut self, id: u64) -> anyhow::Result<()> {
+        let node = self.node(id)?;
+        node.process = Some(Process::spawn(&mut node.command)?);
+        Ok(())
+    }
+
+    fn node(&mut self, id: u64) -> anyhow::Result<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.id == id).context("no such node")
+    }
+
     pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
         for node in &mut self.nodes {
-            let alive = node.process.check_alive();
-            alive.with_context(|| format!("node {} (see node-{0}.log with --dir)", node.id))?;
+            let Some(process) = &mut node.process else { continue };
+            process
+                .check_alive()
+                .with_context(|| format!("node {} (see node-{0}.log with --dir)", node.id))?;
         }
         Ok(())
     }

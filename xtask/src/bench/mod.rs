@@ -5,6 +5,7 @@ mod cluster;
 mod disk;
 mod info;
 mod loopback;
+mod snapshot;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -23,8 +24,9 @@ use crate::workspace::Workspace;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What to measure: three nodes of `raft-kv` on this machine, over TLS and the disk.
-    #[arg(value_parser = ["kv"])]
+    /// What to measure, of three nodes of `raft-kv` on this machine, over TLS and the disk: `kv`, what
+    /// they do under load; `snapshot`, how snapshots are written, sent and installed.
+    #[arg(value_parser = ["kv", "snapshot"])]
     what: String,
     /// How long to measure each load, after a second to warm up.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -35,6 +37,13 @@ pub(crate) struct Options {
     /// Length of each value.
     #[arg(long, default_value_t = 256)]
     value_bytes: usize,
+    /// How large a state is, for `snapshot`.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    mebibytes: u64,
+    /// Bytes per second at which snapshots are written, sent and received [default: as fast as it
+    /// goes].
+    #[arg(long, value_name = "BYTES")]
+    snapshot_rate: Option<u64>,
     /// Where to keep the data, on the disk that is measured [default: a folder in cargo's target
     /// directory, removed at the end].
     #[arg(long)]
@@ -57,6 +66,9 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()>
     let program = workspace.target().join(program);
     let directory = Directory::new(options.dir.as_deref(), workspace)?;
 
+    if options.what == "snapshot" {
+        return snapshot::run(&program, &directory, &options);
+    }
     println!("measuring the disk and the loopback interface");
     let before = Disk::measure(directory.path())?;
     let round_trip = loopback::round_trip()?;
