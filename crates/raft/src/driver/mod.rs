@@ -271,7 +271,9 @@ impl<P, R> Driver<P, R> {
             }
             SnapshotDone::Restored { meta } => {
                 let last = meta.last.index;
-                self.snapshots.restoring = None;
+                // Another may be to follow, and nothing is applied in between.
+                let restoring = &mut self.snapshots.restoring;
+                restoring.take_if(|restoring| restoring.last == meta.last);
                 self.snapshots.restart(last);
                 self.apply.on_restored(last);
                 let unanswered = self.waiting.take_until(last);
