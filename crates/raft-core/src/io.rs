@@ -95,7 +95,7 @@ pub struct Output {
 }
 
 /// One batch for the write-ahead log, to be made durable as a whole, in the order of the fields.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Write {
     /// Number to acknowledge.
     pub seq: WriteSeq,

@@ -52,7 +52,7 @@ impl PreCandidate {
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
         let Self { ballot: _, deadline } = self;
-        rebase.instant(deadline);
+        rebase.deadline(deadline);
     }
 
     pub(super) fn hear(
@@ -131,7 +131,7 @@ impl Candidate {
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
         let Self { ballot: _, deadline, own_vote } = self;
-        rebase.instant(deadline);
+        rebase.deadline(deadline);
         rebase.seq(own_vote);
     }
 

@@ -13,7 +13,7 @@ const NOW: Timestamp = Timestamp::from_micros(1 << 40);
 #[derive(Debug)]
 pub(crate) struct Rebase {
     now: Timestamp,
-    /// Everything that is longer ago is equally long ago.
+    /// An election timeout: what is longer ago is equally long ago.
     memory: Duration,
     durable: WriteSeq,
 }
@@ -29,6 +29,13 @@ impl Rebase {
         *instant = NOW.before(age).after(ahead);
     }
 
+    /// Draws a random deadline anew.
+    pub(crate) fn deadline(&self, deadline: &mut Timestamp) {
+        if *deadline != Timestamp::NEVER {
+            *deadline = NOW.after(self.memory.saturating_mul(2));
+        }
+    }
+
     /// Numbers a write from the last durable one.
     pub(crate) const fn seq(&self, seq: &mut WriteSeq) {
         *seq = WriteSeq::new(seq.get().saturating_sub(self.durable.get()));
@@ -38,7 +45,7 @@ impl Rebase {
 impl Raft {
     /// Makes servers equal that behave alike from here on, whatever their past: the clock stands at
     /// one and the same instant, which is returned, writes are numbered from the last durable one,
-    /// and the next random number is always the same.
+    /// and chance is taken away: a deadline that was drawn is the longest that can be.
     ///
     /// The driver's clock and its numbers of writes under way must follow. It is for explorers,
     /// which keep the states that they have seen; a server in service does not want it. There must
@@ -47,7 +54,7 @@ impl Raft {
         let Self { common, role, reported: _ } = self;
         let rebase = Rebase {
             now: common.now(),
-            memory: common.config().election_timeout.saturating_mul(2),
+            memory: common.config().election_timeout,
             durable: common.disk().durable_seq(),
         };
         common.rebase(&rebase);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::canonical::Rebase;
 use crate::io::{Write, WriteSeq};
-use crate::message::{Message, WaitsFor};
+use crate::message::{AppendReply, Body, Message, WaitsFor};
 use crate::types::{Entry, HardState, LogId, LogIndex, Timestamp};
 
 /// The disk as the core sees it: a sequence of writes, of which a prefix is durable.
@@ -162,10 +162,10 @@ impl Disk {
         if self.is_durable(rests_on) {
             return Some(message);
         }
-        let withheld = (rests_on, message);
-        // While a write takes long, the same question may come again and again.
-        if self.withheld.back() != Some(&withheld) {
-            self.withheld.push_back(withheld);
+        let mut same_ground = self.withheld.iter_mut().filter(|(seq, _)| *seq == rests_on);
+        // While a write takes long, the same questions may come again and again.
+        if !same_ground.any(|(_, withheld)| covers(withheld, &message)) {
+            self.withheld.push_back((rests_on, message));
         }
         None
     }
@@ -188,4 +188,20 @@ impl Disk {
         }
         self.pending.get_or_insert_default()
     }
+}
+
+/// Whether `withheld`, which leaves at the same time, says what `message` would say. It may be
+/// changed to do so: the highest acknowledgement stands for those below it.
+fn covers(withheld: &mut Message, message: &Message) -> bool {
+    let to_same = (withheld.to, withheld.term) == (message.to, message.term);
+    if let (
+        true,
+        Body::AppendReply(AppendReply::Accepted { matched }),
+        Body::AppendReply(AppendReply::Accepted { matched: new }),
+    ) = (to_same, &mut withheld.body, &message.body)
+    {
+        *matched = (*matched).max(*new);
+        return true;
+    }
+    withheld == message
 }

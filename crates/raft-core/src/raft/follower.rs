@@ -48,7 +48,7 @@ impl Follower {
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
         let Self { leader: _, deadline } = self;
-        rebase.instant(deadline);
+        rebase.deadline(deadline);
     }
 
     /// Silence has lasted long enough. One who cannot be elected, or whose disk is stuck, waits on.

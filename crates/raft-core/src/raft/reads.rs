@@ -47,8 +47,13 @@ impl OwnReads {
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { issued: _, wanted: _, asked: _, asked_at, answered: _, questions, known } = self;
-        rebase.instant(asked_at);
+        let Self { issued: _, wanted, asked: _, asked_at, answered, questions, known } = self;
+        if wanted == answered {
+            // It is not looked at before the next question sets it.
+            *asked_at = Timestamp::default();
+        } else {
+            rebase.instant(asked_at);
+        }
         questions.iter_mut().for_each(|(_, asked_at)| rebase.instant(asked_at));
         known.iter_mut().for_each(|(asked_at, _)| rebase.instant(asked_at));
     }

@@ -14,8 +14,9 @@ use crate::types::{Term, Timestamp};
 fn voter(votes: u64) -> Raft {
     let restored = Restored::bootstrap(voters(3));
     let mut raft = Raft::new(Config::new(n(2)), restored, 7, Timestamp::default()).unwrap();
+    let mut now = Timestamp::default();
     for term in 11 - votes..=10 {
-        let now = raft.canonicalize().after(Duration::from_secs(5));
+        now = now.after(Duration::from_secs(5));
         let message =
             Message { from: n(1), to: n(2), term: Term::new(term), body: request_vote(id(1, 1)) };
         raft.step(now, Input::Message(message));

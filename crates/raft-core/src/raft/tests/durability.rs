@@ -101,12 +101,14 @@ fn a_stuck_disk_does_not_gather_repeated_replies() {
     let mut cluster = Cluster::new(3);
     cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
     for _ in 0..100 {
+        cluster.hear(1, 2, 2, append(id(1, 1), [], i(0)));
+        cluster.hear(1, 2, 2, append(id(7, 2), [], i(0)));
         cluster.hear(1, 2, 2, append(id(2, 2), [], i(0)));
     }
 
     cluster.sync(1);
 
-    assert_eq!(cluster.sent(1, 2), [accepted(2)]);
+    assert_eq!(cluster.sent(1, 2), [accepted(2), rejected(7, id(2, 2))]);
 }
 
 #[test]
