@@ -36,8 +36,9 @@ const RULES: [(&str, Rule); 5] = [
 ];
 
 /// The libraries, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("raft-core", &[]),
+    ("raft-explore", &["raft-core"]),
     ("raft-wal", &["raft-core"]),
     ("raft-snapshot", &["raft-core", "raft-wal"]),
     ("raft-net", &["raft-core"]),

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod docs;
 mod examples;
+mod explore;
 mod layers;
 mod lint;
 mod matrix;

@@ -1,0 +1,70 @@
+//! What a cluster may do, and how much of it.
+
+use std::time::Duration;
+
+use raft_core::{Config, Membership, NodeId, Raft, Term, Timestamp};
+
+/// A cluster, and the bounds within which everything is tried.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it looks at.
+    pub about: &'static str,
+    /// How many servers there are.
+    pub servers: u64,
+    /// How many servers, from the first on, ever lose patience with a leader.
+    pub impatient: u64,
+    /// No server enters a later term.
+    pub term_max: u64,
+    /// Commands that clients propose, all together.
+    pub proposals: u8,
+    /// Crashes of servers, all together.
+    pub crashes: u8,
+    /// Messages that arrive twice, all together.
+    pub duplicates: u8,
+    /// Messages under way at one time. Any of them may be lost at any time.
+    pub in_flight_max: usize,
+    /// What operators want, each once, in this order.
+    pub changes: Vec<Change>,
+}
+
+/// Something that an operator wants of the leader.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Change {
+    /// Hand over to this server.
+    Transfer(u64),
+}
+
+impl Scenario {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.servers).filter_map(NodeId::new)
+    }
+
+    pub(crate) fn membership(&self) -> Membership {
+        Membership::of_voters(self.ids().map(|id| (id, String::new())))
+            .expect("a scenario has at least one server")
+    }
+
+    pub(crate) fn term_max(&self) -> Term {
+        Term::new(self.term_max)
+    }
+
+    pub(crate) fn config(&self, id: NodeId) -> Config {
+        let mut config = Config::new(id);
+        // As few heartbeats as can be before a leader without a quorum gives up.
+        config.election_timeout = Duration::from_millis(300);
+        config.heartbeat_interval = Duration::from_millis(100);
+        config.gather_bytes_max = 0;
+        config
+    }
+}
+
+impl Change {
+    /// Asks the leader; nothing if it refuses.
+    pub(crate) fn ask(self, raft: &mut Raft, now: Timestamp) -> Option<()> {
+        match self {
+            Self::Transfer(to) => raft.transfer(now, NodeId::new(to)?).ok(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The scenarios that are checked in, each with the number of its states.
+
+use crate::scenario::{Change, Scenario};
+
+/// A scenario, and how many states it has.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its states. Another count means that the protocol behaves differently: if that was meant,
+    /// it is changed here.
+    pub states: Option<usize>,
+    /// Whether it takes too long for every run of the tests.
+    pub is_long: bool,
+}
+
+/// All scenarios that are checked in, the longest ones first.
+#[must_use]
+pub fn known() -> Vec<Known> {
+    let two = Scenario {
+        name: "",
+        about: "",
+        servers: 2,
+        impatient: 2,
+        term_max: 2,
+        proposals: 0,
+        crashes: 0,
+        duplicates: 0,
+        in_flight_max: 2,
+        changes: Vec::new(),
+    };
+    let three = Scenario { servers: 3, impatient: 1, ..two.clone() };
+    let long = |scenario| Known { scenario, states: None, is_long: true };
+    let short = |scenario| Known { scenario, states: None, is_long: false };
+    Vec::from([
+        long(Scenario {
+            name: "rivals-of-three",
+            about: "three servers that all campaign, in one term",
+            impatient: 3,
+            ..three.clone()
+        }),
+        long(Scenario {
+            name: "command-of-three",
+            about: "a command among three servers",
+            proposals: 1,
+            ..three.clone()
+        }),
+        short(Scenario {
+            name: "repeated-command",
+            about: "a command among two servers, one of whose messages arrives twice",
+            proposals: 1,
+            duplicates: 1,
+            ..two.clone()
+        }),
+        short(Scenario {
+            name: "terms-and-crash",
+            about: "two elections of two servers, one of which crashes",
+            term_max: 3,
+            crashes: 1,
+            ..two.clone()
+        }),
+        short(Scenario {
+            name: "crash-of-three",
+            about: "an election of three servers, one of which crashes",
+            crashes: 1,
+            ..three.clone()
+        }),
+        short(Scenario {
+            name: "command-and-crash",
+            about: "a command among two servers, one of which crashes",
+            proposals: 1,
+            crashes: 1,
+            ..two.clone()
+        }),
+        short(Scenario {
+            name: "election-of-three",
+            about: "an election of three servers",
+            ..three
+        }),
+        short(Scenario {
+            name: "transfer",
+            about: "handing over among two servers",
+            term_max: 3,
+            changes: Vec::from([Change::Transfer(2)]),
+            ..two
+        }),
+    ])
+}
