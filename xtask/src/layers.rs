@@ -5,7 +5,7 @@
 //!                      +--> raft-snapshot --> raft-wal --+--> raft-core
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -120,18 +120,36 @@ const ROLES: [&str; 3] = ["candidate", "follower", "leader"];
 
 fn roles_are_apart(workspace: &Workspace) -> anyhow::Result<()> {
     for role in ROLES {
-        let path = format!("crates/raft-core/src/raft/{role}.rs");
-        let source = workspace.read(&path)?;
         let knows_other = |code: &str| {
             let others = ROLES.iter().filter(|other| **other != role);
-            others.into_iter().any(|other| code.contains(&format!("super::{other}")))
+            others.into_iter().any(|other| {
+                code.contains(&format!("super::{other}"))
+                    || code.contains(&format!("raft::{other}"))
+            })
         };
-        if let Some((line, code)) = first_code_line(&source, knows_other) {
-            bail!("{path}:{line}: a role uses another: {code}");
+        let files = role_files(workspace, role)?;
+        ensure!(!files.is_empty(), "the role {role} has no file");
+        for path in files {
+            let source = workspace.read(&path)?;
+            if let Some((line, code)) = first_code_line(&source, knows_other) {
+                bail!("{}:{line}: a role uses another: {code}", path.display());
+            }
         }
     }
     Ok(())
 }
+
+/// A role is a file, or a folder.
+fn role_files(workspace: &Workspace, role: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let all = workspace.files(Path::new(CORE_ROLES), "rs")?;
+    let (file, folder) = (format!("{role}.rs"), Path::new(CORE_ROLES).join(role));
+    let of_role = |path: &PathBuf| path.ends_with(&file) || path.starts_with(&folder);
+    let is_test = |path: &PathBuf| path.starts_with(Path::new(CORE_ROLES).join("tests"));
+    Ok(all.into_iter().filter(|path| of_role(path) && !is_test(path)).collect())
+}
+
+/// Where the roles are.
+const CORE_ROLES: &str = "crates/raft-core/src/raft";
 
 /// The only file with unsafe code, and the crate that cannot forbid it therefore.
 const UNSAFE_FILE: &str = "crates/raft-wal/src/disk/mmap.rs";

@@ -1,22 +1,13 @@
 //! Pre-candidate and candidate: ask, and count.
 
-use super::Next;
 use super::ballot::Ballot;
 use super::canonical::Rebase;
 use super::common::{Common, Hears};
+use super::{Cause, Next};
 use crate::io::WriteSeq;
 use crate::membership::VoteOutcome;
 use crate::message::{Body, Removed, RequestVote, VoteReply};
 use crate::types::{HardState, NodeId, Term, Timestamp};
-
-/// Why a server campaigns.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Cause {
-    /// Nobody leads, and a majority said in advance that it would agree.
-    Silence,
-    /// The leader wants it (thesis §3.10).
-    Transfer,
-}
 
 /// State that only a pre-candidate has: asking costs no term (thesis §9.6).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -1,9 +1,8 @@
 //! Follower: answers, and waits for silence.
 
-use super::candidate::Cause;
 use super::canonical::Rebase;
 use super::common::{Common, Room};
-use super::{Next, snapshot};
+use super::{Cause, Next, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,

@@ -31,7 +31,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use self::candidate::{Candidate, Cause, PreCandidate};
+use self::candidate::{Candidate, PreCandidate};
 pub(crate) use self::canonical::Rebase;
 use self::common::{Common, Hears, Room};
 use self::follower::Follower;
@@ -85,6 +85,15 @@ enum Next {
     Campaign(Cause),
     /// Take office.
     Lead,
+}
+
+/// Why a server campaigns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
+    /// Nobody leads, and a majority said in advance that it would agree.
+    Silence,
+    /// The leader wants it (thesis §3.10).
+    Transfer,
 }
 
 impl Raft {
