@@ -278,11 +278,13 @@ impl Snapshots {
     }
 
     /// A little more than `threshold`, and not the same on every node nor every time.
-    const fn later(&self, threshold: u64) -> u64 {
+    fn later(&self, threshold: u64) -> u64 {
         let mut z = self.id.get().wrapping_add(self.growth.begun << 32);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        threshold.saturating_add((threshold / 1024).saturating_mul((z >> 56) & 0xff))
+        // Of 1024 parts at most 255.
+        let more = u128::from(threshold) * u128::from(z >> 56) / 1024;
+        threshold.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
     }
 
     /// How far the log may be forgotten once a snapshot up to `last` is durable.

@@ -1,10 +1,13 @@
 //! The driver, scenario by scenario: three of them, with instant disks and a network by hand.
 
 use raft_core::{
-    Config, Entry, EntryPayload, LogId, Membership, Restored, RoleKind, Term, WriteSeq,
+    Config, Entry, EntryPayload, LogId, Membership, Restored, RoleKind, SnapshotMeta, Term,
+    WriteSeq,
 };
+use raft_snapshot::MemoryDisk;
 
 use super::*;
+use crate::snapshot::{Kept, Shelf as _, Store};
 
 type Caller = &'static str;
 
@@ -19,7 +22,10 @@ fn options() -> Options {
         parked_bytes_max: 1 << 20,
         apply_bytes_max: 1 << 20,
         forward_bytes_max: 1 << 10,
-        snapshots: SnapshotOptions::new(raft_core::ClusterId::new([0; 16])),
+        snapshots: SnapshotOptions {
+            policy: SnapshotPolicy { trailing_entries: 0, ..SnapshotPolicy::default() },
+            ..SnapshotOptions::new(raft_core::ClusterId::new([0; 16]))
+        },
     }
 }
 
@@ -41,6 +47,40 @@ struct Node {
     applies: bool,
     /// Whether writes are durable at once.
     syncs: bool,
+    shelf: Store<MemoryDisk>,
+    /// Whether the state machine is restored at once.
+    restores: bool,
+    /// What it is to be restored from.
+    behind: Vec<SnapshotMeta>,
+}
+
+impl Node {
+    fn carry_out(&mut self, now: Timestamp, task: SnapshotTask) {
+        let done = match task {
+            SnapshotTask::Release { to } => return self.shelf.release(to),
+            SnapshotTask::Read { to, request } => {
+                TransferDone::Read { to, request, outcome: self.shelf.serve(to, request) }
+            }
+            SnapshotTask::Prepare { manifest } => {
+                let id = manifest.id();
+                TransferDone::Prepared { id, outcome: self.shelf.prepare(manifest) }
+            }
+            SnapshotTask::Write { chunk } => {
+                let outcome = self.shelf.receive(&chunk);
+                TransferDone::Written { id: chunk.id(), number: chunk.number(), outcome }
+            }
+            SnapshotTask::Publish { id } => {
+                TransferDone::Published { id, outcome: self.shelf.publish(id) }
+            }
+        };
+        self.driver.on_transfer(now, done);
+    }
+}
+
+fn shelf() -> Store<MemoryDisk> {
+    let owner = options().snapshots.owner;
+    let options = raft_snapshot::Options::default();
+    Store::new(raft_snapshot::Store::open(MemoryDisk::default(), owner, options).unwrap().0)
 }
 
 struct Cluster {
@@ -67,6 +107,9 @@ impl Cluster {
                 jobs: Vec::new(),
                 applies: true,
                 syncs: true,
+                shelf: shelf(),
+                restores: true,
+                behind: Vec::new(),
             }
         };
         let nodes = (1..=count).map(node).collect();
@@ -153,8 +196,20 @@ impl Cluster {
                     node.jobs.push(entries);
                 }
                 Job::Read { callers } => node.served.extend(callers),
-                Job::Snapshot { .. } | Job::Restore { .. } => {}
+                Job::Snapshot { meta } => {
+                    let kept = node.shelf.write(meta, &mut |to| to.write_all(b"state")).unwrap();
+                    let Kept { meta, bytes, .. } = kept;
+                    node.driver.on_snapshot(now, SnapshotDone::Taken { meta, bytes });
+                }
+                Job::Restore { meta, .. } if node.restores => {
+                    node.driver.on_applied(meta.last.index);
+                    node.driver.on_snapshot(now, SnapshotDone::Restored { meta });
+                }
+                Job::Restore { meta, .. } => node.behind.push(meta),
             }
+        }
+        for task in requests.snapshot_tasks {
+            node.carry_out(now, task);
         }
         node.refused.extend(requests.refused);
         node.reads_timed_out.extend(requests.reads_timed_out);
@@ -667,4 +722,135 @@ fn a_read_that_rests_on_clocks_is_refused_where_leases_are_off() {
     let requests = cluster.node(1).driver.poll(now).unwrap();
 
     assert_eq!(requests.reads_refused, [("reader", ReadError::LeasesOff)]);
+}
+
+/// Has nodes 1 and 2 forget the log up to its end.
+fn snapshot_behind(cluster: &mut Cluster) -> LogIndex {
+    for id in [1, 2] {
+        cluster.node(id).driver.want_snapshot();
+    }
+    cluster.settle();
+    let status = cluster.node(1).driver.raft().status();
+    assert_eq!(status.base, status.last, "nothing stays in the log");
+    status.last.index
+}
+
+/// A cluster in which node 3 is cut off, and what it lacks is only in a snapshot.
+fn with_one_behind() -> Cluster {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(3);
+    cluster.propose(1, &["a", "b"]);
+    cluster.settle();
+    snapshot_behind(&mut cluster);
+    cluster
+}
+
+#[test]
+fn a_follower_behind_the_log_is_restored_from_a_snapshot_and_goes_on() {
+    let mut cluster = with_one_behind();
+
+    cluster.cut.clear();
+    cluster.wait(Duration::from_secs(2));
+    cluster.propose(1, &["c"]);
+    cluster.settle();
+
+    let last = cluster.node(1).driver.raft().status().last;
+    let status = cluster.node(3).driver.raft().status();
+    assert_eq!((status.last, status.commit), (last, last.index));
+    let jobs: Vec<_> = cluster.node(3).jobs.iter().map(Entries::first).collect();
+    assert_eq!(jobs.last(), Some(&last.index), "only what comes after the snapshot is applied");
+}
+
+#[test]
+fn nothing_is_applied_until_every_snapshot_is_installed() {
+    let mut cluster = with_one_behind();
+    cluster.node(3).restores = false;
+    cluster.cut.clear();
+    cluster.wait(Duration::from_secs(2));
+    let [first] = <[_; 1]>::try_from(cluster.node(3).behind.split_off(0)).unwrap();
+
+    // Another one is to be restored after it.
+    let later = LogIndex::new(first.last.index.get() + 10);
+    let second = SnapshotMeta { last: LogId::new(first.last.term, later), ..first.clone() };
+    let now = cluster.now;
+    let node = cluster.node(3);
+    node.driver.snapshots.restoring = Some(second);
+    node.driver.on_snapshot(now, SnapshotDone::Restored { meta: first });
+    let jobs = node.jobs.len();
+    cluster.propose(1, &["c"]);
+    cluster.settle();
+
+    assert_eq!(cluster.node(3).jobs.len(), jobs);
+}
+
+#[test]
+fn one_snapshot_is_taken_at_a_time_and_another_after_it_for_those_who_came_later() {
+    let id = n(1);
+    let mut snapshots = Snapshots::new(id, LogIndex::ZERO, options().snapshots);
+    let ten = LogIndex::new(10);
+    assert!(!snapshots.is_due(ten));
+
+    snapshots.want();
+    assert!(snapshots.is_due(ten));
+    snapshots.begin(ten);
+    assert!(!snapshots.is_due(ten));
+    snapshots.want();
+    assert!(!snapshots.is_due(ten), "the one under way comes first");
+    snapshots.end();
+
+    assert!(snapshots.is_due(ten));
+    assert_eq!(snapshots.begun(), 1);
+}
+
+#[test]
+fn a_snapshot_is_due_when_the_log_has_grown_by_as_much_as_the_last_one_has() {
+    let policy = SnapshotPolicy { log_bytes_min: 1000, ..SnapshotPolicy::default() };
+    let options = SnapshotOptions { policy, ..options().snapshots };
+    let mut snapshots = Snapshots::new(n(1), LogIndex::ZERO, options);
+    let ten = LogIndex::new(10);
+    snapshots.on_append(999);
+    assert!(!snapshots.is_due(ten));
+    snapshots.on_append(251);
+    assert!(snapshots.is_due(ten), "a quarter more, at the most");
+
+    snapshots.on_known(4000);
+    snapshots.begin(ten);
+    snapshots.end();
+
+    snapshots.on_append(3999);
+    assert!(!snapshots.is_due(LogIndex::new(20)));
+    snapshots.on_append(1001);
+    assert!(snapshots.is_due(LogIndex::new(20)));
+    assert!(!snapshots.is_due(ten), "nothing new was applied");
+}
+
+#[test]
+fn a_snapshot_is_due_after_so_many_entries_and_not_everywhere_at_once() {
+    let policy = SnapshotPolicy { log_entries_max: 1000, ..SnapshotPolicy::default() };
+    let options = SnapshotOptions { policy, ..options().snapshots };
+    let due_at = |id| {
+        let snapshots = Snapshots::new(n(id), LogIndex::ZERO, options);
+        (1..).find(|index| snapshots.is_due(LogIndex::new(*index))).unwrap()
+    };
+    let waits: std::collections::BTreeSet<_> = (1..=5).map(due_at).collect();
+
+    assert!(waits.iter().all(|wait| (1000..=1250).contains(wait)), "{waits:?}");
+    assert!(waits.len() > 3, "{waits:?}");
+}
+
+#[test]
+fn the_tail_that_stays_is_bounded_by_entries_and_by_bytes() {
+    let policy =
+        SnapshotPolicy { trailing_entries: 100, trailing_bytes: 5000, ..SnapshotPolicy::default() };
+    let options = SnapshotOptions { policy, ..options().snapshots };
+    let mut snapshots = Snapshots::new(n(1), LogIndex::ZERO, options);
+    let last = LogIndex::new(1000);
+
+    snapshots.on_append(10 * 1000);
+    snapshots.begin(last);
+    assert_eq!(snapshots.compact_to(last), LogIndex::new(900));
+    snapshots.end();
+    snapshots.on_append(100 * 1000);
+    snapshots.begin(LogIndex::new(2000));
+    assert_eq!(snapshots.compact_to(LogIndex::new(2000)), LogIndex::new(1950));
 }
