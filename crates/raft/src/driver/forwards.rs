@@ -16,6 +16,8 @@ pub(super) struct Forwards<P> {
     last_id: u64,
     under_way: BTreeMap<u64, Forwarded<P>>,
     bytes: usize,
+    /// Nobody gives up before; nobody may be left who gives up then.
+    deadline: Timestamp,
 }
 
 /// A batch under way to a leader.
@@ -29,7 +31,7 @@ pub(super) struct Forwarded<P> {
 
 impl<P> Default for Forwards<P> {
     fn default() -> Self {
-        Self { last_id: 0, under_way: BTreeMap::new(), bytes: 0 }
+        Self { last_id: 0, under_way: BTreeMap::new(), bytes: 0, deadline: Timestamp::NEVER }
     }
 }
 
@@ -44,6 +46,8 @@ impl<P> Forwards<P> {
         self.last_id += 1;
         self.bytes += weight(&batch);
         self.under_way.insert(self.last_id, Forwarded { to, batch, deadline });
+        // One that comes back from a node that does not lead has waited before.
+        self.deadline = self.deadline.min(deadline);
         self.last_id
     }
 
@@ -64,12 +68,16 @@ impl<P> Forwards<P> {
     }
 
     pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<P> {
-        self.take_if(|forwarded| forwarded.deadline <= now)
+        if self.deadline > now {
+            return Vec::new();
+        }
+        let expired = self.take_if(|forwarded| forwarded.deadline <= now);
+        self.deadline = earliest(self.under_way.values().map(|forwarded| forwarded.deadline));
+        expired
     }
 
-    /// All batches wait equally long, so the oldest is the first to give up.
-    pub(super) fn deadline(&self) -> Timestamp {
-        earliest(self.under_way.values().next().map(|f| f.deadline).into_iter())
+    pub(super) const fn deadline(&self) -> Timestamp {
+        self.deadline
     }
 
     pub(super) fn into_callers(self) -> Vec<P> {
@@ -125,4 +133,23 @@ impl Held {
 
 fn weight<P>(batch: &[(Bytes, P)]) -> usize {
     batch.iter().map(|(command, _)| command.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_sent_again_gives_up_before_those_that_came_later() {
+        let [soon, later] = [10, 20].map(Timestamp::from_micros);
+        let leader = NodeId::new(1).unwrap();
+        let batch = |caller| Vec::from([(Bytes::new(), caller)]);
+        let mut forwards = Forwards::default();
+        forwards.push(leader, batch("later"), later);
+        forwards.push(leader, batch("again"), soon);
+
+        assert_eq!(forwards.deadline(), soon);
+        assert_eq!(forwards.take_expired(soon), ["again"]);
+        assert_eq!(forwards.deadline(), later);
+    }
 }

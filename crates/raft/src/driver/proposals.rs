@@ -10,6 +10,7 @@ use super::earliest;
 /// Commands for which no leader is known.
 #[derive(Debug)]
 pub(super) struct Parked<P> {
+    /// By deadline.
     batches: VecDeque<(Vec<(Bytes, P)>, Timestamp)>,
     bytes: usize,
 }
@@ -33,7 +34,9 @@ impl<P> Parked<P> {
             return Err(batch.into_iter().map(|(_, caller)| caller).collect());
         }
         self.bytes += bytes;
-        self.batches.push_back((batch, deadline));
+        // One that comes back from a node that does not lead has waited before.
+        let at = self.batches.partition_point(|(_, waits)| *waits <= deadline);
+        self.batches.insert(at, (batch, deadline));
         Ok(())
     }
 
@@ -51,7 +54,6 @@ impl<P> Parked<P> {
         expired
     }
 
-    /// All batches wait equally long, so the oldest is the first to give up.
     pub(super) fn deadline(&self) -> Timestamp {
         self.batches.front().map_or(Timestamp::NEVER, |(_, deadline)| *deadline)
     }
@@ -126,5 +128,22 @@ impl<P> Waiting<P> {
 
     pub(super) fn into_callers(self) -> Vec<P> {
         self.callers.into_values().map(|(caller, _)| caller).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_comes_back_gives_up_before_those_that_came_later() {
+        let [soon, later] = [10, 20].map(Timestamp::from_micros);
+        let batch = |caller| Vec::from([(Bytes::new(), caller)]);
+        let mut parked = Parked::default();
+        parked.push(batch("later"), later, 1_000).unwrap();
+        parked.push(batch("came back"), soon, 1_000).unwrap();
+
+        assert_eq!(parked.deadline(), soon);
+        assert_eq!(parked.take_expired(soon), ["came back"]);
     }
 }
