@@ -137,6 +137,11 @@ impl SimDisk {
         self.lock_state().faults.plan_call(number, fault);
     }
 
+    /// Lets the calls succeed that were to fail.
+    pub fn forget_faults(&self) {
+        self.lock_state().faults.forget();
+    }
+
     /// Makes every call of this kind fail `per_million` times in a million.
     pub fn fail_at_random(&self, op: SimOp, per_million: u32, fault: SimFault) {
         self.lock_state().faults.plan_odds(op, per_million, fault);

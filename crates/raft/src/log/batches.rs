@@ -14,8 +14,15 @@ pub(super) enum Call {
     Compact(LogId),
 }
 
-/// The calls that carry out a write, each with the write that is durable once it is.
-pub(super) fn calls(write: Write) -> impl Iterator<Item = (Call, Option<WriteSeq>)> {
+/// The calls that carry out a write on a log with segments of this size, each with the write that
+/// is durable once it is.
+pub(super) fn calls(
+    write: Write,
+    segment_bytes: u64,
+) -> impl Iterator<Item = (Call, Option<WriteSeq>)> {
+    /// More at a time gains nothing.
+    const BYTES_MAX: u64 = 8 << 20;
+    let bytes_max = usize::try_from((segment_bytes / 4).min(BYTES_MAX)).unwrap_or(usize::MAX);
     let Write { seq, mut hard_state, reset, compact, mut truncate, append } = write;
     let mut calls = Vec::new();
     let compactions: Vec<_> = reset.into_iter().chain(compact).map(Call::Compact).collect();
@@ -27,7 +34,7 @@ pub(super) fn calls(write: Write) -> impl Iterator<Item = (Call, Option<WriteSeq
     let only_compacts = !compactions.is_empty() && truncate.is_none() && append.is_empty();
     calls.extend(compactions);
     if !only_compacts {
-        calls.extend(split(append).into_iter().map(|entries| {
+        calls.extend(split(append, bytes_max).into_iter().map(|entries| {
             let (hard_state, truncate_from) = (hard_state.take(), truncate.take());
             Call::Append(Batch { hard_state, truncate_from, entries, ..bare.clone() })
         }));
@@ -37,15 +44,16 @@ pub(super) fn calls(write: Write) -> impl Iterator<Item = (Call, Option<WriteSeq
     calls.into_iter().enumerate().map(move |(number, call)| (call, completes(number)))
 }
 
-/// Cuts entries into parts that are certain to fit into a batch: at least one, which may be empty.
-fn split(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-    const ENTRIES_MAX: usize = 16_384;
-    const BYTES_MAX: usize = 8 << 20;
+/// Cuts entries into parts that are certain to fit into a batch, each of one entry at least: one
+/// part or several, of which the only one may be empty.
+fn split(entries: Vec<Entry>, bytes_max: usize) -> Vec<Vec<Entry>> {
+    /// More than an entry takes in a batch beside its bytes.
+    const ENTRY_BYTES: usize = 512;
     let (mut parts, mut part) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     for entry in entries {
-        let len = entry.payload.command_len();
-        if part.len() == ENTRIES_MAX || bytes + len > BYTES_MAX {
+        let len = ENTRY_BYTES + entry.payload.command_len();
+        if bytes > 0 && bytes + len > bytes_max {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
         }
@@ -101,7 +109,7 @@ mod tests {
         let large = (40_001..=40_010).map(|index| entry(index, 4 << 20));
         let entries: Vec<_> = many.chain(large).collect();
 
-        let parts = split(entries.clone());
+        let parts = split(entries.clone(), 8 << 20);
 
         assert!(parts.iter().all(|part| part.len() <= 16_384));
         let bytes = |part: &Vec<Entry>| part.iter().map(|e| e.payload.command_len()).sum::<usize>();
@@ -122,7 +130,7 @@ mod tests {
         };
         let bare = Batch::new(GroupId::FIRST);
 
-        let calls: Vec<_> = calls(write).collect();
+        let calls: Vec<_> = calls(write, 64 << 20).collect();
 
         let term = Batch { hard_state: Some(hard_state), ..bare.clone() };
         let entries = Batch { entries: vec![entry(10, 1)], ..bare };
@@ -141,7 +149,7 @@ mod tests {
         let base = LogId::new(Term::new(1), LogIndex::new(9));
         let write = Write { seq: WriteSeq::new(3), compact: Some(base), ..Write::default() };
 
-        let calls: Vec<_> = calls(write).collect();
+        let calls: Vec<_> = calls(write, 64 << 20).collect();
 
         assert_eq!(calls, [(Call::Compact(base), Some(WriteSeq::new(3)))]);
     }

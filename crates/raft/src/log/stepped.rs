@@ -18,6 +18,7 @@ use crate::log_store::LogError;
 pub struct SteppedLog<D: Disk> {
     log: Log<D>,
     under_way: UnderWay,
+    segment_bytes: u64,
 }
 
 impl<D: Disk> SteppedLog<D> {
@@ -33,10 +34,11 @@ impl<D: Disk> SteppedLog<D> {
         options: Options,
         tail_bytes_max: usize,
     ) -> Result<(Self, Option<Restored>, Recovered), LogError> {
+        let segment_bytes = options.segment_bytes;
         let (log, recovered) = Log::open(disk, identity, options).map_err(LogError::new)?;
         let read = |range, bytes_max| log.entries(GroupId::FIRST, range, bytes_max);
         let restored = restore(&recovered, tail_bytes_max, read)?;
-        Ok((Self { log, under_way: UnderWay::default() }, restored, recovered))
+        Ok((Self { log, under_way: UnderWay::default(), segment_bytes }, restored, recovered))
     }
 
     /// Takes a write, which [`SteppedLog::entries`] sees from then on.
@@ -45,7 +47,7 @@ impl<D: Disk> SteppedLog<D> {
     ///
     /// If the log takes no more; the node stops then.
     pub fn submit(&mut self, write: Write) -> Result<(), LogError> {
-        for (call, completes) in calls(write) {
+        for (call, completes) in calls(write, self.segment_bytes) {
             self.under_way.push(completes);
             match call {
                 Call::Append(batch) => self.log.append(batch),

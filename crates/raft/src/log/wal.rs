@@ -24,6 +24,7 @@ pub(crate) struct OpenWal {
 
 struct WalLog {
     wal: Wal,
+    segment_bytes: u64,
     under_way: Arc<Mutex<UnderWay>>,
 }
 
@@ -42,12 +43,17 @@ impl OpenLog for OpenWal {
             Completion::Full(_) | Completion::Available => {}
             Completion::Failed(error) => durable(Err(LogError::new(error.to_string()))),
         };
+        let segment_bytes = self.options.segment_bytes;
         let (wal, recovered) =
             Wal::open(&self.dir, identity, self.options, on_durable).map_err(LogError::new)?;
         let read = |range, bytes_max| wal.entries(GroupId::FIRST, range, bytes_max);
         let restored = restore(&recovered, self.tail_bytes_max, read)?;
         let generation = recovered.generation;
-        Ok(OpenedLog { store: Arc::new(WalLog { wal, under_way }), restored, generation })
+        Ok(OpenedLog {
+            store: Arc::new(WalLog { wal, segment_bytes, under_way }),
+            restored,
+            generation,
+        })
     }
 }
 
@@ -55,7 +61,7 @@ impl LogStore for WalLog {
     fn submit(&self, write: Write) -> Result<(), LogError> {
         // Under the lock, so that the numbers here and there are of the same order.
         let mut under_way = lock(&self.under_way);
-        for (call, completes) in calls(write) {
+        for (call, completes) in calls(write, self.segment_bytes) {
             under_way.push(completes);
             match call {
                 Call::Append(batch) => self.wal.append(batch),

@@ -23,8 +23,12 @@ pub use self::quic::Quic;
 
 /// A network between the nodes of a cluster.
 ///
-/// It may lose, repeat and reorder packets. What it must not do is deliver one under a name that
-/// is not its sender's, or one of another cluster.
+/// It may lose and reorder packets, and repeat those of the protocol ([`Packet::Raft`]), however late
+/// they arrive. What it must not do:
+/// * deliver a packet under a name that is not its sender's, or one of another cluster;
+/// * deliver a [`Packet::Forward`] twice, for its commands would be applied twice;
+/// * deliver a [`Packet::Forward`] or a [`Packet::ForwardReply`] after its sender, or the node that
+///   it was for, was started anew: their numbers begin again with each start.
 pub trait Transport: Send + 'static {
     /// Sends a packet if it can be sent soon. Must not wait.
     fn send(&self, to: NodeId, packet: Packet) -> SendOutcome;
