@@ -1,14 +1,14 @@
 //! `cargo xtask ci`: everything that a change must pass, quick things first.
 
 use crate::step::Step;
-use crate::{docs, examples, explore, layers, lint, test, toolchain};
+use crate::{docs, examples, explore, layers, lint, sim, test, toolchain};
 
 /// What comes before the tests.
 const BEFORE: [Step; 6] =
     [toolchain::STEP, lint::FORMAT, layers::STEP, lint::DENY, lint::CLIPPY, docs::STEP];
 
 /// What comes after them.
-const AFTER: [Step; 2] = [explore::STEP, examples::STEP];
+const AFTER: [Step; 3] = [explore::STEP, examples::STEP, sim::STEP];
 
 /// All steps, in their order.
 pub(crate) fn steps() -> impl Iterator<Item = &'static Step> {

@@ -3,6 +3,7 @@
 //! ```text
 //!  examples --> raft --+--> raft-net-quic --> raft-net --+
 //!                      +--> raft-snapshot --> raft-wal --+--> raft-core
+//!  raft-sim --> raft, and the leaves that it drives itself: raft-net, raft-wal, raft-core
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ const RULES: [(&str, Rule); 5] = [
 ];
 
 /// The libraries, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("raft-core", &[]),
     ("raft-explore", &["raft-core"]),
     ("raft-wal", &["raft-core"]),
@@ -44,10 +45,11 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("raft-net", &["raft-core"]),
     ("raft-net-quic", &["raft-core", "raft-net"]),
     ("raft", &["raft-core", "raft-net", "raft-net-quic", "raft-snapshot", "raft-wal"]),
+    ("raft-sim", &["raft", "raft-core", "raft-net", "raft-wal"]),
 ];
 
 /// What an example may use: it shows what a user would write, on the facade or on the core alone.
-const EXAMPLES_USE: &[&str] = &["raft", "raft-core"];
+const EXAMPLES_USE: &[&str] = &["raft", "raft-core", "raft-sim"];
 
 /// What this program may use, for the programs in the documents.
 const XTASK_USES: &[&str] = &["raft", "raft-core"];

@@ -13,6 +13,7 @@ mod lint;
 mod matrix;
 mod no_std;
 mod process;
+mod sim;
 mod step;
 mod test;
 mod toolchain;
@@ -47,7 +48,8 @@ fn cli() -> Command {
         .arg_required_else_help(true)
         .subcommand(Command::new("ci").about("Everything that CI checks, in its order"))
         .subcommand(Command::new("test").about("All tests: suite, doctest, matrix, no-std"))
-        .subcommands(ci::steps().map(step))
+        .subcommands(ci::steps().filter(|step| step.name != sim::STEP.name).map(step))
+        .subcommand(sim::Options::augment_args(step(&sim::STEP)))
         .subcommand(bench::Options::augment_args(
             Command::new("bench").about("Measure a cluster on this machine"),
         ))
@@ -61,6 +63,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         Some(("bench", options)) => {
             bench::run(&workspace, bench::Options::from_arg_matches(options)?)
         }
+        Some(("sim", options)) => sim::run(&workspace, &sim::Options::from_arg_matches(options)?),
         Some((name, _)) => step::run_all(&workspace, ci::steps().filter(|step| step.name == name)),
         // Clap asks for a subcommand.
         None => Ok(()),

@@ -1,0 +1,45 @@
+//! One leader in a term, one vote of each server in a term.
+
+use std::collections::BTreeMap;
+
+use raft_core::{HardState, NodeId, RoleKind, Term};
+
+use super::{Rule, View, Violation, ensure};
+
+/// Who was elected, and by whom.
+#[derive(Debug, Default)]
+pub(crate) struct Elections {
+    leaders: BTreeMap<Term, NodeId>,
+    votes: BTreeMap<(NodeId, Term), NodeId>,
+}
+
+impl Elections {
+    /// Takes a leader; whether its term is new.
+    pub(crate) fn on_leader(&mut self, view: &View<'_>) -> Result<bool, Violation> {
+        debug_assert!(view.role == RoleKind::Leader);
+        let term = view.hard_state.term;
+        let first = self.leaders.insert(term, view.id);
+        let is_same = first.is_none_or(|first| first == view.id);
+        ensure(is_same, Rule::ElectionSafety, || {
+            format!("both {} and {} lead term {term}", first.unwrap_or(view.id), view.id)
+        })?;
+        Ok(first.is_none())
+    }
+
+    /// Takes what `voter` has made durable.
+    pub(crate) fn on_durable(
+        &mut self,
+        voter: NodeId,
+        HardState { term, vote }: HardState,
+    ) -> Result<(), Violation> {
+        let Some(vote) = vote else { return Ok(()) };
+        let first = *self.votes.entry((voter, term)).or_insert(vote);
+        ensure(first == vote, Rule::OneVote, || {
+            format!("{voter} voted for {first} and for {vote} in term {term}")
+        })
+    }
+
+    pub(crate) fn terms_led(&self) -> usize {
+        self.leaders.len()
+    }
+}

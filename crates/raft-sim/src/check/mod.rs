@@ -1,0 +1,146 @@
+//! What must hold, whatever happens: one rule, one file.
+//!
+//! Every check looks only at what has changed, so that all of them can run after every event.
+
+mod callers;
+mod committed;
+mod election;
+mod history;
+mod leader;
+mod matching;
+mod memory;
+mod monotone;
+mod promises;
+mod reads;
+mod recovery;
+mod replicas;
+
+use std::fmt;
+
+use raft_core::{HardState, LogId, LogIndex, NodeId, Raft, RoleKind};
+
+pub(crate) use self::callers::Callers;
+pub(crate) use self::committed::Committed;
+pub(crate) use self::election::Elections;
+pub use self::history::{Call, History, Outcome};
+pub(crate) use self::leader::{Leaders, check_completeness};
+pub(crate) use self::matching::Matching;
+pub(crate) use self::memory::check_memory;
+pub(crate) use self::monotone::Monotone;
+pub(crate) use self::promises::check_promise;
+pub(crate) use self::reads::Reads;
+pub(crate) use self::recovery::check_recovery;
+pub(crate) use self::replicas::Replicas;
+use crate::world::Mirror;
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Rule {
+    /// At most one leader in a term (paper §5.2).
+    ElectionSafety,
+    /// At most one vote of each server in a term (paper §5.2).
+    OneVote,
+    /// A leader never changes or removes entries of its log (paper §5.3).
+    LeaderAppendOnly,
+    /// Entries with one id are equal, and so is all before them (paper §5.3).
+    LogMatching,
+    /// A leader has all that was committed in earlier terms (paper §5.4).
+    LeaderCompleteness,
+    /// All servers apply the same entries in the same order (paper §5.4.3).
+    StateMachineSafety,
+    /// What is committed is durable on a quorum of its membership.
+    QuorumDurability,
+    /// No vote and no acknowledgement leaves before its ground is durable (thesis §3.8).
+    PromiseBeforeDisk,
+    /// Terms, commit and applied indexes only grow.
+    Monotonicity,
+    /// A restart finds what was durable.
+    Recovery,
+    /// Equal commands make equal states and responses.
+    Determinism,
+    /// No read is older than what was acknowledged when it was asked (thesis §6.4).
+    StaleRead,
+    /// Clients cannot tell the cluster from one copy.
+    Linearizability,
+    /// Every caller is answered once, in time, and truthfully.
+    Callers,
+    /// Members change one step at a time (thesis §4.3).
+    OneMembershipChange,
+    /// What is kept in memory is bounded.
+    BoundedMemory,
+    /// What was sent is what arrives, or nothing.
+    Codec,
+    /// Once faults stop hitting a quorum, commands are committed.
+    Progress,
+    /// A node found its own state impossible.
+    Invariant,
+}
+
+impl Rule {
+    /// Its name, for people and programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ElectionSafety => "election-safety",
+            Self::OneVote => "one-vote",
+            Self::LeaderAppendOnly => "leader-append-only",
+            Self::LogMatching => "log-matching",
+            Self::LeaderCompleteness => "leader-completeness",
+            Self::StateMachineSafety => "state-machine-safety",
+            Self::QuorumDurability => "quorum-durability",
+            Self::PromiseBeforeDisk => "promise-before-disk",
+            Self::Monotonicity => "monotonicity",
+            Self::Recovery => "recovery",
+            Self::Determinism => "determinism",
+            Self::StaleRead => "stale-read",
+            Self::Linearizability => "linearizability",
+            Self::Callers => "callers",
+            Self::OneMembershipChange => "one-membership-change",
+            Self::BoundedMemory => "bounded-memory",
+            Self::Codec => "codec",
+            Self::Progress => "progress",
+            Self::Invariant => "invariant",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{rule}: {what}")]
+#[non_exhaustive]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Fails with `rule` unless `holds`.
+pub(crate) fn ensure(
+    holds: bool,
+    rule: Rule,
+    what: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}
+
+/// A node after it has taken its turn.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) id: NodeId,
+    pub(crate) role: RoleKind,
+    pub(crate) hard_state: HardState,
+    pub(crate) commit: LogIndex,
+    pub(crate) base: LogId,
+    pub(crate) last: LogId,
+    pub(crate) applied: LogIndex,
+    pub(crate) raft: &'a Raft,
+    pub(crate) mirror: &'a Mirror,
+}

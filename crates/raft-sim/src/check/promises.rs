@@ -1,0 +1,45 @@
+//! No vote and no acknowledgement leaves before what it rests on is durable (thesis §3.8).
+
+use raft_core::{AppendReply, Body, Message, VoteReply};
+
+use super::{Rule, Violation, ensure};
+use crate::world::Mirror;
+
+/// Checks a message that leaves, against what is on the sender's disk.
+pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Violation> {
+    let Message { from, to, term, ref body } = *message;
+    let durable = disk.hard_state();
+    let in_term = durable.term >= term;
+    let holds = match body {
+        Body::VoteReply(VoteReply::Granted) => {
+            durable.term > term || durable.term == term && durable.vote == Some(to)
+        }
+        Body::RequestVote(_) | Body::TransferVote(_) => {
+            durable.term > term || durable.term == term && durable.vote == Some(from)
+        }
+        Body::AppendReply(AppendReply::Accepted { matched }) => {
+            in_term && disk.durable_last().index >= *matched
+        }
+        Body::AppendReply(AppendReply::Rejected { .. })
+        | Body::VoteReply(VoteReply::Denied)
+        | Body::HeartbeatReply(_) => in_term,
+        // They promise nothing, or rest on what the sender's earlier messages promised.
+        Body::AppendEntries(_)
+        | Body::Heartbeat(_)
+        | Body::CommitNotice(_)
+        | Body::InstallSnapshot(_)
+        | Body::TimeoutNow
+        | Body::Removed(_)
+        | Body::PreVote(_)
+        | Body::PreVoteReply(_)
+        | Body::ReadIndex(_)
+        | Body::ReadIndexReply(_) => true,
+    };
+    ensure(holds, Rule::PromiseBeforeDisk, || {
+        format!(
+            "{from} sends {body:?} of term {term} to {to} with {durable:?} and entries up to {} on \
+             its disk",
+            disk.durable_last()
+        )
+    })
+}

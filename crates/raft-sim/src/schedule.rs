@@ -1,0 +1,378 @@
+//! What goes wrong in a run, and when.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::random::Random;
+use crate::settings::{Settings, Stream};
+
+/// Everything that goes wrong in a run, in the order of time.
+///
+/// It is drawn before the run, so that a run can be repeated with a part of it only.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Schedule {
+    /// The faults.
+    pub faults: Vec<Planned>,
+}
+
+/// A fault and its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Planned {
+    /// When it begins, from the start of the run.
+    pub at: Duration,
+    /// How long it lasts, if it lasts.
+    pub lasts: Duration,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing from one node reaches another.
+    OneWay {
+        /// Whose packets are lost.
+        from: Target,
+        /// On their way to whom.
+        to: Target,
+    },
+    /// Two nodes do not reach each other; all others do.
+    Pair(Target, Target),
+    /// The nodes are in two parts that do not reach each other.
+    Parts {
+        /// A bit for each node: in which part it is.
+        sides: u32,
+    },
+    /// Everything from one node to another waits, and then arrives at once.
+    Clog {
+        /// From whom.
+        from: Target,
+        /// To whom.
+        to: Target,
+    },
+    /// Packets are lost, repeated, reordered, delayed or damaged, everywhere.
+    Weather(Storm),
+    /// A machine loses power: what was not synced may be lost, in part or reordered.
+    PowerLoss {
+        /// Which.
+        node: Target,
+        /// If a write is under way: how many calls of the system it gets.
+        calls: u8,
+    },
+    /// All machines lose power.
+    Blackout {
+        /// As in [`Fault::PowerLoss`].
+        calls: u8,
+    },
+    /// A process is killed; the system keeps what it wrote.
+    Kill(Target),
+    /// A process is stopped for a while, as by a virtual machine that moves.
+    Pause(Target),
+    /// A clock leaps ahead.
+    Leap {
+        /// Whose.
+        node: Target,
+        /// How far.
+        by: Duration,
+    },
+    /// A disk takes no write for a while.
+    Stall(Target),
+    /// A call to a disk fails.
+    DiskError {
+        /// Whose.
+        node: Target,
+        /// Which call.
+        call: DiskCall,
+        /// How many calls of that kind succeed before.
+        skip: u8,
+    },
+    /// A disk is full for a while.
+    DiskFull(Target),
+    /// A bit on a disk flips.
+    Rot {
+        /// Whose.
+        node: Target,
+        /// Where, of what is there.
+        at: u64,
+    },
+    /// A machine burns down, its disk included.
+    DiskLost(Target),
+    /// An operator has the leader hand over.
+    Transfer {
+        /// To whom.
+        to: Target,
+    },
+}
+
+/// What the weather does to packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Storm {
+    /// A part of them is lost.
+    Loss,
+    /// A part of them arrives twice.
+    Repeat,
+    /// A part of them is overtaken.
+    Reorder,
+    /// They take long.
+    Delay,
+    /// A part of them is damaged.
+    Corrupt,
+}
+
+/// Which call to a disk fails.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DiskCall {
+    /// A write.
+    Write,
+    /// A sync.
+    Sync,
+    /// A read.
+    Read,
+}
+
+/// Whom a fault hits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// The node with this number, counted round.
+    Node(u8),
+    /// Whoever leads.
+    Leader,
+    /// One who campaigns, if anybody does.
+    Candidate,
+    /// One who does not vote, if there is any.
+    Learner,
+}
+
+/// Kinds of faults, to be counted.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Class {
+    Loss,
+    Repeat,
+    Reorder,
+    Delay,
+    Corruption,
+    OneWayCut,
+    PairCut,
+    Partition,
+    Clog,
+    PowerLoss,
+    TornWrite,
+    Blackout,
+    Kill,
+    Pause,
+    ClockLeap,
+    DiskStall,
+    WriteError,
+    SyncError,
+    ReadError,
+    DiskFull,
+    BitRot,
+    DiskLost,
+    Transfer,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::Loss,
+        Self::Repeat,
+        Self::Reorder,
+        Self::Delay,
+        Self::Corruption,
+        Self::OneWayCut,
+        Self::PairCut,
+        Self::Partition,
+        Self::Clog,
+        Self::PowerLoss,
+        Self::TornWrite,
+        Self::Blackout,
+        Self::Kill,
+        Self::Pause,
+        Self::ClockLeap,
+        Self::DiskStall,
+        Self::WriteError,
+        Self::SyncError,
+        Self::ReadError,
+        Self::DiskFull,
+        Self::BitRot,
+        Self::DiskLost,
+        Self::Transfer,
+    ];
+
+    #[expect(clippy::as_conversions, reason = "an enum without fields is a number")]
+    pub(crate) const fn number(self) -> usize {
+        self as usize
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Repeat => "repeat",
+            Self::Reorder => "reorder",
+            Self::Delay => "delay",
+            Self::Corruption => "corruption",
+            Self::OneWayCut => "one-way cut",
+            Self::PairCut => "pair cut",
+            Self::Partition => "partition",
+            Self::Clog => "clog",
+            Self::PowerLoss => "power loss",
+            Self::TornWrite => "torn write",
+            Self::Blackout => "blackout",
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::ClockLeap => "clock leap",
+            Self::DiskStall => "disk stall",
+            Self::WriteError => "write error",
+            Self::SyncError => "sync error",
+            Self::ReadError => "read error",
+            Self::DiskFull => "disk full",
+            Self::BitRot => "bit rot",
+            Self::DiskLost => "disk lost",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a draw chooses from, and how often it usually does.
+const KINDS: [(Kind, u32); 19] = [
+    (Kind::OneWay, 10),
+    (Kind::Pair, 10),
+    (Kind::Parts, 20),
+    (Kind::Clog, 5),
+    (Kind::Storm(Storm::Loss), 5),
+    (Kind::Storm(Storm::Repeat), 3),
+    (Kind::Storm(Storm::Reorder), 5),
+    (Kind::Storm(Storm::Delay), 5),
+    (Kind::Storm(Storm::Corrupt), 3),
+    (Kind::PowerLoss, 25),
+    (Kind::Blackout, 3),
+    (Kind::Kill, 10),
+    (Kind::Pause, 15),
+    (Kind::Leap, 3),
+    (Kind::Stall, 10),
+    (Kind::DiskError, 10),
+    (Kind::DiskFull, 4),
+    (Kind::Damage, 4),
+    (Kind::Transfer, 8),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    OneWay,
+    Pair,
+    Parts,
+    Clog,
+    Storm(Storm),
+    PowerLoss,
+    Blackout,
+    Kill,
+    Pause,
+    Leap,
+    Stall,
+    DiskError,
+    DiskFull,
+    Damage,
+    Transfer,
+}
+
+impl Schedule {
+    /// Nothing goes wrong.
+    #[must_use]
+    pub const fn calm() -> Self {
+        Self { faults: Vec::new() }
+    }
+
+    /// What the seed draws: which kinds of faults happen at all, how often, and when.
+    #[must_use]
+    pub fn drawn(seed: u64, settings: &Settings) -> Self {
+        let mut random = Random::of(seed, Stream::SCHEDULE);
+        let r = &mut random;
+        let weights: Vec<_> =
+            KINDS.iter().map(|(_, usual)| usual * r.pick(&[0, 1, 1, 2, 10])).collect();
+        if weights.iter().all(|weight| *weight == 0) || r.chance(30_000) {
+            return Self::calm();
+        }
+        let election = settings.protocol.election_timeout;
+        // From more than one at a time to one in a long while.
+        let pause = election * r.pick(&[2, 6, 6, 20]);
+        let lasting = election * r.pick(&[1, 4, 10]);
+        let mut faults = Vec::new();
+        let mut at = Duration::ZERO;
+        loop {
+            at += drawn_below(r, 2 * pause);
+            if at >= settings.chaos {
+                return Self { faults };
+            }
+            let (kind, _) = KINDS[r.weighted(weights.iter().copied())];
+            let lasts = drawn_below(r, lasting);
+            if settings.protocol.has_lease && matches!(kind, Kind::Leap) {
+                continue;
+            }
+            faults.push(Planned { at, lasts, fault: kind.draw(r, election) });
+        }
+    }
+}
+
+fn drawn_below(r: &mut Random, bound: Duration) -> Duration {
+    Duration::from_micros(r.below(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX)))
+}
+
+impl Kind {
+    fn draw(self, r: &mut Random, election: Duration) -> Fault {
+        let node = Target::draw(r);
+        match self {
+            Self::OneWay => Fault::OneWay { from: node, to: Target::draw(r) },
+            Self::Pair => Fault::Pair(node, Target::draw(r)),
+            Self::Parts => Fault::Parts {
+                sides: u32::try_from(r.below(1 << 20)).expect("it is below 32 bits"),
+            },
+            Self::Clog => Fault::Clog { from: node, to: Target::draw(r) },
+            Self::Storm(storm) => Fault::Weather(storm),
+            Self::PowerLoss => Fault::PowerLoss { node, calls: drawn_calls(r) },
+            Self::Blackout => Fault::Blackout { calls: drawn_calls(r) },
+            Self::Kill => Fault::Kill(node),
+            Self::Pause => Fault::Pause(node),
+            Self::Leap => Fault::Leap { node, by: drawn_below(r, 3 * election) },
+            Self::Stall => Fault::Stall(node),
+            Self::DiskError => Fault::DiskError {
+                node,
+                call: r.pick(&[DiskCall::Write, DiskCall::Sync, DiskCall::Read]),
+                skip: u8::try_from(r.below(20)).expect("it is below 20"),
+            },
+            Self::DiskFull => Fault::DiskFull(node),
+            Self::Damage if r.coin() => Fault::Rot { node, at: r.draw() },
+            Self::Damage => Fault::DiskLost(node),
+            Self::Transfer => Fault::Transfer { to: node },
+        }
+    }
+}
+
+/// Zero to let everything that was not synced be at stake; otherwise a write is cut in the middle.
+fn drawn_calls(r: &mut Random) -> u8 {
+    u8::try_from(r.below(8)).expect("it is below 8")
+}
+
+impl Target {
+    fn draw(r: &mut Random) -> Self {
+        let number = u8::try_from(r.below(250)).expect("it is below 250");
+        match r.below(10) {
+            0..5 => Self::Node(number),
+            5..8 => Self::Leader,
+            8 => Self::Candidate,
+            _ => Self::Learner,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Carrying out what goes wrong, and ending it.
+
+use std::time::Duration;
+
+use raft::driver::TransferRefusal;
+use raft_wal::sim::{SimFault, SimOp};
+
+use super::network::{Weather, micros};
+use super::process::End;
+use super::{Event, World, small};
+use crate::app::App;
+use crate::check::Violation;
+use crate::schedule::{Class, DiskCall, Fault, Storm, Target};
+use crate::tally::{Point, Standing};
+
+/// The caller of what no client asks for.
+const OPERATOR: u32 = u32::MAX;
+
+/// What ends a fault.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Relief {
+    /// Links that were cut.
+    Mend(Vec<(usize, usize)>),
+    /// The weather.
+    Clear,
+    /// Machines that were down.
+    Start(Vec<usize>),
+    /// A process that was held.
+    Resume(usize),
+    /// A disk that was full.
+    Space(usize),
+}
+
+impl<A: App> World<A> {
+    /// The fault with this number begins.
+    pub(super) fn on_fault(&mut self, number: usize) -> Result<(), Violation> {
+        // None is left once a quorum is spared.
+        let Some(planned) = self.schedule.faults.get(number).copied() else { return Ok(()) };
+        self.record_fault(number);
+        let lasts = micros(planned.lasts);
+        if let Some(relief) = self.strike(planned.fault, self.now + lasts)? {
+            self.reliefs.insert(number, relief);
+            self.queue.push(self.now + lasts, Event::Relief(number));
+        }
+        Ok(())
+    }
+
+    /// It ends.
+    pub(super) fn on_relief(&mut self, number: usize) -> Result<(), Violation> {
+        match self.reliefs.remove(&number) {
+            Some(relief) => self.relieve(relief),
+            None => Ok(()),
+        }
+    }
+
+    fn relieve(&mut self, relief: Relief) -> Result<(), Violation> {
+        self.record_relief(|| format!("{relief:?}"));
+        match relief {
+            Relief::Mend(links) => {
+                links.into_iter().for_each(|(from, to)| self.network.mend(from, to));
+                Ok(())
+            }
+            Relief::Clear => {
+                self.network.weather = Weather::default();
+                Ok(())
+            }
+            Relief::Start(nodes) => nodes.into_iter().try_for_each(|at| {
+                self.nodes[at].outages -= 1;
+                self.start(at)
+            }),
+            Relief::Resume(at) => {
+                self.nodes[at].pauses -= 1;
+                self.turn(at)
+            }
+            Relief::Space(at) => {
+                self.nodes[at].disk.set_capacity(u64::MAX);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a node as good as new, as far as that is possible, for good.
+    pub(super) fn spare(&mut self, at: usize) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        node.outages = 0;
+        node.pauses = 0;
+        node.stalled_until = self.now;
+        node.planned = None;
+        node.disk.set_capacity(u64::MAX);
+        node.disk.forget_faults();
+        if self.nodes[at].process.is_some() { self.turn(at) } else { self.start(at) }
+    }
+
+    fn strike(&mut self, fault: Fault, until: u64) -> Result<Option<Relief>, Violation> {
+        Ok(match fault {
+            Fault::OneWay { from, to } => self.cut_pair(from, to, Class::OneWayCut),
+            Fault::Pair(one, other) => self.cut_pair(one, other, Class::PairCut),
+            Fault::Parts { sides } => Some(self.part(sides)),
+            Fault::Clog { from, to } => {
+                if let (Some(from), Some(to)) = (self.find(from), self.find(to)) {
+                    self.network.clog(from, to, until);
+                }
+                None
+            }
+            Fault::Weather(storm) => {
+                self.network.weather = weather(storm, self.settings.network.delay_max);
+                Some(Relief::Clear)
+            }
+            Fault::PowerLoss { node, calls } => match self.find(node) {
+                Some(at) => self.lose_power(at, calls, Class::PowerLoss)?,
+                None => None,
+            },
+            Fault::Blackout { calls } => {
+                let mut down = Vec::new();
+                for at in 0..self.nodes.len() {
+                    if let Some(Relief::Start(nodes)) =
+                        self.lose_power(at, calls, Class::Blackout)?
+                    {
+                        down.extend(nodes);
+                    }
+                }
+                self.tally.reach(Point::AllDown);
+                Some(Relief::Start(down))
+            }
+            Fault::Kill(node) => match self.find(node) {
+                Some(at) => {
+                    self.tally.hit(Class::Kill, self.standing(at));
+                    self.nodes[at].outages += 1;
+                    self.end_process(at, End::Killed)?;
+                    Some(Relief::Start(vec![at]))
+                }
+                None => None,
+            },
+            Fault::Pause(node) => self.find(node).map(|at| {
+                self.tally.hit(Class::Pause, self.standing(at));
+                self.nodes[at].pauses += 1;
+                Relief::Resume(at)
+            }),
+            Fault::Leap { node, by } => {
+                if let Some(at) = self.find(node) {
+                    self.tally.hit(Class::ClockLeap, self.standing(at));
+                    self.nodes[at].clock.leap(self.now, micros(by));
+                    self.turn(at)?;
+                }
+                None
+            }
+            Fault::Stall(node) => {
+                if let Some(at) = self.find(node) {
+                    let stalled = &mut self.nodes[at].stalled_until;
+                    *stalled = until.max(*stalled);
+                }
+                None
+            }
+            Fault::DiskError { node, call, skip } => {
+                if let Some(at) = self.find(node) {
+                    self.break_disk(at, call, skip);
+                }
+                None
+            }
+            Fault::DiskFull(node) => self.find(node).map(|at| {
+                let disk = &self.nodes[at].disk;
+                disk.set_capacity(disk.bytes_used());
+                Relief::Space(at)
+            }),
+            Fault::Rot { node, at: place } => {
+                if let Some(at) = self.find(node).filter(|at| self.may_lose_data(*at)) {
+                    self.rot(at, place);
+                }
+                None
+            }
+            Fault::Transfer { to } => {
+                self.transfer(to)?;
+                None
+            }
+            Fault::DiskLost(node) => {
+                if let Some(at) = self.find(node).filter(|at| self.may_lose_data(*at)) {
+                    self.tally.hit(Class::DiskLost, self.standing(at));
+                    self.nodes[at].is_lost = true;
+                    self.nodes[at].outages += 1;
+                    self.end_process(at, End::PowerLost)?;
+                }
+                None
+            }
+        })
+    }
+
+    /// An operator has the leader hand over.
+    fn transfer(&mut self, to: Target) -> Result<(), Violation> {
+        let (Some(leader), Some(to)) = (self.leader(), self.find(to)) else { return Ok(()) };
+        let id = self.nodes[to].id;
+        let node = &mut self.nodes[leader];
+        let now = node.clock.at(self.now);
+        let Some(process) = node.process.as_mut().filter(|_| node.pauses == 0) else {
+            return Ok(());
+        };
+        process.driver.transfer(now, id, OPERATOR);
+        self.tally.hit(Class::Transfer, self.standing(to));
+        self.turn(leader)
+    }
+
+    pub(super) fn note_transfer(&mut self, outcome: Result<(), TransferRefusal>) {
+        let point = match outcome {
+            Ok(()) => Point::TransferDone,
+            Err(TransferRefusal::OtherLeader { .. }) => Point::TransferOvertaken,
+            Err(
+                TransferRefusal::Refused(_) | TransferRefusal::Failed | TransferRefusal::TimedOut,
+            ) => return,
+        };
+        self.tally.reach(point);
+    }
+
+    /// Whether the medium of a node may be damaged. Fewer nodes than a quorum needs ever lose what
+    /// they had made durable: so an intact copy of every committed entry is left, and whether one
+    /// was lost can be decided.
+    fn may_lose_data(&self, at: usize) -> bool {
+        let voters = usize::from(self.settings.voters);
+        let is_hurt = |at: usize| self.nodes[at].is_lost || self.nodes[at].is_damaged;
+        let hurt = (0..voters).filter(|other| *other != at && is_hurt(*other)).count();
+        at >= voters || hurt < (voters - 1) / 2
+    }
+
+    /// The node that a fault hits; `None` if there is none that it could hit.
+    fn find(&self, target: Target) -> Option<usize> {
+        let with =
+            |standing: Standing| (0..self.nodes.len()).find(|at| self.role(*at) == Some(standing));
+        match target {
+            Target::Node(number) => Some(usize::from(number) % self.nodes.len()),
+            Target::Leader => self.leader(),
+            Target::Candidate => with(Standing::Candidate),
+            Target::Learner => with(Standing::Learner),
+        }
+    }
+
+    fn role(&self, at: usize) -> Option<Standing> {
+        let process = self.nodes[at].process.as_ref()?;
+        let status = process.driver.raft().status();
+        Some(Standing::of(status.role, status.membership.is_voter(status.id)))
+    }
+
+    /// What a node is; a follower, if it is down.
+    pub(super) fn standing(&self, at: usize) -> Standing {
+        self.role(at).unwrap_or(Standing::Follower)
+    }
+
+    fn cut_pair(&mut self, one: Target, other: Target, class: Class) -> Option<Relief> {
+        let (one, other) = (self.find(one)?, self.find(other)?);
+        let both = [(one, other), (other, one)];
+        let links = both.into_iter().take(if class == Class::OneWayCut { 1 } else { 2 });
+        let links: Vec<_> = links.collect();
+        links.iter().for_each(|(from, to)| self.network.cut(*from, *to, class));
+        Some(Relief::Mend(links))
+    }
+
+    fn part(&mut self, sides: u32) -> Relief {
+        let side = |node: usize| sides >> (node % 20) & 1;
+        let mut links = Vec::new();
+        for from in 0..self.nodes.len() {
+            for to in 0..self.nodes.len() {
+                if side(from) != side(to) {
+                    self.network.cut(from, to, Class::Partition);
+                    links.push((from, to));
+                }
+            }
+        }
+        Relief::Mend(links)
+    }
+
+    fn lose_power(
+        &mut self,
+        at: usize,
+        calls: u8,
+        class: Class,
+    ) -> Result<Option<Relief>, Violation> {
+        let standing = self.standing(at);
+        let node = &mut self.nodes[at];
+        node.outages += 1;
+        if let Some(process) = &mut node.process {
+            self.tally.hit(class, standing);
+            if process.is_flushing && calls > 0 {
+                // The write under way is carried out up to a point.
+                node.disk.crash_at_call(node.disk.calls() + u64::from(calls));
+                let is_complete = process.log.flush().is_ok();
+                self.tally.hit(Class::TornWrite, standing);
+                self.tally.reach_if(!is_complete, Point::CrashedWithWritesUnderWay);
+            }
+        }
+        self.end_process(at, End::PowerLost)?;
+        Ok(Some(Relief::Start(vec![at])))
+    }
+
+    fn break_disk(&mut self, at: usize, call: DiskCall, skip: u8) {
+        let (op, class) = match call {
+            DiskCall::Write => (SimOp::Write, Class::WriteError),
+            DiskCall::Sync => (SimOp::Sync, Class::SyncError),
+            DiskCall::Read => (SimOp::Read, Class::ReadError),
+        };
+        let node = &mut self.nodes[at];
+        if node.planned.is_none() {
+            node.planned = Some(class);
+            node.disk.fail(op, skip.into(), SimFault::Io);
+        }
+    }
+
+    /// Flips a bit of what is on a disk. Of what is not durable a crash may keep anything, so it
+    /// makes no difference there.
+    fn rot(&mut self, at: usize, place: u64) {
+        let node = &mut self.nodes[at];
+        let names = node.disk.file_names();
+        if names.is_empty() {
+            return;
+        }
+        let len = u64::try_from(names.len()).expect("an address fits into 64 bits");
+        let name = &names[usize::try_from(place % len).expect("it is below a length")];
+        let bytes = node.disk.file_bytes(name).unwrap_or_default();
+        // Only where something is: most of a file may be zeros for later.
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let used = u64::try_from(used).expect("an address fits into 64 bits");
+        if used == 0 {
+            return;
+        }
+        let bit = u32::try_from(place >> 32 & 7).expect("it is below 8");
+        node.disk.flip_bit(name, (place >> 8) % used, bit);
+        node.is_damaged = true;
+        self.tally.hit(Class::BitRot, self.standing(at));
+    }
+
+    /// Takes note that a fault of the disk which was planned has struck.
+    pub(super) fn note_disk_fault(&mut self, at: usize) {
+        let standing = self.standing(at);
+        if let Some(class) = self.nodes[at].planned.take() {
+            self.tally.hit(class, standing);
+        }
+        self.tally.reach(Point::LogFailed);
+    }
+
+    /// Starts a process again after a while, as somebody who looks after it would.
+    pub(super) fn start_later(&mut self, at: usize) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        self.queue.push(self.now + micros(PATIENCE), Event::Start(small(at)));
+    }
+
+    pub(super) fn is_led_by(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        let leader = |process: &super::node::Process<A>| process.driver.raft().leader();
+        node.process.as_ref().and_then(leader) == Some(node.id)
+    }
+}
+
+fn weather(storm: Storm, delay_max: Duration) -> Weather {
+    let calm = Weather::default();
+    match storm {
+        Storm::Loss => Weather { loss_per_million: 200_000, ..calm },
+        Storm::Repeat => Weather { repeat_per_million: 300_000, ..calm },
+        Storm::Reorder => Weather { reorder_per_million: 300_000, ..calm },
+        Storm::Delay => Weather { delay: 30 * delay_max, ..calm },
+        Storm::Corrupt => Weather { corrupt_per_million: 100_000, ..calm },
+    }
+}

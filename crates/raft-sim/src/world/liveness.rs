@@ -1,0 +1,148 @@
+//! The second half of a run: a quorum is spared, everything else stays broken for good, and there
+//! must be progress.
+
+use std::time::Duration;
+
+use raft_core::LogIndex;
+
+use super::network::micros;
+use super::{Event, World};
+use crate::app::App;
+use crate::check::{Rule, Violation};
+use crate::random::Random;
+use crate::settings::Stream;
+use crate::tally::Point;
+
+/// What is asked of a quorum that is spared.
+#[derive(Debug)]
+struct Goal {
+    quorum: Vec<usize>,
+    /// Everything committed before; what comes must be later.
+    after: LogIndex,
+    /// Calls that were made before.
+    calls: usize,
+}
+
+impl<A: App> World<A> {
+    /// Ends the faults for a quorum, and waits until it makes progress.
+    pub(crate) fn settle(&mut self) -> Result<(), Violation> {
+        const STEP: Duration = Duration::from_millis(20);
+        let Some(goal) = self.spare_quorum()? else { return Ok(()) };
+        let end = self.now + self.patience(&goal);
+        while self.now < end {
+            self.run_until(self.now + micros(STEP))?;
+            if self.is_reached(&goal) {
+                self.tally.reach_if(goal.quorum.len() < self.nodes.len(), Point::QuorumHealed);
+                return self.compare_states();
+            }
+        }
+        Err(Violation { rule: Rule::Progress, what: self.lack(&goal) })
+    }
+
+    /// Why a node may not be counted on, though nothing is wrong with the network: all there are.
+    fn is_excused(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        // Its disk is gone, so it is another node.
+        node.is_lost
+            // What it had made durable may be gone; until the log says which entries are faulty it
+            // must not vote.
+            || node.is_damaged
+    }
+
+    fn spare_quorum(&mut self) -> Result<Option<Goal>, Violation> {
+        let voters = usize::from(self.settings.voters);
+        let mut random = Random::of(self.seed, Stream::LIVENESS);
+        let mut able: Vec<_> = (0..voters).filter(|at| !self.is_excused(*at)).collect();
+        let needed = voters / 2 + 1;
+        if able.len() < needed {
+            return Ok(None);
+        }
+        // A bare quorum, or everybody who is able.
+        let size = if random.coin() { needed } else { able.len() };
+        while able.len() > size {
+            able.swap_remove(random.position(able.len()));
+        }
+        let quorum = able;
+        self.is_settling = true;
+        self.record_relief(|| format!("faults are over for the nodes at {quorum:?}"));
+        self.schedule.faults.clear();
+        self.network.weather = Default::default();
+        for from in &quorum {
+            for to in &quorum {
+                self.network.heal(*from, *to);
+            }
+        }
+        // Nobody mends what is not a part of the quorum.
+        self.reliefs.clear();
+        self.clients.truncate(1);
+        self.targets.clone_from(&quorum);
+        for at in &quorum {
+            self.spare(*at)?;
+        }
+        self.queue.push(self.now, Event::Client(0));
+        let (after, calls) = (self.checks.committed.last(), self.checks.history.calls().len());
+        Ok(Some(Goal { quorum, after, calls }))
+    }
+
+    /// How long progress may take: some elections, and what those who lag have to catch up with,
+    /// one entry after the other if the configuration wants it so.
+    fn patience(&self, goal: &Goal) -> u64 {
+        let settings = &self.settings;
+        let known = goal.quorum.iter().map(|at| self.nodes[*at].mirror.durable_last().index);
+        let applied = known.min().unwrap_or_default();
+        let newest = self.nodes.iter().map(|node| node.mirror.last().index).max();
+        let lag = newest.unwrap_or_default().distance_from(applied) + 100;
+        let trip = 4 * micros(settings.network.delay_max) + 8 * micros(settings.turn_delay_max);
+        let disk = 3 * micros(settings.disk.sync_max) + micros(settings.disk.read_max);
+        let heartbeat = micros(settings.protocol.heartbeat_interval);
+        let entry = trip + disk + 2 * micros(settings.apply_delay_max) + heartbeat / 4;
+        60 * micros(settings.protocol.election_timeout)
+            + 4 * micros(settings.driver.request_timeout)
+            + lag * entry
+    }
+
+    fn is_reached(&self, goal: &Goal) -> bool {
+        let answered = self.checks.history.calls()[goal.calls..].iter();
+        let is_answered = |call: &crate::check::Call<A>| call.is_answered_command();
+        answered.into_iter().any(is_answered)
+            && goal.quorum.iter().filter(|at| !self.is_out_of_reach(**at)).all(|at| {
+                let process = self.nodes[*at].process.as_ref();
+                process.is_some_and(|process| process.machine.applied() > goal.after)
+            })
+    }
+
+    /// Whether a member of the quorum is cut off from a leader who is none. The others may follow
+    /// that one, and go on without it: they would be wrong to depose a leader who serves them.
+    fn is_out_of_reach(&self, at: usize) -> bool {
+        self.leader().is_some_and(|leader| !self.network.is_open(at, leader))
+    }
+
+    fn lack(&self, goal: &Goal) -> String {
+        let states = goal.quorum.iter().map(|at| {
+            let node = &self.nodes[*at];
+            let Some(process) = &node.process else { return format!("{} is down", node.id) };
+            let status = process.driver.raft().status();
+            format!(
+                "{} is {:?} of term {} with {} entries, {} committed, {} applied",
+                node.id,
+                status.role,
+                status.hard_state.term,
+                status.last.index,
+                status.commit,
+                process.machine.applied(),
+            )
+        });
+        let states: Vec<_> = states.collect();
+        format!("no command went through after {}: {}", goal.after, states.join("; "))
+    }
+
+    /// Compares the states of all nodes that have applied equally much.
+    fn compare_states(&mut self) -> Result<(), Violation> {
+        let Self { nodes, checks, .. } = self;
+        nodes.iter().try_for_each(|node| {
+            let Some(process) = &node.process else { return Ok(()) };
+            let state = A::digest(&process.machine.state_machine().0);
+            checks.replicas.on_state(node.id, process.machine.applied(), state)
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! One node: its disk, its clock, and the process while it runs.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use raft::driver::{Driver, Job};
+use raft::sim::{Machine, SteppedLog};
+use raft_core::{Entry, Fetch, LogId, Membership, NodeId, ReadLevel, Timestamp, WriteSeq};
+use raft_net::Packet;
+use raft_wal::sim::SimDisk;
+
+use super::mirror::Mirror;
+use super::notes::Noticed;
+use crate::app::App;
+use crate::check::{Callers, Monotone};
+use crate::random::Random;
+use crate::schedule::Class;
+use crate::tracked::Tracked;
+
+/// A machine, on which at most one process runs.
+pub(super) struct Node<A: App> {
+    pub(super) id: NodeId,
+    pub(super) disk: SimDisk,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
+    pub(super) process: Option<Process<A>>,
+    /// Counts processes: what belongs to an earlier one does not happen.
+    pub(super) life: u32,
+    /// How many faults hold it.
+    pub(super) pauses: u16,
+    /// How many faults keep it from starting.
+    pub(super) outages: u16,
+    /// It will never start again.
+    pub(super) is_lost: bool,
+    /// The disk takes no write before.
+    pub(super) stalled_until: u64,
+    /// The medium was damaged: what was durable may be gone.
+    pub(super) is_damaged: bool,
+    /// The fault of the disk that is to come.
+    pub(super) planned: Option<Class>,
+    pub(super) mirror: Mirror,
+    pub(super) noticed: Noticed,
+    pub(super) monotone: Monotone,
+    pub(super) callers: Callers,
+}
+
+/// A process.
+pub(super) struct Process<A: App> {
+    pub(super) driver: Driver<u32, u32>,
+    pub(super) log: SteppedLog<SimDisk>,
+    pub(super) machine: Machine<Tracked<A::Machine>>,
+    pub(super) inbox: Vec<Happening>,
+    pub(super) jobs: VecDeque<Job<u32, u32>>,
+    /// A job is under way.
+    pub(super) is_applying: bool,
+    /// A flush is under way.
+    pub(super) is_flushing: bool,
+    /// Writes so far.
+    pub(super) writes: u32,
+    /// A turn is due that takes what has gathered.
+    pub(super) is_turn_due: bool,
+    /// When it is woken next, in true time.
+    pub(super) wakes_at: u64,
+    /// The last entry when it took office, or its last entry otherwise.
+    pub(super) inherited: LogId,
+    /// The newest membership when it was last looked at, and its entry.
+    pub(super) membership: (LogId, Membership),
+}
+
+/// Something that has happened to a process.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Packet { from: NodeId, packet: Packet },
+    Durable(WriteSeq),
+    Fetched { fetch: Fetch, entries: Vec<Entry> },
+    Unreachable(NodeId),
+    Propose(Vec<(Bytes, u32)>),
+    Read(ReadLevel, Vec<u32>),
+}
+
+/// A clock that is wrong about how fast time passes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// True time at which it showed `shown`.
+    set_at: u64,
+    shown: u64,
+    /// What it counts in a million true microseconds.
+    rate: u64,
+}
+
+const MILLION: u64 = 1_000_000;
+
+impl Clock {
+    /// A clock that is started at `now`.
+    pub(super) fn start(now: u64, drift_ppm_max: u32, random: &mut Random) -> Self {
+        let drift = u64::from(drift_ppm_max);
+        let rate = MILLION - drift + random.below(2 * drift + 1);
+        Self { set_at: now, shown: random.below(60 * MILLION), rate }
+    }
+
+    /// What it shows at a true time.
+    pub(super) const fn at(&self, now: u64) -> Timestamp {
+        let passed = now.saturating_sub(self.set_at);
+        Timestamp::from_micros(self.shown + passed * self.rate / MILLION)
+    }
+
+    /// The true time at which it will show `timestamp`, or has.
+    pub(super) const fn when(&self, timestamp: Timestamp) -> u64 {
+        if timestamp.as_micros() == Timestamp::NEVER.as_micros() {
+            return u64::MAX;
+        }
+        let wait = timestamp.as_micros().saturating_sub(self.shown);
+        self.set_at + (wait * MILLION).div_ceil(self.rate)
+    }
+
+    /// Makes it leap ahead.
+    pub(super) const fn leap(&mut self, now: u64, micros: u64) {
+        self.shown = self.at(now).as_micros() + micros;
+        self.set_at = now;
+    }
+}
+
+impl<A: App> Node<A> {
+    /// Whether a process runs and is not held.
+    pub(super) const fn is_awake(&self) -> bool {
+        self.process.is_some() && self.pauses == 0
+    }
+}

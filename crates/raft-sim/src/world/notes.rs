@@ -1,0 +1,221 @@
+//! Taking note of what a run meets.
+
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is of no interest is not listed")]
+
+use raft::driver::Refusal;
+use raft_core::{
+    AppendReply, Body, Event, LogId, LogIndex, Message, RoleKind, Term, VoteReply, Write,
+};
+use raft_net::{ForwardOutcome, Packet};
+
+use super::World;
+use crate::app::App;
+use crate::check::Outcome;
+use crate::schedule::Class;
+use crate::tally::Point;
+
+/// What was noticed of a node's process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noticed {
+    role: (RoleKind, Term),
+    /// The term that it asked pre-votes for last, and when.
+    asked: (Term, u64),
+    /// It lags far behind what is committed.
+    lags: bool,
+}
+
+impl Default for Noticed {
+    fn default() -> Self {
+        Self { role: (RoleKind::Follower, Term::ZERO), asked: (Term::ZERO, 0), lags: false }
+    }
+}
+
+impl<A: App> World<A> {
+    pub(super) fn note_event(&mut self, at: usize, event: &Event) {
+        match *event {
+            Event::RoleChanged { role, term } => {
+                self.record_role(at);
+                self.note_role_change(at, role, term);
+            }
+            Event::QuorumLost { .. } => self.tally.reach(Point::LeaderResigned),
+            Event::TransferFailed { .. } => self.tally.reach(Point::TransferFailed),
+            Event::DiskStuck { .. } => self.tally.reach(Point::LeaderStuck),
+            _ => {}
+        }
+    }
+
+    fn note_role_change(&mut self, at: usize, role: RoleKind, term: Term) {
+        let (before, earlier) = std::mem::replace(&mut self.nodes[at].noticed.role, (role, term));
+        let tally = &mut self.tally;
+        match (before, role) {
+            (_, RoleKind::Leader) => {
+                tally.reach(Point::LeaderElected);
+                tally.reach_if(self.settings.voters == 1, Point::LeaderOfOne);
+                tally.reach_if(self.settings.voters == 7, Point::SevenVoters);
+                tally.reach_if(term.get() > self.newest_led.get() + 1, Point::TermSkipped);
+                self.newest_led = self.newest_led.max(term);
+                self.led_since = self.now;
+                let leaders = (0..self.nodes.len()).filter(|at| self.is_led_by(*at)).count();
+                self.tally.reach_if(leaders > 1, Point::TwoLeaders);
+            }
+            (RoleKind::Leader, RoleKind::Follower) => {
+                tally.reach_if(term > earlier, Point::LeaderDeposed);
+            }
+            (RoleKind::Candidate, RoleKind::PreCandidate) => tally.reach(Point::ElectionRepeated),
+            (RoleKind::Candidate, RoleKind::Follower) => {
+                tally.reach_if(term == earlier, Point::CandidateYields);
+            }
+            (RoleKind::PreCandidate, RoleKind::Follower) => tally.reach(Point::PreCandidateYields),
+            (_, RoleKind::Follower | RoleKind::PreCandidate | RoleKind::Candidate) => {}
+        }
+    }
+
+    pub(super) fn note_sent(&mut self, at: usize, packet: &Packet) {
+        let node = &mut self.nodes[at];
+        let tally = &mut self.tally;
+        let Packet::Raft(Message { term, body, .. }) = packet else {
+            return match packet {
+                Packet::Forward(_) => tally.reach(Point::ProposalForwarded),
+                Packet::ForwardReply(reply) => {
+                    let refused = matches!(reply.outcome, ForwardOutcome::NotLeader { .. });
+                    tally.reach_if(refused, Point::ForwardRefused);
+                }
+                Packet::Raft(_) | Packet::SnapshotRequest(_) | Packet::SnapshotReply(_) => {}
+            };
+        };
+        match body {
+            Body::VoteReply(VoteReply::Granted) => {
+                tally.reach_if(node.life > 1, Point::VoteAfterRestart);
+            }
+            Body::VoteReply(VoteReply::Denied) => tally.reach(Point::VoteRefused),
+            Body::PreVoteReply(VoteReply::Granted) => tally.reach(Point::PreVoteGranted),
+            Body::PreVoteReply(VoteReply::Denied) => tally.reach(Point::PreVoteRefused),
+            Body::PreVote(_) => {
+                let (asked, when) = std::mem::replace(&mut node.noticed.asked, (*term, self.now));
+                tally.reach_if(asked == *term && when < self.now, Point::PreElectionRepeated);
+            }
+            Body::AppendReply(AppendReply::Rejected { prev, hint }) => {
+                tally.reach(Point::AppendRejected);
+                let is_far = prev.distance_from(hint.index) >= 4;
+                tally.reach_if(is_far, Point::AppendRejectedFar);
+            }
+            Body::AppendEntries(append) => {
+                tally.reach_if(append.entries.len() >= 4, Point::AppendOfMany);
+                tally.reach_if(append.entries.is_empty(), Point::AppendEmpty);
+            }
+            _ => {}
+        }
+    }
+
+    /// A packet of a leader is lost on a link that is cut.
+    pub(super) fn note_cut(&mut self, at: usize, by: Class) {
+        if by == Class::Loss || !self.is_led_by(at) {
+            return;
+        }
+        let voters = usize::from(self.settings.voters);
+        let reaches = |to: &usize| *to == at || self.network.is_open(at, *to);
+        let reached = (0..voters).filter(reaches).count();
+        self.tally.reach_if(reached <= voters / 2, Point::MinorityLeads);
+    }
+
+    pub(super) fn note_arrival(&mut self, at: usize, packet: &Packet) {
+        let node = &self.nodes[at];
+        let Packet::Raft(Message { term, body, .. }) = packet else { return };
+        match body {
+            Body::AppendEntries(append) => {
+                let old = *term < node.monotone.term;
+                self.tally.reach_if(old, Point::AppendOfOldTerm);
+                let last = append.entries.last().map(|entry| entry.id);
+                let known = last.is_some_and(|id| node.mirror.id_at(id.index) == Some(id));
+                self.tally.reach_if(known, Point::AppendLate);
+            }
+            Body::Heartbeat(heartbeat) => {
+                let is_news = heartbeat.commit > node.monotone.commit;
+                self.tally.reach_if(is_news, Point::CommitByHeartbeat);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_write(&mut self, at: usize, write: &Write) {
+        let leads = self.is_led_by(at);
+        let mirror = &self.nodes[at].mirror;
+        let tally = &mut self.tally;
+        tally.reach_if(!leads && !write.append.is_empty(), Point::AckWithheld);
+        let vote = write.hard_state.and_then(|state| state.vote);
+        tally.reach_if(vote.is_some_and(|vote| vote != self.nodes[at].id), Point::VoteWithheld);
+        let last = mirror.last().index;
+        let Some(from) = write.truncate.filter(|from| *from <= last) else { return };
+        tally.reach(Point::Truncated);
+        tally.reach_if(last.distance_from(from) >= 3, Point::TruncatedMuch);
+        tally.reach_if(mirror.durable_last().index < last, Point::TruncatedWhileWriting);
+        let Some(removed) = mirror.id_at(from) else { return };
+        let holders = self.nodes.iter().filter(|node| node.mirror.holds(removed)).count();
+        let is_majority = holders > usize::from(self.settings.voters) / 2;
+        self.tally.reach_if(is_majority, Point::FigureEight);
+    }
+
+    pub(super) fn note_commit(&mut self, at: usize, before: LogIndex, commit: LogIndex) {
+        let is_new = commit >= self.checks.committed.last();
+        let node = &mut self.nodes[at];
+        let lags = self.checks.committed.last().distance_from(commit);
+        if node.noticed.lags && lags < 2 {
+            self.tally.reach(Point::CatchUp);
+            node.noticed.lags = false;
+        }
+        node.noticed.lags |= lags > 100;
+        if commit == before || !is_new {
+            return;
+        }
+        let id = node.mirror.id_at(commit).unwrap_or(LogId::ZERO);
+        let is_old = id.term < node.monotone.term;
+        let is_elsewhere = node.mirror.durable_last().index < commit;
+        self.tally.reach_if(is_old, Point::EntryOfOldTermCommitted);
+        self.tally.reach_if(is_elsewhere, Point::CommittedWithoutLeadersDisk);
+        let voters = usize::from(self.settings.voters);
+        let up = self.nodes.iter().take(voters).filter(|node| node.is_awake()).count();
+        let is_bare = voters > 1 && up == voters / 2 + 1;
+        self.tally.reach_if(is_bare, Point::CommittedByFewest);
+    }
+
+    pub(super) fn note_read(&mut self, at: usize, called: u64) {
+        let leads = self.is_led_by(at);
+        let point = if leads { Point::ReadOnLeader } else { Point::ReadOnFollower };
+        self.tally.reach(point);
+        self.tally.reach_if(called < self.led_since, Point::ReadSurvivesElection);
+    }
+
+    pub(super) fn note_refusal(&mut self, refusal: Refusal) {
+        self.tally.reach(match refusal {
+            Refusal::NotLeader { .. } => Point::RefusedNotLeader,
+            Refusal::NoLeader => Point::RefusedNoLeader,
+            Refusal::Overloaded => Point::RefusedOverloaded,
+            Refusal::Superseded => Point::RefusedSuperseded,
+            Refusal::TimedOut => Point::UnknownTimedOut,
+            Refusal::QuorumLost => Point::UnknownQuorumLost,
+            Refusal::ConnectionLost => Point::UnknownConnectionLost,
+            Refusal::ResponseLost => Point::UnknownResponseLost,
+        });
+    }
+
+    pub(super) fn note_applied(&mut self, at: usize, call: u32) {
+        let is_lost = matches!(self.checks.history.get(call).outcome, Outcome::Unknown(_));
+        self.tally.reach_if(is_lost, Point::LostCallApplied);
+        let node = &self.nodes[at];
+        let Some(process) = &node.process else { return };
+        let is_voter = process.membership.1.is_voter(node.id);
+        self.tally.reach_if(!is_voter, Point::LearnerApplies);
+    }
+
+    /// A process ends.
+    pub(super) fn note_end(&mut self, at: usize) {
+        if self.is_led_by(at) {
+            self.tally.reach(Point::CrashedLeader);
+        }
+        let node = &mut self.nodes[at];
+        node.noticed = Noticed::default();
+        let Some(process) = &mut node.process else { return };
+        let rotations = process.log.log().stats().rotations;
+        self.tally.reach_if(rotations > 0, Point::SegmentRotated);
+    }
+}

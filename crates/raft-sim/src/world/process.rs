@@ -1,0 +1,803 @@
+//! A node's process: what its event loop, its log's threads and its worker do in production.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raft::driver::{Driver, Entries, Job, Requests};
+use raft::sim::{Machine, SteppedLog};
+use raft_core::{
+    Entry, Fetch, Input, LogId, LogIndex, NodeId, Raft, Restored, RoleKind, Write, WriteSeq,
+};
+use raft_net::{Integrity, Packet};
+use raft_wal::{FlushError, Identity, Tail};
+
+use super::network::{Fate, Passage, micros};
+use super::node::{Happening, Node, Process};
+use super::queue::{self, Transit};
+use super::{Event, Found, World, small};
+use crate::app::{App, Reply};
+use crate::check::{
+    Rule, View, Violation, check_completeness, check_memory, check_promise, check_recovery, ensure,
+};
+use crate::digest::Digest;
+use crate::random::Random;
+use crate::schedule::Class;
+use crate::settings::{CLUSTER, Stream};
+use crate::tally::Point;
+use crate::tracked::{Done, Tracked};
+
+/// Why a process ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// The machine loses power.
+    PowerLost,
+    /// The process is killed, or stops by itself; the system goes on.
+    Killed,
+}
+
+impl<A: App> World<A> {
+    /// Starts a process, from what is on its disk.
+    pub(super) fn start(&mut self, at: usize) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        if node.process.is_some() || node.outages > 0 || node.is_lost {
+            return Ok(());
+        }
+        node.life += 1;
+        let identity = Identity { cluster: CLUSTER, node: node.id };
+        let opened = SteppedLog::open(
+            node.disk.clone(),
+            identity,
+            self.settings.log.clone(),
+            self.settings.restored_tail_bytes_max,
+        );
+        let (mut log, restored, recovered) = match opened {
+            Ok(opened) => opened,
+            Err(_) if node.planned.is_some() => {
+                self.note_disk_fault(at);
+                self.end_process(at, End::Killed)?;
+                self.start_later(at);
+                return Ok(());
+            }
+            Err(error) => {
+                let is_full = error.to_string().contains("space");
+                self.tally.reach_if(node.is_damaged, Point::LogRefused);
+                ensure(node.is_damaged || is_full, Rule::Recovery, || {
+                    format!("{} cannot open its log, though nothing was damaged: {error}", node.id)
+                })?;
+                self.end_process(at, End::Killed)?;
+                self.start_later(at);
+                return Ok(());
+            }
+        };
+        let restored = match restored {
+            Some(restored) => {
+                let is_doubtful = matches!(recovered.tail, Tail::Ambiguous(_));
+                self.tally.reach_if(is_doubtful, Point::RestartAmbiguous);
+                let (last, known) = (restored.last.index, node.mirror.last().index);
+                let durable = node.mirror.durable_last().index;
+                self.tally.reach_if(last < known, Point::RestartLosesEntries);
+                self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
+                let checked = check_recovery(node.id, &node.mirror, &restored);
+                if checked.is_err() && node.is_damaged && is_doubtful {
+                    // The log says that it may have lost what it had promised. A node that took
+                    // part all the same could break its promises; so it does not.
+                    node.is_lost = true;
+                    drop(log);
+                    return self.end_process(at, End::Killed);
+                }
+                checked?;
+                node.mirror.restart(&Found::of(&restored));
+                restored
+            }
+            None => {
+                ensure(
+                    node.is_damaged || node.mirror.durable_last() == LogId::ZERO,
+                    Rule::Recovery,
+                    || format!("{} finds an empty disk", node.id),
+                )?;
+                self.tally.reach_if(node.life > 1, Point::RestartFromNothing);
+                node.mirror = super::Mirror::default();
+                let restored = Restored::bootstrap(self.founding.clone());
+                let write = Write {
+                    seq: WriteSeq::default(),
+                    hard_state: Some(restored.hard_state),
+                    append: restored.tail.clone(),
+                    ..Write::default()
+                };
+                let before = node.mirror.on_submit(&write);
+                self.checks.matching.on_append(before, &write.append[0])?;
+                let is_written = log.submit(write).is_ok() && log.flush().is_ok();
+                if !is_written {
+                    drop(log);
+                    self.end_process(at, End::Killed)?;
+                    return Ok(());
+                }
+                node.mirror.on_durable(WriteSeq::default());
+                restored
+            }
+        };
+        let node = &mut self.nodes[at];
+        node.monotone.restart(restored.hard_state.term);
+        let config = self.settings.config(node.id);
+        let name = Stream::STARTS + (node.id.get() << 32) + u64::from(node.life);
+        let seed = Random::of(self.seed, name).draw();
+        let inherited = restored.last;
+        let raft = Raft::new(config, restored, seed, node.clock.at(self.now));
+        let raft = raft.map_err(|error| Violation {
+            rule: Rule::Recovery,
+            what: format!("{} cannot start from its disk: {error}", node.id),
+        })?;
+        let status = raft.status();
+        let membership = (status.membership_id, status.membership.clone());
+        node.process = Some(Process {
+            driver: Driver::new(raft, self.settings.driver),
+            log,
+            machine: Machine::new(Tracked(self.app.machine())),
+            inbox: Vec::new(),
+            jobs: VecDeque::new(),
+            is_applying: false,
+            is_flushing: false,
+            writes: 0,
+            is_turn_due: false,
+            wakes_at: u64::MAX,
+            inherited,
+            membership,
+        });
+        self.record_start(at);
+        self.turn(at)
+    }
+
+    /// Ends a process; whoever waits for it is told nothing more.
+    pub(super) fn end_process(&mut self, at: usize, end: End) -> Result<(), Violation> {
+        self.note_end(at);
+        let node = &mut self.nodes[at];
+        node.planned = None;
+        drop(node.process.take());
+        node.life += 1;
+        let how = match end {
+            End::PowerLost => {
+                node.disk.lose_power();
+                "power lost"
+            }
+            End::Killed => {
+                node.disk.kill_process();
+                "killed"
+            }
+        };
+        self.record_stop(at, how);
+        self.digest.word(0xdead);
+        let lost: Vec<_> = self.nodes[at].callers.take().collect();
+        lost.into_iter().try_for_each(|call| {
+            self.tally.reach(Point::UnknownCrash);
+            self.lose(call)
+        })
+    }
+
+    fn id_of(&self, at: usize) -> queue::Process {
+        queue::Process { node: small(at), life: self.nodes[at].life }
+    }
+
+    /// Whether a process still runs; where.
+    fn alive(&self, process: queue::Process) -> Option<usize> {
+        let at = usize::from(process.node);
+        let node = &self.nodes[at];
+        (node.life == process.life && node.process.is_some()).then_some(at)
+    }
+
+    /// Hands something to a process, which takes it at once or with its next turn.
+    pub(super) fn hand_over(&mut self, at: usize, what: Happening) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        let Some(process) = &mut node.process else { return Ok(()) };
+        let is_proposal = matches!(what, Happening::Propose(_));
+        process.inbox.push(what);
+        if node.pauses > 0 || process.is_turn_due {
+            return Ok(());
+        }
+        // As in production: a leader that could do nothing with it lets it gather.
+        if is_proposal && process.driver.is_gathering() {
+            return Ok(());
+        }
+        let delay_max = self.settings.turn_delay_max;
+        if delay_max == Duration::ZERO {
+            return self.turn(at);
+        }
+        process.is_turn_due = true;
+        let delay = node.random.below(micros(delay_max));
+        let event = Event::Turn(self.id_of(at));
+        self.queue.push(self.now + delay, event);
+        Ok(())
+    }
+
+    pub(super) fn on_turn(&mut self, process: queue::Process) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        self.turn(at)
+    }
+
+    pub(super) fn on_wake(&mut self, process: queue::Process) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        let Some(process) = &mut self.nodes[at].process else { return Ok(()) };
+        if process.wakes_at <= self.now {
+            process.wakes_at = u64::MAX;
+        }
+        self.turn(at)
+    }
+
+    /// What the event loop does with what has happened.
+    pub(super) fn turn(&mut self, at: usize) -> Result<(), Violation> {
+        if self.nodes[at].pauses > 0 {
+            return Ok(());
+        }
+        self.take_inbox(at);
+        let mut is_idle = true;
+        loop {
+            let node = &mut self.nodes[at];
+            let now = node.clock.at(self.now);
+            let Some(process) = &mut node.process else { return Ok(()) };
+            let Some(requests) = process.driver.poll(now) else { break };
+            is_idle = false;
+            self.carry_out(at, requests)?;
+            // The state machine may have made room meanwhile.
+            if let Some(process) = &mut self.nodes[at].process {
+                process.driver.on_applied(process.machine.applied());
+            }
+        }
+        if is_idle {
+            self.check_node(at)?;
+        }
+        self.set_alarm(at);
+        let node = &self.nodes[at];
+        node.callers.check(node.clock.at(self.now).as_micros())
+    }
+
+    fn take_inbox(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let now = node.clock.at(self.now);
+        let patience = self.settings.driver.request_timeout;
+        let Some(Process { driver, inbox, machine, is_turn_due, .. }) = &mut node.process else {
+            return;
+        };
+        *is_turn_due = false;
+        let mut taken = std::mem::take(inbox);
+        for happening in taken.drain(..) {
+            match happening {
+                Happening::Packet { from, packet } => driver.on_packet(now, from, packet),
+                Happening::Durable(seq) => driver.on_input(now, Input::Persisted(seq)),
+                Happening::Fetched { fetch, entries } => {
+                    driver.on_input(now, Input::Fetched { fetch, entries });
+                }
+                Happening::Unreachable(peer) => driver.on_unreachable(now, peer),
+                Happening::Propose(batch) => {
+                    let waits = driver.raft().leader().is_none();
+                    self.tally.reach_if(waits, Point::ProposalParked);
+                    for (_, call) in &batch {
+                        node.callers.on_taken(*call, now.after(patience).as_micros());
+                    }
+                    driver.propose(now, batch);
+                }
+                Happening::Read(level, calls) => {
+                    for call in &calls {
+                        node.callers.on_taken(*call, now.after(patience).as_micros());
+                    }
+                    driver.read(now, level, calls);
+                }
+            }
+        }
+        *inbox = taken;
+        driver.on_applied(machine.applied());
+        if now >= driver.next_deadline() {
+            driver.on_timeout(now);
+        }
+    }
+
+    fn set_alarm(&mut self, at: usize) {
+        let id = self.id_of(at);
+        let node = &mut self.nodes[at];
+        let Some(process) = &mut node.process else { return };
+        let alarm = node.clock.when(process.driver.next_deadline());
+        if alarm < process.wakes_at {
+            process.wakes_at = alarm.max(self.now + 1);
+            self.queue.push(process.wakes_at, Event::Wake(id));
+        }
+    }
+
+    fn carry_out(&mut self, at: usize, requests: Requests<u32, u32>) -> Result<(), Violation> {
+        let Requests {
+            writes,
+            packets,
+            // No snapshots are taken here yet, so there is none to hand around.
+            snapshot_tasks: _,
+            fetches,
+            jobs,
+            refused,
+            reads_timed_out,
+            reads_refused,
+            // Members do not change here yet.
+            changes: _,
+            transfers,
+            events,
+        } = requests;
+        for write in writes {
+            self.submit(at, write)?;
+        }
+        if self.nodes[at].process.is_none() {
+            // Its log has failed, so it has stopped.
+            return Ok(());
+        }
+        // What it does next rests on what it has decided.
+        self.check_node(at)?;
+        for job in jobs {
+            self.take_job(at, job)?;
+        }
+        if self.nodes[at].process.is_none() {
+            return Ok(());
+        }
+        for (to, packet) in packets {
+            self.send(at, to, &packet)?;
+        }
+        for fetch in fetches {
+            let at_process = self.id_of(at);
+            let delay = self.nodes[at].random.below(micros(self.settings.disk.read_max));
+            self.queue.push(self.now + 1 + delay, Event::Fetched { at: at_process, fetch });
+        }
+        for (call, refusal) in refused {
+            self.note_answer(at, call)?;
+            self.refuse(call, refusal)?;
+        }
+        let reads_refused = reads_refused.into_iter().map(|(call, _)| call);
+        for call in reads_timed_out.into_iter().chain(reads_refused) {
+            self.tally.reach(Point::ReadTimedOut);
+            self.note_answer(at, call)?;
+            self.lose(call)?;
+        }
+        transfers.into_iter().for_each(|(_, outcome)| self.note_transfer(outcome));
+        events.iter().for_each(|event| self.note_event(at, event));
+        Ok(())
+    }
+
+    /// Gives a write to the log, which flushes it after a while.
+    fn submit(&mut self, at: usize, write: Write) -> Result<(), Violation> {
+        self.note_write(at, &write);
+        let event = Event::Flush(self.id_of(at));
+        let node = &mut self.nodes[at];
+        let Some(process) = &mut node.process else { return Ok(()) };
+        let mut before = node.mirror.on_submit(&write);
+        for entry in &write.append {
+            self.digest.word(self.checks.matching.on_append(before, entry)?);
+            before = entry.id;
+        }
+        process.writes += 1;
+        let has_entries = !write.append.is_empty();
+        if let Err(_stopped) = process.log.submit(write) {
+            return self.fail(at);
+        }
+        if has_entries {
+            self.record_append(at, before);
+        }
+        let node = &mut self.nodes[at];
+        let Some(process) = &mut node.process else { return Ok(()) };
+        if !process.is_flushing {
+            process.is_flushing = true;
+            let disk = self.settings.disk;
+            let time = node.random.within(micros(disk.sync_min), micros(disk.sync_max));
+            self.queue.push((self.now + time).max(node.stalled_until), event);
+        }
+        Ok(())
+    }
+
+    /// The log cannot go on, so the process stops; somebody starts it again.
+    fn fail(&mut self, at: usize) -> Result<(), Violation> {
+        self.note_disk_fault(at);
+        self.end_process(at, End::Killed)?;
+        self.start_later(at);
+        Ok(())
+    }
+
+    pub(super) fn on_flush(&mut self, process: queue::Process) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        let node = &mut self.nodes[at];
+        let Some(running) = &mut node.process else { return Ok(()) };
+        if node.stalled_until > self.now {
+            self.queue.push(node.stalled_until, Event::Flush(process));
+            self.tally.hit(Class::DiskStall, self.standing(at));
+            return Ok(());
+        }
+        running.is_flushing = false;
+        match running.log.flush() {
+            Ok(durable) => {
+                let Some(seq) = durable else { return Ok(()) };
+                if self.settings.marks_idle {
+                    let event = Event::Idle { at: process, writes: running.writes };
+                    let wait = micros(self.settings.log.idle_marker_after);
+                    self.queue.push(self.now + wait, event);
+                }
+                self.tally.reach_if(node.mirror.pending().len() > 1, Point::FlushOfMany);
+                node.mirror.on_durable(seq);
+                self.checks.elections.on_durable(node.id, node.mirror.hard_state())?;
+                self.record_durable(at);
+                self.hand_over(at, Happening::Durable(seq))
+            }
+            Err(FlushError::NoSpace(_)) => {
+                const AGAIN: Duration = Duration::from_millis(100);
+                running.is_flushing = true;
+                self.queue.push(self.now + micros(AGAIN), Event::Flush(process));
+                self.tally.hit(Class::DiskFull, self.standing(at));
+                self.tally.reach(Point::LogOutOfSpace);
+                Ok(())
+            }
+            Err(FlushError::Stopped(_) | _) => self.fail(at),
+        }
+    }
+
+    pub(super) fn on_idle(
+        &mut self,
+        process: queue::Process,
+        writes: u32,
+    ) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        let Some(running) = &mut self.nodes[at].process else { return Ok(()) };
+        if running.writes == writes && running.log.log().mark_idle().is_err() {
+            return self.fail(at);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_fetched(
+        &mut self,
+        process: queue::Process,
+        fetch: Fetch,
+    ) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        let Some(running) = &self.nodes[at].process else { return Ok(()) };
+        let read = running.log.entries(fetch.from..=fetch.upto, fetch.bytes_max);
+        let is_read = read.is_ok();
+        let entries = read.unwrap_or_default();
+        self.tally.reach(if is_read { Point::EntriesFetched } else { Point::EntriesNotFetched });
+        self.hand_over(at, Happening::Fetched { fetch, entries })
+    }
+
+    pub(super) fn on_unreachable(
+        &mut self,
+        process: queue::Process,
+        peer: NodeId,
+    ) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        self.hand_over(at, Happening::Unreachable(peer))
+    }
+
+    fn send(&mut self, at: usize, to: NodeId, packet: &Packet) -> Result<(), Violation> {
+        if let Packet::Raft(message) = packet {
+            check_promise(message, &self.nodes[at].mirror)?;
+        }
+        let Some(target) = self.slot(to) else { return Ok(()) };
+        self.note_sent(at, packet);
+        let codec = |error| Violation { rule: Rule::Codec, what: format!("{packet:?}: {error}") };
+        let bytes = self.network.encode(packet).map_err(codec)?;
+        let number = self.record_sent(at, to, packet);
+        let fate = self.network.send(self.now, at, target);
+        let outlives = matches!(packet, Packet::Raft(_));
+        let (from, to_process) = (self.id_of(at), self.id_of(target));
+        let transit = |bytes, corrupted| Transit {
+            from,
+            to: to_process,
+            number,
+            lane: packet.lane(),
+            outlives,
+            corrupted,
+            bytes,
+        };
+        match fate {
+            // An encrypted channel drops what was damaged.
+            Fate::Arrives { was, .. }
+                if was.corrupted && self.settings.integrity == Integrity::Sealed =>
+            {
+                self.tally.hit(Class::Corruption, self.standing(at));
+            }
+            Fate::Arrives { first, second, was } => {
+                self.note_passage(at, was);
+                // The transport promises not to repeat others.
+                if let Some(second) = second.filter(|_| outlives) {
+                    self.queue.push(second, Event::Packet(transit(bytes.clone(), false)));
+                }
+                let flip = was.corrupted.then(|| self.network.flip(at, target, bytes.len()));
+                let bytes = flip.map_or_else(|| bytes.clone(), |flip| corrupt(&bytes, flip));
+                let event = Event::Packet(transit(bytes, was.corrupted));
+                self.queue.push(first, event);
+            }
+            Fate::Lost { by, noticed } => {
+                self.tally.hit(by, self.standing(at));
+                self.note_cut(at, by);
+                self.record_lost(at, to, number, by);
+                if noticed {
+                    let event = Event::Unreachable { at: self.id_of(at), peer: to };
+                    self.queue.push(self.now + 1_000, event);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_passage(&mut self, at: usize, was: Passage) {
+        if was == Passage::default() {
+            return;
+        }
+        let Passage { repeated, reordered, clogged, corrupted, delayed } = was;
+        let standing = self.standing(at);
+        let befell = [
+            (repeated, Class::Repeat),
+            (reordered, Class::Reorder),
+            (clogged, Class::Clog),
+            (corrupted, Class::Corruption),
+            (delayed, Class::Delay),
+        ];
+        for (_, class) in befell.iter().filter(|(befell, _)| *befell) {
+            self.tally.hit(*class, standing);
+        }
+    }
+
+    pub(super) fn on_packet(&mut self, transit: Transit) -> Result<(), Violation> {
+        let Transit { from, to, number, lane, outlives, corrupted, bytes } = transit;
+        self.digest.bytes(&bytes);
+        let is_same_run = self.alive(from).is_some() && self.alive(to).is_some();
+        let (from, to) = (usize::from(from.node), usize::from(to.node));
+        if self.nodes[to].process.is_none() {
+            return Ok(());
+        }
+        if !is_same_run && !outlives {
+            self.tally.reach(Point::StaleForward);
+            return Ok(());
+        }
+        let sender = self.nodes[from].id;
+        let decoded = self.network.decode(lane, sender, self.nodes[to].id, bytes);
+        match decoded {
+            Ok(_) if corrupted => Err(Violation {
+                rule: Rule::Codec,
+                what: "a packet of which a bit flipped was taken for a good one".to_owned(),
+            }),
+            Ok(packet) => {
+                self.note_arrival(to, &packet);
+                self.record_arrival(to, sender, number, &packet);
+                self.hand_over(to, Happening::Packet { from: sender, packet })
+            }
+            Err(_) if corrupted => {
+                self.tally.reach(Point::FrameRefused);
+                Ok(())
+            }
+            Err(error) => Err(Violation {
+                rule: Rule::Codec,
+                what: format!("a packet from {sender} cannot be read: {error}"),
+            }),
+        }
+    }
+
+    /// Takes a job for the state machine.
+    fn take_job(&mut self, at: usize, job: Job<u32, u32>) -> Result<(), Violation> {
+        let delay_max = self.settings.apply_delay_max;
+        let event = Event::Job(self.id_of(at));
+        let node = &mut self.nodes[at];
+        let Some(process) = &mut node.process else { return Ok(()) };
+        match &job {
+            Job::Apply { callers, .. } => {
+                callers.iter().for_each(|(_, call)| node.callers.on_handed(*call));
+            }
+            Job::Snapshot { .. } | Job::Restore { .. } => {}
+            Job::Read { callers } => {
+                callers.iter().for_each(|call| node.callers.on_handed(*call));
+            }
+        }
+        if delay_max == Duration::ZERO {
+            return self.do_job(at, job);
+        }
+        process.jobs.push_back(job);
+        if !process.is_applying {
+            process.is_applying = true;
+            let delay = node.random.below(micros(delay_max));
+            self.queue.push(self.now + delay, event);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_job(&mut self, process: queue::Process) -> Result<(), Violation> {
+        let Some(at) = self.alive(process) else { return Ok(()) };
+        let delay_max = micros(self.settings.apply_delay_max);
+        let node = &mut self.nodes[at];
+        let Some(running) = &mut node.process else { return Ok(()) };
+        let job = running.jobs.pop_front();
+        running.is_applying = !running.jobs.is_empty();
+        if running.is_applying {
+            self.queue.push(self.now + node.random.below(delay_max), Event::Job(process));
+        }
+        if let Some(job) = job {
+            self.do_job(at, job)?;
+        }
+        // The worker wakes the event loop only if that waits for room.
+        let waits = self.nodes[at].process.as_ref().is_some_and(|p| p.driver.waits_for_apply());
+        if waits { self.turn(at) } else { Ok(()) }
+    }
+
+    fn do_job(&mut self, at: usize, job: Job<u32, u32>) -> Result<(), Violation> {
+        match job {
+            Job::Apply { entries: Entries::Here(entries), callers } => {
+                self.apply(at, entries, callers).map(drop)
+            }
+            Job::Apply { entries: Entries::InLog { first, last }, callers } => {
+                self.apply_from_log(at, first, last, callers)
+            }
+            Job::Snapshot { .. } | Job::Restore { .. } => Ok(()),
+            Job::Read { callers } => {
+                self.tally.reach_if(callers.len() > 1, Point::ReadShared);
+                callers.into_iter().try_for_each(|call| self.serve_read(at, call))
+            }
+        }
+    }
+
+    fn apply_from_log(
+        &mut self,
+        at: usize,
+        first: LogIndex,
+        last: LogIndex,
+        mut callers: VecDeque<(LogIndex, u32)>,
+    ) -> Result<(), Violation> {
+        const READ_BYTES: usize = 16 << 10;
+        self.tally.reach(Point::AppliedFromLog);
+        let mut next = first;
+        while next <= last {
+            let Some(process) = &self.nodes[at].process else { return Ok(()) };
+            let Ok(entries) = process.log.entries(next..=last, READ_BYTES) else {
+                return self.fail(at);
+            };
+            let Some(end) = entries.last().map(|entry| entry.id.index) else {
+                return self.fail(at);
+            };
+            callers = self.apply(at, entries, callers)?;
+            next = end.next();
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        at: usize,
+        entries: Vec<Entry>,
+        mut callers: VecDeque<(LogIndex, u32)>,
+    ) -> Result<VecDeque<(LogIndex, u32)>, Violation> {
+        let node = &mut self.nodes[at];
+        let id = node.id;
+        let Some(Process { machine, .. }) = &mut node.process else { return Ok(callers) };
+        let mut applied = machine.applied();
+        for entry in &entries {
+            self.checks.committed.on_apply(id, applied, entry, &self.checks.matching)?;
+            applied = entry.id.index;
+        }
+        let (replicas, history) = (&mut self.checks.replicas, &mut self.checks.history);
+        let now = self.now;
+        let (mut answered, mut first_calls) = (Vec::new(), Vec::new());
+        let mut checked = Ok(());
+        let done = machine.apply(entries, |index, Done { call, response }| {
+            if checked.is_ok() {
+                checked = replicas.on_response(id, index, hash(&response)).and_then(|is_first| {
+                    if !is_first {
+                        return Ok(());
+                    }
+                    first_calls.push(call);
+                    history.on_applied(call, index, now, &response)
+                });
+            }
+            if let Some((_, waits)) = callers.pop_front_if(|(waits, _)| *waits == index) {
+                answered.push((waits, call, index, response));
+            }
+        });
+        checked?;
+        done.map_err(|error| Violation {
+            rule: Rule::StateMachineSafety,
+            what: format!("{id} cannot apply: {error}"),
+        })?;
+        if applied.get() % 64 == 0 {
+            let state = A::digest(&machine.state_machine().0);
+            replicas.on_state(id, applied, state)?;
+        }
+        first_calls.into_iter().for_each(|call| self.note_applied(at, call));
+        for (waits, call, index, response) in answered {
+            ensure(waits == call, Rule::Callers, || {
+                format!("call {waits} is given the response to call {call}, of entry {index}")
+            })?;
+            self.note_answer(at, call)?;
+            self.answer(call, Reply::Response(response), index)?;
+        }
+        Ok(callers)
+    }
+
+    /// A call is about to be answered, for the first and only time.
+    fn note_answer(&mut self, at: usize, call: u32) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        let waited = node.callers.on_answer(call);
+        ensure(waited, Rule::Callers, || {
+            let outcome = &self.checks.history.get(call).outcome;
+            format!("{} answers call {call} a second time; it was {outcome:?}", node.id)
+        })
+    }
+
+    fn serve_read(&mut self, at: usize, call: u32) -> Result<(), Violation> {
+        self.note_answer(at, call)?;
+        let node = &self.nodes[at];
+        let Some(process) = &node.process else { return Ok(()) };
+        let (id, applied) = (node.id, process.machine.applied());
+        let asked = self.checks.history.get(call);
+        let crate::app::Ask::Query(query) = &asked.ask else { return Ok(()) };
+        let answer = raft::StateMachine::query(process.machine.state_machine(), query.clone());
+        let (floor, called) = (asked.floor(), asked.called);
+        self.checks.reads.check(floor, applied, || format!("call {call} at {id}"))?;
+        self.note_read(at, called);
+        self.answer(call, Reply::Answer(answer), applied)
+    }
+
+    /// What must hold of a node after its turn.
+    fn check_node(&mut self, at: usize) -> Result<(), Violation> {
+        let Self { nodes, checks, settings, .. } = self;
+        let node = &nodes[at];
+        let Some(process) = &node.process else { return Ok(()) };
+        let status = process.driver.raft().status();
+        let view = View {
+            id: node.id,
+            role: status.role,
+            hard_state: status.hard_state,
+            commit: status.commit,
+            base: status.base,
+            last: status.last,
+            applied: process.machine.applied(),
+            raft: process.driver.raft(),
+            mirror: &node.mirror,
+        };
+        let mut monotone = node.monotone;
+        let before = monotone.check(&view)?;
+        checks.leaders.check_append_only(at, &view)?;
+        if view.role == RoleKind::Leader && checks.elections.on_leader(&view)? {
+            check_completeness(&checks.committed, &view)?;
+        }
+        if view.commit > before.commit {
+            let holds = |voter, id| {
+                let voter = nodes.iter().find(|node: &&Node<A>| node.id == voter);
+                voter.is_some_and(|node| node.mirror.holds(id))
+            };
+            // It counted by either, if this turn changed it.
+            let memberships = [&process.membership.1, status.membership];
+            checks.committed.on_commit(before.commit, &view, memberships, holds)?;
+        }
+        if view.role == RoleKind::Leader {
+            let limit = settings.protocol.uncommitted_bytes_max;
+            check_memory(&view, limit, 64 << 10, process.inherited)?;
+        }
+        let (role, last) = (view.role, view.last);
+        let changed = (status.membership_id != process.membership.0)
+            .then(|| (status.membership_id, status.membership.clone()));
+        let commit = view.commit;
+        let node = &mut nodes[at];
+        node.monotone = monotone;
+        if role != RoleKind::Leader
+            && let Some(process) = &mut node.process
+        {
+            process.inherited = last;
+        }
+        if let (Some(changed), Some(process)) = (changed, &mut node.process) {
+            process.membership = changed;
+        }
+        if commit > before.commit {
+            self.record_commit(at);
+            self.note_commit(at, before.commit, commit);
+        }
+        Ok(())
+    }
+}
+
+/// A copy of `bytes` in which one bit is flipped.
+fn corrupt(bytes: &[u8], (at, bit): (usize, u8)) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= bit;
+    bytes.into()
+}
+
+fn hash(value: &impl std::hash::Hash) -> u64 {
+    let mut digest = Digest::default();
+    value.hash(&mut digest);
+    digest.value()
+}
