@@ -100,6 +100,18 @@ impl<A: App> World<A> {
         self.hand_over(target, happening)
     }
 
+    /// Sends all clients away but one, who waits for nobody any more: whom it asked may be held for
+    /// good.
+    pub(super) fn leave_one_client(&mut self) {
+        self.clients.truncate(1);
+        self.askers.fill(u16::MAX);
+        for client in &mut self.clients {
+            client.name += 1;
+            client.waiting = 0;
+            client.is_resting = true;
+        }
+    }
+
     /// A call is answered from a state that has applied `applied`.
     pub(super) fn answer(
         &mut self,

@@ -74,7 +74,7 @@ impl<A: App> World<A> {
         }
         // Nobody mends what is not a part of the quorum.
         self.reliefs.clear();
-        self.clients.truncate(1);
+        self.leave_one_client();
         self.targets.clone_from(&quorum);
         for at in &quorum {
             self.spare(*at)?;
