@@ -110,6 +110,9 @@ pub struct Write {
     pub truncate: Option<LogIndex>,
     /// Entries to append.
     pub append: Vec<Entry>,
+    /// Entries that are in the log and cannot be read, to be written again. An entry may have been
+    /// taken back by a later write, so they are to be carried out in order, too.
+    pub repair: Vec<Entry>,
 }
 
 /// A snapshot to be fetched from a peer and installed.
@@ -124,10 +127,10 @@ pub struct Install {
     pub snapshot: SnapshotMeta,
 }
 
-/// Entries that a leader needs for a follower and no longer has in memory.
+/// Entries that a peer needs and that are no longer in memory.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Fetch {
-    /// The follower.
+    /// The peer.
     pub peer: NodeId,
     /// The first entry.
     pub from: LogIndex,
@@ -135,6 +138,17 @@ pub struct Fetch {
     pub upto: LogIndex,
     /// Stop before this many bytes, but not before the first entry.
     pub bytes_max: usize,
+    /// What for.
+    pub purpose: FetchPurpose,
+}
+
+/// What a [`Fetch`] is for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum FetchPurpose {
+    /// A follower lacks them.
+    Append,
+    /// A peer has lost them.
+    Repair,
 }
 
 /// How much a read must see. Whatever it is, a read never sees what is not committed.

@@ -71,16 +71,19 @@ mod types;
 pub use crate::config::{Config, ConfigError, Lease};
 pub use crate::error::{ChangeError, CompactError, ProposeError, ReadError, TransferError};
 pub use crate::event::{Event, PeerFault, RoleKind};
-pub use crate::io::{Fetch, Input, Install, Output, ReadLevel, ReadReady, Write, WriteSeq};
+pub use crate::io::{
+    Fetch, FetchPurpose, Input, Install, Output, ReadLevel, ReadReady, Write, WriteSeq,
+};
 pub use crate::membership::{
     Membership, MembershipChange, MembershipError, Quorum, VoteOutcome, Voters,
 };
 pub use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, Removed, RequestVote, VoteReply,
+    ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote,
+    VoteReply,
 };
 pub use crate::raft::Raft;
-pub use crate::restored::{RestoreError, Restored};
+pub use crate::restored::{Faulty, OnLoss, RestoreError, Restored};
 pub use crate::snapshot::SnapshotMeta;
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::types::{

@@ -52,6 +52,10 @@ pub enum Body {
     TimeoutNow,
     /// Anybody to a former member: you are none any more. Holds whatever the term.
     Removed(Removed),
+    /// Anyone to anyone: I have lost these entries; give them back if you have them.
+    RepairRequest(RepairRequest),
+    /// Anyone to anyone: outcome of a [`RepairRequest`], from one who has them.
+    RepairReply(RepairReply),
     /// Follower to leader: from which index on may I read? (thesis §6.4)
     ReadIndex(ReadIndex),
     /// Leader to follower: outcome of a [`ReadIndex`].
@@ -69,6 +73,9 @@ impl Body {
             Self::AppendEntries(_)
             | Self::Heartbeat(_)
             | Self::CommitNotice(_)
+            // An entry is what it is, whoever has it and however long.
+            | Self::RepairRequest(_)
+            | Self::RepairReply(_)
             // What is offered is durable.
             | Self::InstallSnapshot(_)
             | Self::PreVote(_)
@@ -175,6 +182,22 @@ pub enum VoteReply {
 pub struct Removed {
     /// The entry of the membership without it. It is committed.
     pub by: LogId,
+}
+
+/// A request for entries whose bytes a server has lost.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct RepairRequest {
+    /// The first of them.
+    pub first: LogId,
+    /// Index of the last of them; all have the same term.
+    pub upto: LogIndex,
+}
+
+/// Some of the entries that a [`RepairRequest`] asked for.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct RepairReply {
+    /// Entries with consecutive indexes and one term, at least one.
+    pub entries: Vec<Entry>,
 }
 
 /// A follower's request for a read index.

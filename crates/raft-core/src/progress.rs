@@ -204,7 +204,8 @@ impl Progress {
         self.confirmed = self.confirmed.max(round);
         match &self.phase {
             Phase::Probe(probe) => *probe == Probe::AwaitingReply,
-            Phase::Replicate(window) => !window.messages.is_empty(),
+            // Or it has lost what it was sent, and found it again.
+            Phase::Replicate(_) => self.matched.next() < self.next,
             Phase::Snapshot { .. } => {
                 // The offer is lost, or it has given up.
                 if installing.is_none() {

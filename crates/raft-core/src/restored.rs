@@ -1,13 +1,14 @@
 //! What a server finds on its disk.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::config::ConfigError;
 use crate::log::{Log, TermRuns};
 use crate::membership::{Membership, MembershipHistory};
 use crate::snapshot::SnapshotMeta;
-use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, Term};
+use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term};
 
 /// What a server found on its disk. Everything in it must be durable.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,6 +32,35 @@ pub struct Restored {
     /// The memberships in the log, each with the id of its entry, the oldest first. At least one,
     /// unless there is a snapshot.
     pub memberships: Vec<(LogId, Membership)>,
+    /// Entries in the log, or after its end, that cannot be read: damaged, not torn. Ascending.
+    /// `tail` begins after the last of them, and `memberships` are those that can be read.
+    ///
+    /// The server asks others for them, and has a part in elections and commitment only as far as
+    /// it is sound without them.
+    pub faulty: Vec<Faulty>,
+    /// Whether the server may start without what nobody can give back.
+    pub on_loss: OnLoss,
+}
+
+/// Entries that may have been acknowledged and cannot be read.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Faulty {
+    /// The first of them.
+    pub first: LogIndex,
+    /// The last of them; `None` if it is not known how many there were.
+    pub last: Option<LogIndex>,
+    /// Their term, if it is known.
+    pub term: Option<Term>,
+}
+
+/// What to do about entries that are lost for good.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum OnLoss {
+    /// Do not start, and say what is lost.
+    Refuse,
+    /// Go on with what comes before them. An operator has to say that: what was acknowledged to
+    /// clients may be gone.
+    Accept,
 }
 
 /// What a server starts from, once it is checked.
@@ -40,12 +70,29 @@ pub(crate) struct Start {
     pub(crate) log: Log,
     pub(crate) memberships: MembershipHistory,
     pub(crate) snapshot: Option<SnapshotMeta>,
+    pub(crate) damage: Damage,
+}
+
+/// What is damaged of a log, and what follows from it.
+#[derive(Debug, Default)]
+pub(crate) struct Damage {
+    /// Entries whose bytes are to be had from others.
+    pub(crate) lost: BTreeSet<LogIndex>,
+    /// Where the log is to be cut off.
+    pub(crate) cut: Option<LogIndex>,
 }
 
 /// Why a server cannot start.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
+    /// Nobody can give back what is lost: no other server votes, or it is not known which entries
+    /// they were. [`OnLoss::Accept`] starts without them, and without all that follows them.
+    #[error("entries of the log are damaged and cannot be repaired from others: {faulty:?}")]
+    EntriesLost {
+        /// What is lost.
+        faulty: Vec<Faulty>,
+    },
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -85,6 +132,8 @@ impl Restored {
             last: id,
             tail: Vec::from([Entry { id, payload }]),
             memberships: Vec::from([(id, membership)]),
+            faulty: Vec::new(),
+            on_loss: OnLoss::Refuse,
         }
     }
 
@@ -103,6 +152,8 @@ impl Restored {
             last: LogId::ZERO,
             tail: Vec::new(),
             memberships: Vec::from([(LogId::ZERO, members)]),
+            faulty: Vec::new(),
+            on_loss: OnLoss::Refuse,
         }
     }
 
@@ -121,6 +172,8 @@ impl Restored {
             last: LogId::ZERO,
             tail: Vec::new(),
             memberships: Vec::new(),
+            faulty: Vec::new(),
+            on_loss: OnLoss::Refuse,
         };
         for entry in &entries {
             if entry.id.term > terms.last().term {
@@ -136,7 +189,7 @@ impl Restored {
         Ok(Self { last: terms.last(), tail: entries, ..restored })
     }
 
-    pub(crate) fn check(mut self) -> Result<Start, RestoreError> {
+    pub(crate) fn check(mut self, id: NodeId) -> Result<Start, RestoreError> {
         let wrong = |what| RestoreError::Inconsistent { what };
         self.check_snapshot()?;
         let terms = self.terms().ok_or_else(|| wrong("the terms are out of order"))?;
@@ -157,8 +210,59 @@ impl Restored {
         if self.last.term > self.hard_state.term.max(snapshot_term) {
             return Err(wrong("the log is of a later term than the hard state"));
         }
+        let damage = self.damage(&terms, memberships.current(), id)?;
         let Self { hard_state, snapshot, tail, .. } = self;
-        Ok(Start { hard_state, log: Log::new(terms, tail), memberships, snapshot })
+        Ok(Start { hard_state, log: Log::new(terms, tail), memberships, snapshot, damage })
+    }
+
+    /// What to do about entries that cannot be read; those that the snapshot has are no loss.
+    fn damage(
+        &self,
+        terms: &TermRuns,
+        membership: &Membership,
+        id: NodeId,
+    ) -> Result<Damage, RestoreError> {
+        let covered = self.snapshot.as_ref().map_or(self.base.index, |s| s.last.index);
+        let missing = |f: &&Faulty| f.last.is_none_or(|last| last > covered);
+        let faulty: Vec<_> = self.faulty.iter().filter(missing).copied().collect();
+        let ordered = faulty.iter().all(|f| f.last.is_none_or(|last| f.first <= last));
+        let in_log = |f: &Faulty| f.term.is_none() || f.last.is_some_and(|l| l <= self.last.index);
+        let read_back = self.tail.first().map_or_else(|| self.last.index.next(), |e| e.id.index);
+        let behind = |f: &Faulty| f.last.is_some_and(|last| last >= read_back);
+        if !ordered || !faulty.iter().all(in_log) || self.faulty.iter().any(behind) {
+            let what = "the tail holds entries that are said to be damaged";
+            return Err(RestoreError::Inconsistent { what });
+        }
+        let alone = membership.is_voter(id) && membership.quorum().voters().all(|v| v == id);
+        let named = |f: &Faulty| {
+            f.last.is_some_and(|last| {
+                let of_term = |index| terms.id_at(index).map(|id| id.term) == f.term;
+                f.term.is_some() && of_term(f.first) && of_term(last)
+            })
+        };
+        let Some(first) = faulty.iter().map(|f| f.first.max(covered.next())).min() else {
+            return Ok(Damage { lost: self.lost_until(covered), cut: None });
+        };
+        if !alone && faulty.iter().all(named) {
+            return Ok(Damage { lost: self.lost_until(self.last.index), cut: None });
+        }
+        match self.on_loss {
+            OnLoss::Refuse => Err(RestoreError::EntriesLost { faulty }),
+            OnLoss::Accept => Ok(Damage { lost: self.lost_until(first.prev()), cut: Some(first) }),
+        }
+    }
+
+    /// The entries up to `upto` that cannot be read.
+    fn lost_until(&self, upto: LogIndex) -> BTreeSet<LogIndex> {
+        let mut lost = BTreeSet::new();
+        for f in &self.faulty {
+            let mut index = f.first.max(self.base.index.next());
+            while index <= f.last.unwrap_or(upto).min(upto) {
+                lost.insert(index);
+                index = index.next();
+            }
+        }
+        lost
     }
 
     fn check_snapshot(&self) -> Result<(), RestoreError> {
@@ -201,15 +305,15 @@ impl Restored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::NodeId;
+
+    const ONE: NodeId = NodeId::new(1).unwrap();
 
     fn id(index: u64, term: u64) -> LogId {
         LogId::new(Term::new(term), LogIndex::new(index))
     }
 
     fn bootstrapped() -> Restored {
-        let one = NodeId::new(1).unwrap();
-        Restored::bootstrap(Membership::of_voters([(one, "a:1")]).unwrap())
+        Restored::bootstrap(Membership::of_voters([(ONE, "a:1")]).unwrap())
     }
 
     fn snapshot(last: LogId) -> SnapshotMeta {
@@ -226,17 +330,17 @@ mod tests {
             last: id(10, 1),
             tail: Vec::new(),
             memberships: Vec::new(),
-            hard_state: bootstrapped().hard_state,
+            ..bootstrapped()
         };
         let missing = |snapshot: Option<LogId>| {
             let found = snapshot.map(self::snapshot);
             let error = RestoreError::SnapshotMissing { base: id(10, 1), snapshot };
-            assert_eq!(compacted(found).check().unwrap_err(), error);
+            assert_eq!(compacted(found).check(ONE).unwrap_err(), error);
         };
 
         missing(None);
         missing(Some(id(9, 1)));
-        assert!(compacted(Some(snapshot(id(10, 1)))).check().is_ok());
+        assert!(compacted(Some(snapshot(id(10, 1)))).check(ONE).is_ok());
     }
 
     #[test]
@@ -249,9 +353,10 @@ mod tests {
             term_starts: Vec::from([id(11, 3), id(15, 6)]),
             last: id(20, 6),
             tail: Vec::new(),
+            ..bootstrapped()
         };
 
-        let log = restored.check().unwrap().log;
+        let log = restored.check(ONE).unwrap().log;
 
         assert_eq!(log.id_at(LogIndex::new(14)), Some(id(14, 3)));
         assert_eq!(log.id_at(LogIndex::new(20)), Some(id(20, 6)));
@@ -262,14 +367,14 @@ mod tests {
     fn a_tail_that_is_not_the_end_of_the_log_is_refused() {
         let restored = Restored { last: id(2, 1), ..bootstrapped() };
 
-        assert!(matches!(restored.check(), Err(RestoreError::Inconsistent { .. })));
+        assert!(matches!(restored.check(ONE), Err(RestoreError::Inconsistent { .. })));
     }
 
     #[test]
     fn a_log_without_membership_is_refused() {
         let restored = Restored { memberships: Vec::new(), ..bootstrapped() };
 
-        assert!(matches!(restored.check(), Err(RestoreError::Inconsistent { .. })));
+        assert!(matches!(restored.check(ONE), Err(RestoreError::Inconsistent { .. })));
     }
 
     #[test]
@@ -277,6 +382,6 @@ mod tests {
         let mut restored = bootstrapped();
         restored.memberships[0].0 = id(1, 0);
 
-        assert!(matches!(restored.check(), Err(RestoreError::Inconsistent { .. })));
+        assert!(matches!(restored.check(ONE), Err(RestoreError::Inconsistent { .. })));
     }
 }

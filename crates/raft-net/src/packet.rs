@@ -1,7 +1,7 @@
 //! What travels between nodes, and on which lane.
 
 use bytes::Bytes;
-use raft_core::{Body, EntryPayload, LogId, Message, NodeId};
+use raft_core::{Body, Entry, EntryPayload, LogId, Message, NodeId};
 
 /// One thing that a node tells another.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -120,9 +120,10 @@ impl Packet {
     pub const fn lane(&self) -> Lane {
         match self {
             Self::Raft(message) => match message.body {
-                Body::AppendEntries(_) | Body::AppendReply(_) | Body::InstallSnapshot(_) => {
-                    Lane::Append
-                }
+                Body::AppendEntries(_)
+                | Body::AppendReply(_)
+                | Body::RepairReply(_)
+                | Body::InstallSnapshot(_) => Lane::Append,
                 Body::Heartbeat(_)
                 | Body::HeartbeatReply(_)
                 | Body::CommitNotice(_)
@@ -133,6 +134,7 @@ impl Packet {
                 | Body::VoteReply(_)
                 | Body::TimeoutNow
                 | Body::Removed(_)
+                | Body::RepairRequest(_)
                 | Body::ReadIndex(_)
                 | Body::ReadIndexReply(_) => Lane::Control,
             },
@@ -146,10 +148,12 @@ impl Packet {
     #[must_use]
     pub fn payload(&self) -> PayloadSize {
         match self {
-            Self::Raft(Message { body: Body::AppendEntries(append), .. }) => PayloadSize {
-                items: append.entries.len(),
-                bytes: append.entries.iter().map(|entry| wire_len(&entry.payload)).sum(),
-            },
+            Self::Raft(Message { body: Body::AppendEntries(append), .. }) => {
+                PayloadSize::of_entries(&append.entries)
+            }
+            Self::Raft(Message { body: Body::RepairReply(reply), .. }) => {
+                PayloadSize::of_entries(&reply.entries)
+            }
             Self::Raft(Message { body: Body::InstallSnapshot(snapshot), .. }) => {
                 PayloadSize { items: 0, bytes: snapshot.encode().len() }
             }
@@ -186,6 +190,11 @@ pub struct PayloadSize {
 }
 
 impl PayloadSize {
+    fn of_entries(entries: &[Entry]) -> Self {
+        let bytes = entries.iter().map(|entry| wire_len(&entry.payload)).sum();
+        Self { items: entries.len(), bytes }
+    }
+
     /// Memory that the packet holds while it is queued, roughly.
     #[must_use]
     pub const fn weight(self) -> usize {

@@ -6,7 +6,7 @@ use common::{CLUSTER, command, id, log_id, message};
 use raft_core::{
     AppendEntries, AppendReply, Body, CommitNotice, Entry, EntryKind, EntryPayload, GroupId,
     Heartbeat, HeartbeatReply, LogIndex, Membership, ReadId, ReadIndex, ReadIndexReply, ReadRound,
-    Removed, RequestVote, VoteReply,
+    Removed, RepairReply, RepairRequest, RequestVote, VoteReply,
 };
 use raft_net::{
     Dialler, Forward, ForwardOutcome, ForwardReply, FrameLimits, FrameWriter, HelloAck, Integrity,
@@ -133,6 +133,18 @@ fn install_snapshot() {
     let payload = "01 03ac02 03ac02 01 01 01 01 03 613a31 01";
     let body = format!("01 02 04 {payload}");
     assert_packet(&offer, "011d0000 13000000 03000000", &body);
+}
+
+#[test]
+fn repair() {
+    let ask = RepairRequest { first: log_id(3, 7), upto: LogIndex::new(9) };
+    let reply = RepairReply { entries: vec![command(3, 7, "xy"), command(3, 8, "")] };
+
+    let start = "011f0000 06000000 06000000";
+    assert_packet(&message(4, Body::RepairRequest(ask)), start, "01 02 04 0307 09");
+    let start = "01200000 0c000000 0a000000";
+    let body = "01 02 04 07 02 030102 02 00 7879";
+    assert_packet(&message(4, Body::RepairReply(reply)), start, body);
 }
 
 #[test]

@@ -50,6 +50,15 @@ impl MembershipHistory {
         self.rest.push((id, membership));
     }
 
+    /// Puts back a membership whose entry was lost.
+    pub(crate) fn insert(&mut self, id: LogId, membership: Membership) {
+        let at = self.rest.partition_point(|(known, _)| known.index < id.index);
+        if id.index > self.first.0.index && self.rest.get(at).is_none_or(|(known, _)| *known != id)
+        {
+            self.rest.insert(at, (id, membership));
+        }
+    }
+
     /// The membership in force at `index`; `None` if all that are known are later.
     pub(crate) fn at(&self, index: LogIndex) -> Option<&(LogId, Membership)> {
         let all = core::iter::once(&self.first).chain(&self.rest);

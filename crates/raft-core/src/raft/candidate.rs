@@ -3,7 +3,7 @@
 use super::ballot::Ballot;
 use super::canonical::Rebase;
 use super::common::{Common, Hears};
-use super::{Cause, Next};
+use super::{Cause, Next, repair};
 use crate::io::WriteSeq;
 use crate::membership::VoteOutcome;
 use crate::message::{Body, Removed, RequestVote, VoteReply};
@@ -59,6 +59,14 @@ impl PreCandidate {
             Body::PreVoteReply(m) => {
                 self.ballot.cast(common, from, m);
                 self.outcome(common)
+            }
+            Body::RepairRequest(m) => {
+                repair::on_request(common, from, m);
+                Next::Stay
+            }
+            Body::RepairReply(m) => {
+                repair::on_reply(common, from, m);
+                Next::Stay
             }
             Body::PreVote(m) => {
                 common.on_pre_vote(from, term, m, Hears::Nobody);
@@ -137,6 +145,14 @@ impl Candidate {
             Body::VoteReply(m) => {
                 self.ballot.cast(common, from, m);
                 self.outcome(common)
+            }
+            Body::RepairRequest(m) => {
+                repair::on_request(common, from, m);
+                Next::Stay
+            }
+            Body::RepairReply(m) => {
+                repair::on_reply(common, from, m);
+                Next::Stay
             }
             Body::PreVote(m) => {
                 common.on_pre_vote(from, term, m, Hears::Nobody);

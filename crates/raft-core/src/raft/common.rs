@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::canonical::Rebase;
 use super::disk::Disk;
 use super::reads::{Answer, OwnReads};
+use super::repair::Repair;
 use super::rng::Rng;
 use super::snapshot::Snapshots;
 use crate::config::Config;
@@ -12,7 +13,9 @@ use crate::event::{Event, PeerFault};
 use crate::io::{Fetch, Install, Output, ReadReady, WriteSeq};
 use crate::log::{Log, TermRuns};
 use crate::membership::{Membership, MembershipHistory};
-use crate::message::{AppendEntries, Body, Message, ReadId, Removed, RequestVote, VoteReply};
+use crate::message::{
+    AppendEntries, AppendReply, Body, Message, ReadId, Removed, RequestVote, VoteReply,
+};
 use crate::restored::Start;
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
@@ -35,6 +38,7 @@ pub(super) struct Common {
     heard: Option<Timestamp>,
     /// How often silence has passed since without a campaign, in favour of others.
     yielded: u8,
+    repair: Repair,
     room: Room,
     /// The committed membership that removed this server, as long as no later one brings it back.
     removed_by: Option<LogId>,
@@ -62,7 +66,7 @@ struct Outbox {
 
 impl Common {
     pub(super) fn new(config: Config, start: Start, seed: u64, now: Timestamp) -> Self {
-        let Start { hard_state, log, memberships, snapshot } = start;
+        let Start { hard_state, log, memberships, snapshot, damage } = start;
         let mut rng = Rng::new(seed);
         // What a snapshot contains is committed, and applied when it is restored.
         let commit = snapshot.as_ref().map_or_else(|| log.base().index, |s| s.last.index);
@@ -79,12 +83,16 @@ impl Common {
             snapshots: Snapshots::default(),
             heard: None,
             yielded: 0,
+            repair: Repair::new(damage.lost, now),
             room: Room::Enough,
             removed_by: None,
             outbox: Outbox { commit, ..Outbox::default() },
         };
         if let Some(snapshot) = snapshot {
             common.restore_snapshot(snapshot);
+        }
+        if let Some(from) = damage.cut {
+            common.truncate(from);
         }
         common
     }
@@ -99,6 +107,10 @@ impl Common {
         }
         self.commit_to(last.index);
         self.snapshots = Snapshots::new(Some(snapshot));
+        // The snapshot has what the log has lost.
+        if self.repair.first().is_some_and(|lost| lost <= last.index) {
+            self.compact_log(last.index);
+        }
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
@@ -115,10 +127,13 @@ impl Common {
             snapshots: _,
             heard,
             yielded: _,
+            repair,
             room: _,
             removed_by: _,
             outbox: _,
         } = self;
+        repair.instants().for_each(|instant| rebase.instant(instant));
+        repair.seqs().for_each(|seq| rebase.seq(seq));
         rebase.instant(now);
         heard.iter_mut().for_each(|heard| rebase.instant(heard));
         *rng = Rng::new(0);
@@ -162,9 +177,29 @@ impl Common {
         self.membership().quorum().voters().any(|id| id != self.id())
     }
 
-    /// Whether this server should try to lead: it may be elected, and its disk works.
+    /// Whether this server should try to lead: it may be elected, has all of its log, and its disk
+    /// works.
     pub(super) fn may_campaign(&self) -> bool {
-        self.is_eligible() && self.disk_trouble() == DiskTrouble::None
+        let works = self.disk_trouble() == DiskTrouble::None;
+        self.is_eligible() && self.repair.first().is_none() && works
+    }
+
+    pub(super) const fn repair(&self) -> &Repair {
+        &self.repair
+    }
+
+    pub(super) const fn repair_mut(&mut self) -> &mut Repair {
+        &mut self.repair
+    }
+
+    /// Writes an entry again whose bytes were lost.
+    pub(super) fn rewrite(&mut self, entry: Entry) {
+        let index = entry.id.index;
+        if let EntryPayload::Membership(membership) = &entry.payload {
+            self.memberships.insert(entry.id, (**membership).clone());
+        }
+        let seq = self.disk.write_again(entry);
+        self.repair.on_given(index, seq);
     }
 
     /// How long the disk has been at its oldest write. Nobody else could do better for a server
@@ -362,6 +397,7 @@ impl Common {
         assert!(from > self.commit, "committed entries are never removed");
         self.log.truncate(from);
         self.memberships.truncate(from);
+        self.repair.truncate(from);
         self.disk.write_truncation(from);
     }
 
@@ -372,6 +408,7 @@ impl Common {
         assert!(last.index > self.commit, "committed entries are never removed");
         self.log = Log::new(TermRuns::new(*last), Vec::new());
         self.memberships = MembershipHistory::of(*membership_id, membership.clone());
+        self.repair = Repair::default();
         self.disk.write_reset(*last);
         self.commit_to(last.index);
     }
@@ -384,6 +421,7 @@ impl Common {
         };
         self.log.compact(upto);
         self.memberships.compact(upto.index);
+        self.repair.compact(upto.index);
         self.disk.write_compaction(upto);
     }
 
@@ -414,7 +452,6 @@ impl Common {
         assert!(index <= self.last().index, "cannot commit what is not there");
         let before = self.commit;
         self.commit = self.commit.max(index);
-        self.snapshots.on_commit(index);
         if self.membership_id().index > before {
             self.on_membership_committed(before);
         }
@@ -443,6 +480,12 @@ impl Common {
         let waits_for = body.waits_for();
         let message = Message { from: self.id(), to, term, body };
         self.outbox.messages.extend(self.disk.withhold(waits_for, message));
+    }
+
+    /// Tells the leader that our log equals its own up to `matched`, as far as we have it.
+    pub(super) fn accept(&mut self, leader: NodeId, matched: LogIndex) {
+        let matched = self.repair.had_until(matched);
+        self.send(leader, Body::AppendReply(AppendReply::Accepted { matched }));
     }
 
     /// Sends entries that follow `prev`.
@@ -493,6 +536,7 @@ impl Common {
 
     pub(super) fn on_persisted(&mut self, seq: WriteSeq) {
         if self.disk.on_persisted(seq) {
+            self.repair.on_durable(|seq| self.disk.is_durable(seq));
             self.disk.release(&mut self.outbox.messages);
         } else {
             self.report(Event::UnknownWrite);
@@ -502,7 +546,9 @@ impl Common {
     pub(super) fn take_output(&mut self) -> Option<Output> {
         let write = self.disk.take_write(self.log.last().index, self.now);
         // Only what is durable here: a restarted state machine is never ahead of its log.
-        let applicable = self.commit.min(self.disk.durable_last());
+        let durable = self.commit.min(self.disk.durable_last());
+        let applicable = self.repair.sound_until(durable);
+        self.snapshots.on_commit(applicable);
         let commit = (applicable > self.outbox.commit).then_some(applicable);
         self.outbox.commit = self.outbox.commit.max(applicable);
         self.log.evict(applicable, self.config.tail_bytes_max);

@@ -45,6 +45,7 @@ struct PendingWrite {
     compact: Option<LogId>,
     truncate: Option<LogIndex>,
     append: Vec<Entry>,
+    repair: Vec<Entry>,
 }
 
 impl Disk {
@@ -106,6 +107,12 @@ impl Disk {
         self.pending().append.push(entry);
     }
 
+    /// Writes an entry again that was lost; gives the write.
+    pub(super) fn write_again(&mut self, entry: Entry) -> WriteSeq {
+        self.pending().repair.push(entry);
+        self.seq
+    }
+
     pub(super) fn write_truncation(&mut self, from: LogIndex) {
         self.durable_last = self.durable_last.min(from.prev());
         for write in &mut self.under_way {
@@ -113,6 +120,7 @@ impl Disk {
         }
         let pending = self.pending();
         pending.append.retain(|entry| entry.id.index < from);
+        pending.repair.retain(|entry| entry.id.index < from);
         pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
     }
 
@@ -129,14 +137,17 @@ impl Disk {
 
     /// The log begins after `upto`, which is durable.
     pub(super) fn write_compaction(&mut self, upto: LogId) {
-        self.pending().compact = Some(upto);
+        let pending = self.pending();
+        pending.compact = Some(upto);
+        pending.repair.retain(|entry| entry.id.index > upto.index);
     }
 
     /// Hands out the collected write, after which the log ends at `last`.
     pub(super) fn take_write(&mut self, last: LogIndex, now: Timestamp) -> Option<Write> {
-        let PendingWrite { hard_state, reset, compact, truncate, append } = self.pending.take()?;
+        let PendingWrite { hard_state, reset, compact, truncate, append, repair } =
+            self.pending.take()?;
         self.under_way.push_back(UnderWay { seq: self.seq, last, since: now });
-        Some(Write { seq: self.seq, hard_state, reset, compact, truncate, append })
+        Some(Write { seq: self.seq, hard_state, reset, compact, truncate, append, repair })
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.

@@ -2,7 +2,7 @@
 
 use super::canonical::Rebase;
 use super::common::{Common, Room};
-use super::{Cause, Next, snapshot};
+use super::{Cause, Next, repair, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,
@@ -105,6 +105,8 @@ impl Follower {
                     self.deadline = Timestamp::NEVER;
                 }
             }
+            Body::RepairRequest(m) => repair::on_request(common, from, m),
+            Body::RepairReply(m) => repair::on_reply(common, from, m),
             Body::ReadIndexReply(m) => common.on_read_answer(from, m.upto, m.index),
             // The leader's membership is not the one it was asked with.
             Body::TimeoutNow
@@ -122,7 +124,7 @@ impl Follower {
     /// A snapshot has taken the log's place, or is where the log was already.
     pub(super) fn on_installed(&self, common: &mut Common) {
         if let Some(leader) = self.leader {
-            snapshot::accept(common, leader, common.commit());
+            common.accept(leader, common.commit());
         }
     }
 
@@ -165,7 +167,9 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     // Keep what agrees: this may be an old message whose successors have been appended already.
     let base = common.log().base().index;
     let mut entries = m.entries.into_iter().peekable();
-    while entries.next_if(|e| e.id.index < base || common.log().contains(e.id)).is_some() {}
+    while let Some(entry) = entries.next_if(|e| e.id.index < base || common.log().contains(e.id)) {
+        repair::take_back(common, &entry);
+    }
     if let Some(first) = entries.peek().map(|entry| entry.id.index) {
         if first <= common.commit() {
             return common.report_fault(from, PeerFault::ConflictsWithCommitted);
@@ -180,7 +184,7 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
         entries.for_each(|entry| common.append(entry));
     }
     commit_known(common, m.commit.min(matched));
-    common.send(from, Body::AppendReply(AppendReply::Accepted { matched }));
+    common.accept(from, matched);
 }
 
 /// Whether the entries follow `prev` without gap, in terms that do not fall or pass the message's.

@@ -41,6 +41,9 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
         // A voter that lags refuses in its own, earlier term.
         Body::PreVoteReply(VoteReply::Denied) if *term <= ours => Verdict::Current,
 
+        // Entries are the same in every term.
+        Body::RepairRequest(_) | Body::RepairReply(_) if *term <= ours => Verdict::Current,
+
         Body::AppendEntries(_) | Body::Heartbeat(_) | Body::InstallSnapshot(_) if *term < ours => {
             Verdict::Refuse(Body::AppendReply(AppendReply::Rejected {
                 prev: LogIndex::ZERO,
@@ -76,6 +79,8 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
         | Body::Heartbeat(_)
         | Body::HeartbeatReply(_)
         | Body::CommitNotice(_)
+        | Body::RepairRequest(_)
+        | Body::RepairReply(_)
         | Body::InstallSnapshot(_)
         | Body::PreVoteReply(VoteReply::Denied)
         | Body::RequestVote(_)

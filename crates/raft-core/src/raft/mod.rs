@@ -22,6 +22,7 @@ mod gate;
 mod invariant;
 mod leader;
 mod reads;
+mod repair;
 mod rng;
 mod snapshot;
 #[cfg(test)]
@@ -40,13 +41,13 @@ use self::leader::Leader;
 use crate::config::Config;
 use crate::error::{ChangeError, CompactError, ProposeError, ReadError, TransferError};
 use crate::event::{Event, RoleKind};
-use crate::io::{Input, Output, ReadLevel};
+use crate::io::{Fetch, FetchPurpose, Input, Output, ReadLevel};
 use crate::membership::MembershipChange;
 use crate::message::{Message, ReadId};
 use crate::restored::{RestoreError, Restored};
 use crate::snapshot::SnapshotMeta;
 use crate::status::{FollowerStatus, Status};
-use crate::types::{LogId, LogIndex, NodeId, Term, Timestamp};
+use crate::types::{Entry, LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// One Raft server.
 ///
@@ -112,7 +113,7 @@ impl Raft {
         now: Timestamp,
     ) -> Result<Self, RestoreError> {
         config.validate()?;
-        let start = restored.check()?;
+        let start = restored.check(config.id)?;
         let joins = start.log.last() == LogId::ZERO && start.snapshot.is_none();
         if joins && start.memberships.current().contains(config.id) {
             return Err(RestoreError::Inconsistent { what: "an empty log makes nobody a member" });
@@ -138,9 +139,7 @@ impl Raft {
                 self.on_durable()
             }
             Input::Fetched { fetch, entries } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_fetched(&mut self.common, fetch, entries);
-                }
+                self.on_fetched(fetch, entries);
                 Next::Stay
             }
             Input::Unreachable(peer) => {
@@ -345,12 +344,7 @@ impl Raft {
     /// When to give the next [`Input::Timeout`], at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Timestamp {
-        match &self.role {
-            Role::Follower(f) => f.deadline(),
-            Role::PreCandidate(c) => c.deadline(),
-            Role::Candidate(c) => c.deadline(),
-            Role::Leader(l) => l.deadline(&self.common),
-        }
+        self.role.deadline(&self.common).min(self.common.repair().deadline())
     }
 
     /// This server.
@@ -393,7 +387,7 @@ impl Raft {
             hard_state: common.hard_state(),
             leader: self.leader(),
             commit: common.commit(),
-            durable: common.disk().durable_last(),
+            durable: common.repair().sound_until(common.disk().durable_last()),
             base: common.log().base(),
             snapshot,
             installing,
@@ -451,6 +445,13 @@ impl Raft {
         if self.common.now() < self.next_deadline() {
             return Next::Stay;
         }
+        if self.common.now() >= self.common.repair().deadline() {
+            let leader = self.leader();
+            repair::ask(&mut self.common, leader);
+        }
+        if self.common.now() < self.role.deadline(&self.common) {
+            return Next::Stay;
+        }
         match &mut self.role {
             Role::Follower(f) => f.on_timeout(&mut self.common),
             Role::PreCandidate(_) | Role::Candidate(_) if self.common.may_campaign() => {
@@ -460,6 +461,19 @@ impl Raft {
                 Next::Follow { term: self.common.term(), leader: None }
             }
             Role::Leader(l) => l.on_timeout(&mut self.common),
+        }
+    }
+
+    fn on_fetched(&mut self, fetch: Fetch, entries: Vec<Entry>) {
+        match (fetch.purpose, &mut self.role) {
+            (FetchPurpose::Repair, _) => repair::on_fetched(&mut self.common, fetch, entries),
+            (FetchPurpose::Append, Role::Leader(l)) => {
+                l.on_fetched(&mut self.common, fetch, entries);
+            }
+            (
+                FetchPurpose::Append,
+                Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_),
+            ) => {}
         }
     }
 
@@ -542,6 +556,15 @@ impl Role {
             Self::PreCandidate(_) => RoleKind::PreCandidate,
             Self::Candidate(_) => RoleKind::Candidate,
             Self::Leader(_) => RoleKind::Leader,
+        }
+    }
+
+    fn deadline(&self, common: &Common) -> Timestamp {
+        match self {
+            Self::Follower(f) => f.deadline(),
+            Self::PreCandidate(c) => c.deadline(),
+            Self::Candidate(c) => c.deadline(),
+            Self::Leader(l) => l.deadline(common),
         }
     }
 

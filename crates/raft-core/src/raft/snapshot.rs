@@ -4,7 +4,6 @@ use super::common::Common;
 use crate::error::CompactError;
 use crate::event::{Event, PeerFault};
 use crate::io::Install;
-use crate::message::{AppendReply, Body};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{LogId, LogIndex, NodeId};
 
@@ -65,27 +64,25 @@ pub(super) fn on_offer(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
     if !meta.is_possible() || last.term > common.term() {
         return common.report_fault(from, PeerFault::MalformedSnapshot);
     }
-    if last.index <= common.commit() {
-        if common.log().id_at(last.index).is_some_and(|id| id != last) {
-            return common.report_fault(from, PeerFault::ConflictsWithCommitted);
-        }
-        return accept(common, from, common.commit());
+    let committed = last.index <= common.commit();
+    if committed && common.log().id_at(last.index).is_some_and(|id| id != last) {
+        return common.report_fault(from, PeerFault::ConflictsWithCommitted);
+    }
+    // What the log has lost, nobody but the snapshot has, perhaps.
+    let is_sound = common.repair().sound_until(last.index) == last.index;
+    if is_sound && committed {
+        return common.accept(from, common.commit());
     }
     // What follows may be acknowledged, and the snapshot would only take it away.
-    if common.log().contains(last) {
+    if is_sound && common.log().contains(last) {
         common.commit_to(last.index);
-        return accept(common, from, last.index);
+        return common.accept(from, last.index);
     }
     if common.snapshots().is_better(from, last) {
         let install = Install { from, snapshot: meta };
         common.snapshots().installing = Some(install.clone());
         common.install(install);
     }
-}
-
-/// Says that the log goes on from `matched`, which is committed.
-pub(super) fn accept(common: &mut Common, leader: NodeId, matched: LogIndex) {
-    common.send(leader, Body::AppendReply(AppendReply::Accepted { matched }));
 }
 
 /// The state machine was written to disk as it was at `meta.last`.
@@ -113,6 +110,9 @@ pub(super) fn on_installed(common: &mut Common, meta: SnapshotMeta) {
     }
     if common.log().contains(last) {
         common.commit_to(last.index);
+        if common.repair().sound_until(last.index) < last.index {
+            common.compact_log(last.index);
+        }
     } else if last.index > common.commit() {
         common.reset_log(&meta);
     }

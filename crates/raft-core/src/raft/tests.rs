@@ -8,6 +8,7 @@ mod cluster;
 mod durability;
 mod election;
 mod faults;
+mod faulty;
 mod gather;
 mod leases;
 mod membership;

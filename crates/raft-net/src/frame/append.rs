@@ -4,7 +4,9 @@
 //! of an encoding, and the receiver's entries are slices of what it received.
 
 use bytes::Bytes;
-use raft_core::{AppendEntries, Entry, EntryKind, EntryPayload, LogId, LogIndex, Message, Term};
+use raft_core::{
+    AppendEntries, Entry, EntryKind, EntryPayload, LogId, LogIndex, Message, RepairReply, Term,
+};
 
 use super::encode::EncodeError;
 use super::error::FrameError;
@@ -19,11 +21,31 @@ pub(super) fn put_append(
     message: &Message,
     append: &AppendEntries,
 ) -> Result<usize, EncodeError> {
-    check_order(append, message.term)?;
-    let first = append.prev.index.next();
-    put(head, &(append.prev, append.commit, first, item_count(append.entries.len())?));
+    let AppendEntries { prev, entries, commit } = append;
+    check_order(*prev, entries, message.term)?;
+    put(head, &(*prev, *commit));
+    put_entries(head, prev.index.next(), entries)
+}
+
+/// Writes first index, number of entries, and the runs.
+pub(super) fn put_repair(
+    head: &mut Vec<u8>,
+    message: &Message,
+    reply: &RepairReply,
+) -> Result<usize, EncodeError> {
+    let first = reply.entries.first().ok_or(EncodeError::NotConsecutive)?.id.index;
+    check_order(LogId::new(Term::ZERO, first.prev()), &reply.entries, message.term)?;
+    put_entries(head, first, &reply.entries)
+}
+
+fn put_entries(
+    head: &mut Vec<u8>,
+    first: LogIndex,
+    entries: &[Entry],
+) -> Result<usize, EncodeError> {
+    put(head, &(first, item_count(entries.len())?));
     let mut payload_len = 0;
-    for run in append.entries.chunk_by(same_run) {
+    for run in entries.chunk_by(same_run) {
         let Some(start) = run.first() else { continue };
         put(head, &(start.id.term, start.payload.kind().code(), item_count(run.len())?));
         for entry in run {
@@ -43,6 +65,34 @@ pub(super) fn take_append(
     if first != prev.index.next() || first == prev.index || prev.term > term {
         return Err(if prev.term > term { FrameError::TermOrder } else { FrameError::IndexGap });
     }
+    let entries = take_entries(head, payload, prev, term)?;
+    Ok(AppendEntries { prev, entries, commit })
+}
+
+/// Reads what [`put_repair`] wrote.
+pub(super) fn take_repair(
+    mut head: Cursor<'_>,
+    payload: &Bytes,
+    term: Term,
+) -> Result<RepairReply, FrameError> {
+    let first: LogIndex = head.take()?;
+    if first == LogIndex::ZERO {
+        return Err(FrameError::IndexGap);
+    }
+    let entries = take_entries(head, payload, LogId::new(Term::ZERO, first.prev()), term)?;
+    if entries.is_empty() {
+        return Err(FrameError::LengthMismatch);
+    }
+    Ok(RepairReply { entries })
+}
+
+/// Reads what follows the first index, which is after `prev`.
+fn take_entries(
+    mut head: Cursor<'_>,
+    payload: &Bytes,
+    prev: LogId,
+    term: Term,
+) -> Result<Vec<Entry>, FrameError> {
     let total = head.take_count(ITEMS_MAX)?;
     let mut entries = Vec::with_capacity(total);
     let mut blobs = Blobs::new(payload);
@@ -57,7 +107,7 @@ pub(super) fn take_append(
     }
     blobs.finish()?;
     head.finish()?;
-    Ok(AppendEntries { prev, entries, commit })
+    Ok(entries)
 }
 
 /// Writes id, number of commands, and the length of each.
@@ -142,9 +192,9 @@ fn following(id: LogId, term: Term) -> Result<LogId, FrameError> {
     if index == id.index { Err(FrameError::IndexGap) } else { Ok(LogId::new(term, index)) }
 }
 
-fn check_order(append: &AppendEntries, term: Term) -> Result<(), EncodeError> {
-    let mut last = append.prev;
-    for entry in &append.entries {
+fn check_order(prev: LogId, entries: &[Entry], term: Term) -> Result<(), EncodeError> {
+    let mut last = prev;
+    for entry in entries {
         if entry.id.index != last.index.next() || entry.id.term < last.term {
             return Err(EncodeError::NotConsecutive);
         }

@@ -2,7 +2,7 @@
 
 use raft_core::{Body, ClusterId, GroupId, Message, NodeId, SnapshotMeta};
 
-use super::append::{take_append, take_forward};
+use super::append::{take_append, take_forward, take_repair};
 use super::head::{Cursor, Envelope, Wire};
 use super::snapshot::take_snapshot_reply;
 use super::{Frame, FrameError, FrameKind};
@@ -57,6 +57,8 @@ impl Frame {
             | FrameKind::VoteReply
             | FrameKind::TimeoutNow
             | FrameKind::Removed
+            | FrameKind::RepairRequest
+            | FrameKind::RepairReply
             | FrameKind::ReadIndex
             | FrameKind::ReadIndexReply => self.message(head, route).map(Packet::Raft),
         }
@@ -84,6 +86,8 @@ impl Frame {
             FrameKind::RequestVote => Body::RequestVote(self.whole(head)?),
             FrameKind::TransferVote => Body::TransferVote(self.whole(head)?),
             FrameKind::VoteReply => Body::VoteReply(self.whole(head)?),
+            FrameKind::RepairRequest => Body::RepairRequest(self.whole(head)?),
+            FrameKind::RepairReply => Body::RepairReply(take_repair(head, self.payload(), term)?),
             FrameKind::Removed => Body::Removed(self.whole(head)?),
             FrameKind::TimeoutNow => {
                 let () = self.whole(head)?;

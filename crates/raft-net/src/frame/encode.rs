@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{Body, ClusterId, Entry, EntryPayload, GroupId, Message};
 
-use super::append::{put_append, put_forward};
+use super::append::{put_append, put_forward, put_repair};
 use super::head::{Envelope, Wire, put};
 use super::prelude::{CHECKED_LEN, PRELUDE_LEN, Prelude};
 use super::snapshot::put_snapshot_reply;
@@ -259,6 +259,11 @@ fn put_message<'a>(
             let blobs = Blobs::Entries(&append.entries);
             return Ok((FrameKind::AppendEntries, Payload { len, blobs }));
         }
+        Body::RepairReply(reply) => {
+            let len = put_repair(head, message, reply)?;
+            let blobs = Blobs::Entries(&reply.entries);
+            return Ok((FrameKind::RepairReply, Payload { len, blobs }));
+        }
         Body::InstallSnapshot(snapshot) => {
             let bytes = snapshot.encode();
             let payload = Payload { len: bytes.len(), blobs: Blobs::One(bytes) };
@@ -274,6 +279,7 @@ fn put_message<'a>(
         Body::TransferVote(m) => put_wire(head, m, FrameKind::TransferVote),
         Body::VoteReply(m) => put_wire(head, m, FrameKind::VoteReply),
         Body::TimeoutNow => put_wire(head, &(), FrameKind::TimeoutNow),
+        Body::RepairRequest(m) => put_wire(head, m, FrameKind::RepairRequest),
         Body::Removed(m) => put_wire(head, m, FrameKind::Removed),
         Body::ReadIndex(m) => put_wire(head, m, FrameKind::ReadIndex),
         Body::ReadIndexReply(m) => put_wire(head, m, FrameKind::ReadIndexReply),

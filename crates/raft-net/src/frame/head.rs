@@ -2,7 +2,7 @@
 
 use raft_core::{
     AppendReply, CommitNotice, Heartbeat, HeartbeatReply, LogId, LogIndex, NodeId, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, Removed, RequestVote, Term, VoteReply,
+    ReadIndex, ReadIndexReply, ReadRound, Removed, RepairRequest, RequestVote, Term, VoteReply,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -147,6 +147,18 @@ impl Wire for RequestVote {
 
     fn from_form(last: LogId) -> Self {
         Self { last }
+    }
+}
+
+impl Wire for RepairRequest {
+    type Form = (LogId, LogIndex);
+
+    fn to_form(&self) -> Self::Form {
+        (self.first, self.upto)
+    }
+
+    fn from_form((first, upto): Self::Form) -> Self {
+        Self { first, upto }
     }
 }
 

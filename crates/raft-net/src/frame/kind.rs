@@ -41,6 +41,10 @@ pub enum FrameKind {
     InstallSnapshot,
     /// [`raft_core::Removed`].
     Removed,
+    /// [`raft_core::RepairRequest`].
+    RepairRequest,
+    /// [`raft_core::RepairReply`].
+    RepairReply,
     /// [`Forward`](crate::Forward).
     Forward,
     /// [`ForwardReply`](crate::ForwardReply).
@@ -53,7 +57,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Hello,
         Self::HelloAck,
         Self::AppendEntries,
@@ -71,6 +75,8 @@ impl FrameKind {
         Self::TransferVote,
         Self::InstallSnapshot,
         Self::Removed,
+        Self::RepairRequest,
+        Self::RepairReply,
         Self::Forward,
         Self::ForwardReply,
         Self::SnapshotRequest,
@@ -98,6 +104,8 @@ impl FrameKind {
             Self::TransferVote => 28,
             Self::InstallSnapshot => 29,
             Self::Removed => 30,
+            Self::RepairRequest => 31,
+            Self::RepairReply => 32,
             Self::Forward => 64,
             Self::ForwardReply => 65,
             Self::SnapshotRequest => 66,
@@ -129,6 +137,8 @@ impl FrameKind {
             28 => Self::TransferVote,
             29 => Self::InstallSnapshot,
             30 => Self::Removed,
+            31 => Self::RepairRequest,
+            32 => Self::RepairReply,
             64 => Self::Forward,
             65 => Self::ForwardReply,
             66 => Self::SnapshotRequest,
@@ -144,6 +154,7 @@ impl FrameKind {
             Self::AppendEntries
             | Self::AppendReply
             | Self::InstallSnapshot
+            | Self::RepairReply
             | Self::Forward
             | Self::ForwardReply => Lane::Append,
             Self::SnapshotReply => Lane::Bulk,
@@ -161,7 +172,8 @@ impl FrameKind {
             | Self::CommitNotice
             | Self::TimeoutNow
             | Self::TransferVote
-            | Self::Removed => Lane::Control,
+            | Self::Removed
+            | Self::RepairRequest => Lane::Control,
         }
     }
 }

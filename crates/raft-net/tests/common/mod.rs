@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use raft_core::{
     AppendEntries, AppendReply, Body, ClusterId, CommitNotice, Entry, EntryPayload, GroupId,
     Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId, ReadId, ReadIndex,
-    ReadIndexReply, ReadRound, Removed, RequestVote, SnapshotMeta, Term, VoteReply,
+    ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote, SnapshotMeta,
+    Term, VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -118,6 +119,9 @@ fn appends() -> impl Strategy<Value = (u64, Body)> {
                 last = log_id(last.term.get() + step, last.index.get() + 1);
                 entries.push(Entry { id: last, payload });
             }
+            if commit.get() % 4 == 0 && !entries.is_empty() {
+                return (last.term.get(), Body::RepairReply(RepairReply { entries }));
+            }
             (last.term.get(), Body::AppendEntries(AppendEntries { prev, entries, commit }))
         },
     )
@@ -148,6 +152,8 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         vote().prop_map(Body::TransferVote),
         Just(Body::TimeoutNow),
         log_ids().prop_map(|by| Body::Removed(Removed { by })),
+        (log_ids(), indexes())
+            .prop_map(|(first, upto)| Body::RepairRequest(RepairRequest { first, upto })),
         reply().prop_map(Body::VoteReply),
         read().prop_map(|upto| Body::ReadIndex(ReadIndex { upto })),
         (read(), indexes())

@@ -28,6 +28,8 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
         | Body::Heartbeat(_)
         | Body::CommitNotice(_)
         | Body::InstallSnapshot(_)
+        | Body::RepairRequest(_)
+        | Body::RepairReply(_)
         | Body::TimeoutNow
         | Body::Removed(_)
         | Body::PreVote(_)

@@ -23,7 +23,7 @@ pub(super) fn calls(
     /// More at a time gains nothing.
     const BYTES_MAX: u64 = 8 << 20;
     let bytes_max = usize::try_from((segment_bytes / 4).min(BYTES_MAX)).unwrap_or(usize::MAX);
-    let Write { seq, mut hard_state, reset, compact, mut truncate, append } = write;
+    let Write { seq, mut hard_state, reset, compact, mut truncate, append, repair } = write;
     let mut calls = Vec::new();
     let compactions: Vec<_> = reset.into_iter().chain(compact).map(Call::Compact).collect();
     let bare = Batch::new(GroupId::FIRST);
@@ -31,13 +31,18 @@ pub(super) fn calls(
     if !compactions.is_empty() && hard_state.is_some() {
         calls.push(Call::Append(Batch { hard_state: hard_state.take(), ..bare.clone() }));
     }
-    let only_compacts = !compactions.is_empty() && truncate.is_none() && append.is_empty();
     calls.extend(compactions);
-    if !only_compacts {
+    let changes = hard_state.is_some() || truncate.is_some() || !append.is_empty();
+    // A write without any change is still to be reported.
+    if changes || calls.is_empty() && repair.is_empty() {
         calls.extend(split(append, bytes_max).into_iter().map(|entries| {
             let (hard_state, truncate_from) = (hard_state.take(), truncate.take());
             Call::Append(Batch { hard_state, truncate_from, entries, ..bare.clone() })
         }));
+    }
+    if !repair.is_empty() {
+        let again = |repairs| Call::Append(Batch { repairs, ..bare.clone() });
+        calls.extend(split(repair, bytes_max).into_iter().map(again));
     }
     let last = calls.len() - 1;
     let completes = move |number: usize| (number == last).then_some(seq);

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use raft_core::{Entry, EntryPayload, GroupId, HardState, LogId, LogIndex, Membership, Restored};
+use raft_core::{
+    Entry, EntryPayload, Faulty, GroupId, HardState, LogId, LogIndex, Membership, OnLoss, Restored,
+};
 use raft_wal::{ReadError, Recovered, RecoveredGroup};
 
 use crate::log_store::LogError;
@@ -28,7 +30,14 @@ pub(super) fn restore(
         last: group.last,
         tail: read_tail(group, tail_bytes_max, &read)?,
         memberships: memberships.collect::<Result<_, _>>()?,
+        faulty: group.faulty.iter().map(|&lost| faulty(lost)).collect(),
+        on_loss: OnLoss::Refuse,
     }))
+}
+
+const fn faulty(lost: raft_wal::Faulty) -> Faulty {
+    let raft_wal::Faulty { first, last, term } = lost;
+    Faulty { first, last, term }
 }
 
 fn read_membership(
@@ -55,8 +64,11 @@ fn read_tail(
     let mut tail: VecDeque<Entry> = VecDeque::new();
     let mut bytes = 0;
     let mut next_end = group.last.index;
-    while bytes < bytes_max && next_end >= group.first {
-        let start = next_end.get().saturating_sub(STEP - 1).max(group.first.get());
+    // What comes before something that cannot be read would leave a gap.
+    let lost = group.faulty.iter().filter_map(|faulty| faulty.last).max();
+    let first = lost.map_or(group.first, |last| group.first.max(last.next()));
+    while bytes < bytes_max && next_end >= first {
+        let start = next_end.get().saturating_sub(STEP - 1).max(first.get());
         let entries = read(LogIndex::new(start)..=next_end, usize::MAX).map_err(LogError::new)?;
         for entry in entries.into_iter().rev() {
             bytes += entry.payload.command_len() + 64;

@@ -324,7 +324,8 @@ fn run<S: StateMachine>(
                 if ready.send(Ok(metrics)).is_err() {
                     inbox.tell(Happening::Stop(StopReason::Shutdown));
                 }
-                event_loop.run().await
+                // It holds the whole node.
+                Box::pin(event_loop.run()).await
             }
             Err(error) => {
                 drop(ready.send(Err(error)));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use raft_core::{HardState, LogId, Restored};
+use raft_core::{HardState, LogId, OnLoss, Restored};
 use tracing::{info, warn};
 
 use crate::error::StartError;
@@ -73,5 +73,7 @@ fn empty() -> Restored {
         last: LogId::ZERO,
         tail: Vec::new(),
         memberships: Vec::new(),
+        faulty: Vec::new(),
+        on_loss: OnLoss::Refuse,
     }
 }

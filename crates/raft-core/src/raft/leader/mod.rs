@@ -14,16 +14,17 @@ use bytes::Bytes;
 use self::catch_up::CatchUp;
 use self::lease::Lease;
 use self::transfer::Transfer;
-use super::Next;
 use super::canonical::Rebase;
 use super::common::{Common, DiskTrouble, Hears, Room};
 use super::reads::{ReadRounds, Readers};
+use super::{Next, repair};
 use crate::error::ProposeError;
 use crate::event::{Event, PeerFault};
-use crate::io::Fetch;
+use crate::io::{Fetch, FetchPurpose};
 use crate::log::{Slice, command_weight, weight};
 use crate::message::{
     AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply, ReadRound,
+    RepairRequest,
 };
 use crate::progress::Progress;
 use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
@@ -167,6 +168,9 @@ impl Leader {
                     self.rounds.ask_for(from, m.upto);
                 }
             }
+            Body::RepairRequest(m) => self.on_repair_request(common, from, m),
+            // A leader has lost nothing.
+            Body::RepairReply(_) => {}
             Body::PreVote(m) => common.on_pre_vote(from, term, m, Hears::ALeader),
             // In our own term, in which we have voted for ourselves.
             Body::RequestVote(m) | Body::TransferVote(m) => {
@@ -197,6 +201,16 @@ impl Leader {
             transfer.on_heard(from);
         }
         Some(progress)
+    }
+
+    fn on_repair_request(&mut self, common: &mut Common, from: NodeId, m: RepairRequest) {
+        let compacted = m.first.index <= common.log().base().index;
+        let Some(progress) = self.hear_follower(common, from) else { return };
+        if compacted {
+            offer_snapshot(common, from, progress);
+        } else {
+            repair::on_request(common, from, m);
+        }
     }
 
     fn on_append_reply(&mut self, common: &mut Common, from: NodeId, m: AppendReply) {
@@ -274,6 +288,7 @@ impl Leader {
         }
     }
 
+    /// Entries that a follower lacks were read from storage.
     pub(super) fn on_fetched(&mut self, common: &mut Common, fetch: Fetch, entries: Vec<Entry>) {
         let Some(progress) = self.followers.get_mut(&fetch.peer) else { return };
         if !progress.on_fetched(fetch) || progress.next() != fetch.from {
@@ -411,7 +426,8 @@ fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: Log
         match common.log().slice(progress.next(), upto, bytes_max) {
             Slice::Here(entries) => feed(common, id, progress, entries),
             Slice::InStorage => {
-                let fetch = Fetch { peer: id, from: progress.next(), upto, bytes_max };
+                let purpose = FetchPurpose::Append;
+                let fetch = Fetch { peer: id, from: progress.next(), upto, bytes_max, purpose };
                 progress.on_fetching(fetch);
                 common.fetch(fetch);
             }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::cluster::*;
 use crate::config::{Config, Lease};
-use crate::io::{Fetch, Input, Install, ReadLevel, WriteSeq};
+use crate::io::{Fetch, FetchPurpose, Input, Install, ReadLevel, WriteSeq};
 use crate::membership::{Membership, MembershipChange, Quorum, Voters};
 use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
@@ -18,7 +18,7 @@ use crate::message::{
 };
 use crate::raft::Raft;
 use crate::raft::rng::Rng;
-use crate::restored::Restored;
+use crate::restored::{OnLoss, Restored};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
 
@@ -187,6 +187,8 @@ impl Draw {
                 last: id(13, 4),
                 tail: Vec::from([entry(13, 4)]),
                 memberships: Vec::new(),
+                faulty: Vec::new(),
+                on_loss: OnLoss::Refuse,
                 snapshot: Some(SnapshotMeta {
                     last: self.pick(&[id(10, 3), id(11, 3), id(12, 4), id(14, 4)]),
                     membership_id: id(1, 1),
@@ -266,7 +268,8 @@ impl Draw {
 
     fn fetch(&mut self, raft: &Raft) -> Fetch {
         let (from, upto) = (self.index(raft), self.index(raft));
-        Fetch { peer: self.peer(), from, upto, bytes_max: self.pick(&[0, 1 << 20]) }
+        let purpose = self.pick(&[FetchPurpose::Append, FetchPurpose::Repair]);
+        Fetch { peer: self.peer(), from, upto, bytes_max: self.pick(&[0, 1 << 20]), purpose }
     }
 
     /// A snapshot: one that could be taken, the one that was asked for, or any.

@@ -21,7 +21,7 @@ use crate::message::{
     RequestVote, VoteReply,
 };
 use crate::raft::Raft;
-use crate::restored::Restored;
+use crate::restored::{Faulty, Restored};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
 
@@ -74,6 +74,8 @@ pub(super) struct Disk {
     /// The last entry that was compacted.
     pub(super) base: LogId,
     pub(super) snapshot: Option<Snapshot>,
+    /// Entries that a start could not read.
+    pub(super) faulty: BTreeSet<LogIndex>,
     /// What a server knows that joins with an empty log.
     members: Membership,
 }
@@ -115,7 +117,8 @@ impl Cluster {
             let log: Vec<_> = founding.tail.iter().cloned().chain(commands).collect();
             let hard_state = HardState { term, vote: None };
             let members = membership.clone();
-            let disk = Disk { hard_state, log, base: LogId::ZERO, snapshot: None, members };
+            let (base, faulty) = (LogId::ZERO, BTreeSet::new());
+            let disk = Disk { hard_state, log, base, snapshot: None, faulty, members };
             let mut config = Config::new(id);
             configure(&mut config);
             (id, Server::start(config, disk, usize::MAX, id.get(), Timestamp::default()))
@@ -141,6 +144,7 @@ impl Cluster {
             log: Vec::new(),
             base: LogId::ZERO,
             snapshot: None,
+            faulty: BTreeSet::new(),
             members: model.disk.members.clone(),
         };
         self.starts += 1;
@@ -421,6 +425,11 @@ impl Cluster {
         meta
     }
 
+    /// Damages an entry on the disk of a server that is down.
+    pub(super) fn damage(&mut self, id: u64, index: u64) {
+        self.servers.get_mut(&n(id)).unwrap().disk.faulty.insert(i(index));
+    }
+
     /// Stops a server. What was not durable is lost.
     pub(super) fn crash(&mut self, id: u64) {
         self.servers.get_mut(&n(id)).unwrap().is_up = false;
@@ -495,6 +504,8 @@ impl Server {
             let snapshot = self.disk.snapshot.as_ref().map(|s| s.meta.last.index);
             let durable = last_of(&self.disk.log).max(snapshot.unwrap_or_default());
             assert!(commit <= durable, "what is applied is durable");
+            let readable = self.disk.faulty.range(self.applied.next()..=commit).next().is_none();
+            assert!(readable, "what is applied can be read");
             self.applied = commit;
         }
         messages.iter().for_each(|message| self.check_promise(message));
@@ -516,6 +527,12 @@ impl Server {
             Body::AppendReply(AppendReply::Accepted { matched }) => {
                 // A later leader may have taken back what an earlier one was promised.
                 let is_past = self.raft.status().hard_state.term > term;
+                let base = self.base.min(*matched);
+                let lost = self.disk.faulty.range(base.next()..=*matched.max(&base.next()));
+                assert!(
+                    lost.clone().all(|lost| lost > matched),
+                    "what is acknowledged can be read"
+                );
                 let upto = usize::try_from(matched.get()).unwrap();
                 durable_term >= term
                     && (is_past || self.disk.log.get(..upto) == self.log.get(..upto))
@@ -527,6 +544,8 @@ impl Server {
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
             | Body::InstallSnapshot(_)
+            | Body::RepairRequest(_)
+            | Body::RepairReply(_)
             | Body::PreVote(_)
             | Body::PreVoteReply(_)
             | Body::TimeoutNow
@@ -539,10 +558,12 @@ impl Server {
 
     /// The answer to a fetch.
     pub(super) fn read_log(&self, fetch: Fetch) -> Vec<Entry> {
-        let Fetch { peer: _, from, upto, bytes_max } = fetch;
+        let Fetch { peer: _, from, upto, bytes_max, purpose: _ } = fetch;
         if from <= self.base {
             return Vec::new();
         }
+        let lost = self.disk.faulty.range(from..).next();
+        let upto = lost.map_or(upto, |lost| upto.min(lost.prev()));
         let wanted = self.log.iter().filter(|e| from <= e.id.index && e.id.index <= upto);
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
@@ -558,18 +579,31 @@ impl Disk {
         self.hard_state = write.hard_state.unwrap_or(self.hard_state);
         let base = carry_out(&mut self.log, &write, self.snapshot.as_ref());
         self.base = base.unwrap_or(self.base);
+        self.faulty = self.faulty.split_off(&self.base.index.next());
+        if let Some(from) = write.truncate {
+            self.faulty.split_off(&from);
+        }
+        for entry in write.repair {
+            let at = usize::try_from(entry.id.index.prev().get()).unwrap();
+            assert_eq!(self.log[at], entry, "what is given back is what was lost");
+            self.faulty.remove(&entry.id.index);
+        }
+        if write.reset.is_some() {
+            self.faulty.clear();
+        }
     }
 
     /// Whether an entry would be found by a start, in the log or in the snapshot.
     pub(super) fn holds(&self, entry: &Entry) -> bool {
         let at = usize::try_from(entry.id.index.prev().get()).unwrap();
         let in_snapshot = self.snapshot.as_ref().and_then(|snapshot| snapshot.entries.get(at));
-        self.log.get(at) == Some(entry) || in_snapshot == Some(entry)
+        let in_log = self.log.get(at).filter(|_| !self.faulty.contains(&entry.id.index));
+        in_log == Some(entry) || in_snapshot == Some(entry)
     }
 
     /// What a start finds, with the last `tail` entries in memory.
     fn restored(&self, tail: usize) -> Restored {
-        let Self { hard_state, log, base, snapshot, members } = self;
+        let Self { hard_state, log, base, snapshot, faulty, members } = self;
         if log.is_empty() && snapshot.is_none() {
             return Restored { hard_state: *hard_state, ..Restored::joining(members.clone()) };
         }
@@ -578,7 +612,14 @@ impl Disk {
         restored.snapshot = snapshot.as_ref().map(|snapshot| snapshot.meta.clone());
         restored.term_starts.retain(|start| start.index > base.index);
         restored.memberships.retain(|(id, _)| id.index > base.index);
-        restored.tail.retain(|entry| entry.id.index > base.index);
+        let readable = faulty.last().copied().unwrap_or_default().max(base.index);
+        restored.tail.retain(|entry| entry.id.index > readable);
+        restored.memberships.retain(|(id, _)| !faulty.contains(&id.index));
+        let one = |index: &LogIndex| {
+            let at = usize::try_from(index.prev().get()).unwrap();
+            Faulty { first: *index, last: Some(*index), term: Some(log[at].id.term) }
+        };
+        restored.faulty = faulty.iter().map(one).collect();
         restored.tail.drain(..restored.tail.len().saturating_sub(tail));
         restored
     }

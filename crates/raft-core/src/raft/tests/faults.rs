@@ -9,7 +9,7 @@ use crate::event::PeerFault;
 use crate::io::{Input, Output};
 use crate::message::{AppendReply, Body, Message};
 use crate::raft::Raft;
-use crate::restored::{RestoreError, Restored};
+use crate::restored::{OnLoss, RestoreError, Restored};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, HardState, Term, Timestamp};
 
@@ -22,6 +22,8 @@ fn compacted() -> Raft {
         last: id(12, 4),
         tail: Vec::new(),
         memberships: Vec::new(),
+        faulty: Vec::new(),
+        on_loss: OnLoss::Refuse,
         snapshot: Some(SnapshotMeta {
             last: id(10, 3),
             membership_id: id(1, 1),

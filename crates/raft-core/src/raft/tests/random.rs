@@ -35,10 +35,12 @@ fn no_weather_breaks_a_promise_and_good_weather_brings_progress() {
         seen += world.seen();
     }
     // A test in which nothing happens finds nothing.
-    let Seen { seeds, leaders, commits, reads, installs, changes } = seen;
+    let Seen { seeds, leaders, commits, reads, installs, changes, damages } = seen;
     assert!(leaders > 2 * seeds, "{leaders} leaders in {seeds} runs");
     assert!(commits > 12 * seeds, "{commits} entries in {seeds} runs");
     assert!(reads > 3 * seeds, "{reads} reads in {seeds} runs");
+
+    assert!(10 * damages > seeds, "{damages} entries damaged in {seeds} runs");
     assert!(10 * installs > seeds, "{installs} snapshots installed in {seeds} runs");
     assert!(changes > seeds, "{changes} changes of membership in {seeds} runs");
 }
@@ -73,6 +75,7 @@ struct Seen {
     commits: usize,
     reads: usize,
     installs: usize,
+    damages: usize,
     changes: usize,
 }
 
@@ -83,6 +86,7 @@ impl AddAssign for Seen {
         self.commits += other.commits;
         self.reads += other.reads;
         self.installs += other.installs;
+        self.damages += other.damages;
         self.changes += other.changes;
     }
 }
@@ -175,6 +179,7 @@ struct World {
     check: Checker,
     proposals: u64,
     installs: usize,
+    damages: usize,
     changes: usize,
 }
 
@@ -210,6 +215,7 @@ impl World {
             check: Checker::default(),
             proposals: 0,
             installs: 0,
+            damages: 0,
             changes: 0,
         }
     }
@@ -271,6 +277,8 @@ impl World {
             Action::Restart => {
                 let tail = dice.pick(&[0, 2, usize::MAX]);
                 if !cluster.server(id).is_up {
+                    self.damage(id);
+                    let Self { cluster, .. } = self;
                     cluster.restart_with(id, tail);
                     self.check.forget_run(n(id));
                 }
@@ -329,6 +337,33 @@ impl World {
             Action::FreeDisk => drop(self.stuck.remove(&n(id))),
             Action::FillDisk => cluster.step(id, Input::StorageFull),
             Action::EmptyDisk => cluster.step(id, Input::StorageAvailable),
+        }
+    }
+
+    /// Damages entries of a server that is down, but no entry on two servers: what is committed
+    /// has a copy left.
+    fn damage(&mut self, id: u64) {
+        let Self { cluster, dice, check, .. } = self;
+        let me = n(id);
+        let server = &cluster.servers[&me];
+        let voters = server.raft.status().membership.quorum().incoming().count();
+        if voters < 3 || dice.below(3) > 0 {
+            return;
+        }
+        for _ in 0..dice.below(4) {
+            let Disk { log, base, .. } = &server.disk;
+            let at = dice.below_len(log.len());
+            let Some(entry) = log.get(at).filter(|e| e.id.index > base.index.max(i(1))) else {
+                continue;
+            };
+            let lost = entry.id;
+            // What nobody else has blocks a server until others can elect a leader without it.
+            let committed = check.history.get(at) == Some(entry);
+            let others_can = committed || *check.impaired.get_or_insert(me) == me;
+            if others_can && *check.damaged.entry(lost).or_insert(me) == me {
+                self.damages += 1;
+                return cluster.damage(id, lost.index.get());
+            }
         }
     }
 
@@ -409,6 +444,7 @@ impl World {
             commits: self.check.history.len(),
             reads: self.check.reads_answered,
             installs: self.installs,
+            damages: self.damages,
             changes: self.changes,
         }
     }
@@ -552,6 +588,10 @@ struct Checker {
     /// Reads that wait, and what was committed when they were asked.
     reads: BTreeMap<NodeId, Vec<(ReadId, LogIndex)>>,
     reads_answered: usize,
+    /// On which server an entry was ever damaged.
+    damaged: BTreeMap<LogId, NodeId>,
+    /// The server that may have lost entries that are not committed.
+    impaired: Option<NodeId>,
 }
 
 impl Checker {
@@ -639,7 +679,11 @@ impl Checker {
             "all apply the same"
         );
         if let Some(last) = server.log[known..upto].last() {
-            let holds = |voter| cluster.servers[&voter].disk.holds(last);
+            // Who had it and lost it spoke for it all the time.
+            let holds = |voter| {
+                cluster.servers[&voter].disk.holds(last)
+                    || self.damaged.get(&last.id) == Some(&voter)
+            };
             let won =
                 |m: &Membership| m.quorum().tally(|voter| Some(holds(voter))) == VoteOutcome::Won;
             // As it commits, a leader may append the next membership already.

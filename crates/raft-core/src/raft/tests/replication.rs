@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::cluster::*;
 use crate::error::ProposeError;
 use crate::event::{Event, PeerFault};
-use crate::io::{Fetch, Input};
+use crate::io::{Fetch, FetchPurpose, Input};
 use crate::message::{AppendEntries, AppendReply, Body, CommitNotice, Message};
 use crate::types::{Entry, Term};
 
@@ -532,7 +532,8 @@ fn led_by_1_from_storage() -> Cluster {
 fn entries_that_left_memory_are_fetched_and_sent() {
     let mut cluster = led_by_1_from_storage();
     let bytes_max = cluster.server(1).config.append_bytes_max;
-    let fetch = Fetch { peer: n(3), from: i(3), upto: i(4), bytes_max };
+    let purpose = FetchPurpose::Append;
+    let fetch = Fetch { peer: n(3), from: i(3), upto: i(4), bytes_max, purpose };
     assert_eq!(cluster.server(1).fetches, [fetch]);
 
     cluster.settle();

@@ -1,0 +1,188 @@
+//! Entries whose bytes are lost here, and how they come back from others (FAST '18,
+//! "Protocol-Aware Recovery").
+//!
+//! The log knows which entries they were, so it still speaks for them: this server votes for nobody
+//! who lacks them. But it does not have them, so it acknowledges nothing from the first of them on,
+//! applies nothing, and does not campaign. Only a leader's log removes one, by an entry that
+//! conflicts: a majority without it elected that leader.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::common::Common;
+use crate::io::{Fetch, FetchPurpose, WriteSeq};
+use crate::log::Slice;
+use crate::message::{Body, RepairReply, RepairRequest};
+use crate::types::{Entry, LogId, LogIndex, NodeId, Timestamp};
+
+/// The entries that are lost, or given back and not durable yet.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct Repair {
+    lost: BTreeSet<LogIndex>,
+    /// Given back, and durable with this write.
+    given: BTreeMap<LogIndex, WriteSeq>,
+    /// Who was asked last.
+    asked: Option<NodeId>,
+    /// When to ask again.
+    due: Timestamp,
+}
+
+impl Repair {
+    pub(super) fn new(lost: BTreeSet<LogIndex>, now: Timestamp) -> Self {
+        Self { lost, due: now, ..Self::default() }
+    }
+
+    /// The first entry that this server cannot vouch for.
+    pub(super) fn first(&self) -> Option<LogIndex> {
+        let given = self.given.keys().next();
+        self.lost.first().into_iter().chain(given).min().copied()
+    }
+
+    /// The last entry before which, and with which, all are sound, if it comes before `upto`.
+    pub(super) fn sound_until(&self, upto: LogIndex) -> LogIndex {
+        self.first().map_or(upto, |first| upto.min(first.prev()))
+    }
+
+    /// The last entry before which, and with which, none is lost, if it comes before `upto`. What
+    /// was given back may not be durable.
+    pub(super) fn had_until(&self, upto: LogIndex) -> LogIndex {
+        self.lost.first().map_or(upto, |lost| upto.min(lost.prev()))
+    }
+
+    pub(super) fn is_lost(&self, index: LogIndex) -> bool {
+        self.lost.contains(&index)
+    }
+
+    /// When to ask for what is lost; never if nothing is.
+    pub(super) fn deadline(&self) -> Timestamp {
+        if self.lost.is_empty() { Timestamp::NEVER } else { self.due }
+    }
+
+    pub(super) fn instants(&mut self) -> impl Iterator<Item = &mut Timestamp> {
+        core::iter::once(&mut self.due)
+    }
+
+    pub(super) fn seqs(&mut self) -> impl Iterator<Item = &mut WriteSeq> {
+        self.given.values_mut()
+    }
+
+    /// Takes note that an entry is durable again with `seq`.
+    pub(super) fn on_given(&mut self, index: LogIndex, seq: WriteSeq) {
+        self.lost.remove(&index);
+        self.given.insert(index, seq);
+    }
+
+    pub(super) fn on_durable(&mut self, durable: impl Fn(WriteSeq) -> bool) {
+        self.given.retain(|_, seq| !durable(*seq));
+    }
+
+    /// The log ends before `from`.
+    pub(super) fn truncate(&mut self, from: LogIndex) {
+        self.lost.split_off(&from);
+        self.given.split_off(&from);
+    }
+
+    /// The log begins after `upto`.
+    pub(super) fn compact(&mut self, upto: LogIndex) {
+        self.lost = self.lost.split_off(&upto.next());
+        self.given = self.given.split_off(&upto.next());
+    }
+
+    /// Whom to ask next, in ascending order and then from the beginning.
+    fn next_peer(&self, peers: &BTreeSet<NodeId>) -> Option<NodeId> {
+        let after = peers.iter().find(|peer| self.asked < Some(**peer));
+        after.or_else(|| peers.first()).copied()
+    }
+}
+
+/// Asks the next peer for what is lost. One at a time: the answer is as large as an append. A
+/// leader may be about to leave, and be no member; but perhaps only it has a snapshot to offer.
+pub(super) fn ask(common: &mut Common, leader: Option<NodeId>) {
+    let others: BTreeSet<_> = common.peers().chain(leader).collect();
+    let peer = common.repair().next_peer(&others);
+    let due = common.now().after(common.config().heartbeat_interval);
+    let repair = common.repair_mut();
+    (repair.asked, repair.due) = (peer, due);
+    if let Some(peer) = peer {
+        request(common, peer);
+    }
+}
+
+/// Asks for the first entries that are lost, as far as they are of one term.
+fn request(common: &mut Common, peer: NodeId) {
+    let Some(&index) = common.repair().lost.first() else { return };
+    let Some(first) = common.log().id_at(index) else { return };
+    let mut upto = index;
+    let continues = |next: LogIndex| {
+        let same_term = common.log().id_at(next).is_some_and(|id| id.term == first.term);
+        same_term && common.repair().is_lost(next)
+    };
+    while continues(upto.next()) {
+        upto = upto.next();
+    }
+    common.send(peer, Body::RepairRequest(RepairRequest { first, upto }));
+}
+
+/// A peer has lost entries. Whoever has them gives them, whatever it is; whoever has not, or has
+/// lost them as well, stays silent, and the peer asks somebody else.
+pub(super) fn on_request(common: &mut Common, from: NodeId, m: RepairRequest) {
+    let known = common.membership().contains(from) && common.log().contains(m.first);
+    if !known || common.log().base().index >= m.first.index {
+        return;
+    }
+    let last_of_term = common.log().newest_until(m.upto.min(common.last().index), m.first.term);
+    let upto = sound_after(common, m.first.index, last_of_term.index);
+    if upto < m.first.index {
+        return;
+    }
+    let bytes_max = common.config().append_bytes_max;
+    match common.log().slice(m.first.index, upto, bytes_max) {
+        Slice::Here(entries) => give(common, from, entries),
+        Slice::InStorage => {
+            let purpose = FetchPurpose::Repair;
+            common.fetch(Fetch { peer: from, from: m.first.index, upto, bytes_max, purpose });
+        }
+    }
+}
+
+/// The last entry from `first` to `upto` before which none is lost.
+fn sound_after(common: &Common, first: LogIndex, upto: LogIndex) -> LogIndex {
+    let lost = common.repair().lost.range(first..).next();
+    lost.map_or(upto, |lost| upto.min(lost.prev()))
+}
+
+/// Entries that a peer has lost were read from storage.
+pub(super) fn on_fetched(common: &mut Common, fetch: Fetch, entries: Vec<Entry>) {
+    let ours = entries.iter().all(|entry| common.log().contains(entry.id));
+    if ours && entries.first().is_some_and(|entry| entry.id.index == fetch.from) {
+        give(common, fetch.peer, entries);
+    }
+}
+
+fn give(common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
+    common.send(peer, Body::RepairReply(RepairReply { entries }));
+}
+
+/// A peer gives back what we have lost. An id names an entry (Log Matching), so it does not matter
+/// who the peer is, or in which term it lives.
+pub(super) fn on_reply(common: &mut Common, from: NodeId, m: RepairReply) {
+    let mut taken = false;
+    for entry in m.entries {
+        taken |= take_back(common, &entry);
+    }
+    // Where these came from there may be more.
+    if taken && common.repair().asked == Some(from) {
+        common.repair_mut().due = common.now().after(common.config().heartbeat_interval);
+        request(common, from);
+    }
+}
+
+/// Takes an entry if it is one that is lost; true if it is.
+pub(super) fn take_back(common: &mut Common, entry: &Entry) -> bool {
+    let LogId { index, .. } = entry.id;
+    let wanted = common.repair().is_lost(index) && common.log().contains(entry.id);
+    if wanted {
+        common.rewrite(entry.clone());
+    }
+    wanted
+}

@@ -1,0 +1,260 @@
+//! Entries whose bytes are lost on one server, and how they come back (FAST '18).
+
+use super::cluster::*;
+use crate::event::RoleKind;
+use crate::io::Input;
+use crate::membership::Membership;
+use crate::message::{Body, RepairReply, RepairRequest};
+use crate::raft::Raft;
+use crate::restored::{Faulty, OnLoss, RestoreError, Restored};
+use crate::types::{HardState, LogIndex, Term, Timestamp};
+use crate::{Config, Entry};
+
+/// Three servers with the commands `a` to `c` at 3 to 5; server 3 has restarted and cannot read 4.
+fn damaged() -> Cluster {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    for command in ["a", "b", "c"] {
+        cluster.propose(1, command).unwrap();
+    }
+    cluster.settle();
+    cluster.crash(3);
+    cluster.damage(3, 4);
+    cluster.restart(3);
+    cluster
+}
+
+fn requests(bodies: &[Body]) -> usize {
+    bodies.iter().filter(|body| matches!(body, Body::RepairRequest(_))).count()
+}
+
+fn gives(entries: impl IntoIterator<Item = Entry>) -> Body {
+    Body::RepairReply(RepairReply { entries: entries.into_iter().collect() })
+}
+
+#[test]
+fn an_entry_that_is_lost_comes_back_from_a_peer() {
+    let mut cluster = damaged();
+    assert_eq!(cluster.raft(3).status().durable, i(3));
+
+    cluster.step(3, Input::Timeout);
+    cluster.settle();
+
+    assert!(cluster.server(3).disk.faulty.is_empty());
+    assert_eq!(cluster.raft(3).status().durable, i(5));
+}
+
+#[test]
+fn what_is_lost_is_not_acknowledged_before_it_is_durable_again() {
+    let mut cluster = damaged();
+    cluster.hear(3, 1, 2, append(id(5, 2), [entry(6, 2)], i(0)));
+    cluster.sync(3);
+    assert_eq!(cluster.sent(3, 1), [accepted(3)]);
+
+    let lost = cluster.server(1).log[3].clone();
+    cluster.hear(3, 2, 2, gives([lost]));
+    cluster.hear(3, 1, 2, append(id(6, 2), [], i(0)));
+    assert_eq!(cluster.sent(3, 1), []);
+    cluster.sync(3);
+
+    assert_eq!(cluster.sent(3, 1), [accepted(6)]);
+}
+
+#[test]
+fn what_is_lost_is_not_applied() {
+    let mut cluster = damaged();
+    cluster.hear(3, 1, 2, append(id(5, 2), [], i(5)));
+
+    assert_eq!((cluster.commit(3), cluster.applied(3)), (i(5), i(3)));
+
+    cluster.step(3, Input::Timeout);
+    cluster.settle();
+    assert_eq!(cluster.applied(3), i(5));
+}
+
+#[test]
+fn a_server_that_has_lost_entries_does_not_campaign() {
+    let mut cluster = damaged();
+    cluster.isolate(3);
+
+    for _ in 0..30 {
+        cluster.time_out(3);
+        cluster.settle();
+    }
+    assert_eq!(cluster.role(3), RoleKind::Follower);
+
+    cluster.hear(3, 1, 2, Body::TimeoutNow);
+    assert_eq!(cluster.role(3), RoleKind::Follower);
+}
+
+/// It had what it has lost; perhaps it is committed because of that.
+#[test]
+fn a_server_votes_for_nobody_who_lacks_what_it_has_lost() {
+    let mut cluster = damaged();
+    cluster.silence();
+
+    cluster.hear(3, 2, 3, request_vote(id(3, 2)));
+    cluster.sync(3);
+    assert!(cluster.sent(3, 2).contains(&DENIED));
+
+    cluster.hear(3, 2, 3, request_vote(id(5, 2)));
+    cluster.sync(3);
+    assert!(cluster.sent(3, 2).contains(&GRANTED));
+}
+
+#[test]
+fn peers_are_asked_in_turn_and_not_more_often_than_heartbeats() {
+    let mut cluster = damaged();
+    cluster.step(3, Input::Timeout);
+    cluster.step(3, Input::Timeout);
+    assert_eq!((requests(&cluster.sent(3, 1)), requests(&cluster.sent(3, 2))), (1, 0));
+
+    cluster.pass(cluster.server(3).config.heartbeat_interval);
+    cluster.step(3, Input::Timeout);
+
+    assert_eq!((requests(&cluster.sent(3, 1)), requests(&cluster.sent(3, 2))), (0, 1));
+}
+
+#[test]
+fn who_has_lost_an_entry_as_well_does_not_give_it_but_another_does() {
+    let mut cluster = damaged();
+    cluster.crash(2);
+    cluster.damage(2, 4);
+    cluster.restart_with(2, 0);
+    let ask = Body::RepairRequest(RepairRequest { first: id(4, 2), upto: i(4) });
+
+    cluster.hear(2, 3, 2, ask.clone());
+    cluster.settle();
+    assert_eq!(cluster.server(3).disk.faulty.len(), 1);
+
+    cluster.hear(1, 3, 2, ask);
+    cluster.settle();
+    assert!(cluster.server(3).disk.faulty.is_empty());
+}
+
+/// Each has lost another entry, and nobody may campaign.
+#[test]
+fn servers_give_each_other_what_they_have_lost_without_a_leader() {
+    let mut cluster = damaged();
+    for (id, lost) in [(1, 3), (2, 5)] {
+        cluster.crash(id);
+        cluster.damage(id, lost);
+        cluster.restart_with(id, 0);
+    }
+
+    for _ in 0..40 {
+        for id in 1..=3 {
+            cluster.pass(cluster.server(id).config.heartbeat_interval);
+            cluster.step(id, Input::Timeout);
+            cluster.settle();
+        }
+    }
+
+    assert!((1..=3).all(|id| cluster.server(id).disk.faulty.is_empty()));
+    assert!((1..=3).any(|id| cluster.role(id) == RoleKind::Leader));
+}
+
+#[test]
+fn an_entry_is_taken_only_for_what_it_is() {
+    let mut cluster = damaged();
+
+    cluster.hear(3, 2, 2, gives([entry(4, 1)]));
+    cluster.hear(3, 2, 2, gives([entry(9, 2)]));
+
+    assert!(cluster.server(3).writes.is_empty());
+}
+
+#[test]
+fn a_leaders_log_removes_what_is_lost_and_was_not_committed() {
+    let mut cluster = damaged();
+
+    cluster.hear(3, 2, 7, append(id(3, 2), [entry(4, 7)], i(0)));
+    cluster.sync(3);
+
+    assert!(cluster.server(3).disk.faulty.is_empty());
+    assert_eq!(cluster.sent(3, 2), [accepted(4)]);
+}
+
+#[test]
+fn a_leaders_append_gives_back_what_is_lost() {
+    let mut cluster = damaged();
+    let log = cluster.server(1).log.clone();
+
+    cluster.hear(3, 1, 2, append(id(3, 2), [log[3].clone(), log[4].clone()], i(0)));
+    cluster.sync(3);
+
+    assert!(cluster.server(3).disk.faulty.is_empty());
+    assert_eq!(cluster.sent(3, 1), [accepted(5)]);
+}
+
+#[test]
+fn what_nobodys_log_has_any_more_comes_back_with_a_snapshot() {
+    let mut cluster = damaged();
+    let meta = cluster.compact(1);
+    cluster.part(3, 2);
+
+    cluster.step(3, Input::Timeout);
+    cluster.settle();
+    assert_eq!(cluster.server(3).install.as_ref().map(|i| &i.snapshot), Some(&meta));
+    cluster.install(3);
+    cluster.settle();
+
+    assert!(cluster.server(3).disk.faulty.is_empty());
+    assert_eq!((cluster.raft(3).status().base, cluster.applied(3)), (meta.last, i(5)));
+}
+
+#[test]
+fn what_the_own_snapshot_has_is_not_lost() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect(1);
+    cluster.take_snapshot(1);
+    cluster.crash(1);
+    cluster.damage(1, 2);
+
+    cluster.restart(1);
+
+    assert_eq!(cluster.raft(1).status().base, id(2, 2));
+}
+
+/// A log with the commands 2 to 4, of which 3 cannot be read.
+fn found(membership: Membership, on_loss: OnLoss) -> Restored {
+    let hard_state = HardState { term: Term::new(1), vote: None };
+    let first = membership_entry(1, 1, membership);
+    let entries = [first, entry(2, 1), entry(3, 1), entry(4, 1)];
+    let mut restored = Restored::from_entries(hard_state, entries.to_vec()).unwrap();
+    restored.tail.drain(..3);
+    restored.faulty.push(lost(3, Some(3), Some(1)));
+    restored.on_loss = on_loss;
+    restored
+}
+
+fn lost(first: u64, last: Option<u64>, term: Option<u64>) -> Faulty {
+    Faulty { first: i(first), last: last.map(LogIndex::new), term: term.map(Term::new) }
+}
+
+fn start(restored: Restored) -> Result<Raft, RestoreError> {
+    Raft::new(Config::new(n(1)), restored, 1, Timestamp::default())
+}
+
+#[test]
+fn a_server_that_is_alone_does_not_start_without_what_it_has_lost_unless_told_to() {
+    let refused = start(found(voters(1), OnLoss::Refuse));
+    let faulty = [lost(3, Some(3), Some(1))].to_vec();
+    assert_eq!(refused.unwrap_err(), RestoreError::EntriesLost { faulty });
+
+    let mut raft = start(found(voters(1), OnLoss::Accept)).unwrap();
+
+    assert_eq!(raft.status().last, id(2, 1));
+    assert_eq!(raft.poll_output().unwrap().write.unwrap().truncate, Some(i(3)));
+}
+
+#[test]
+fn entries_of_which_nobody_knows_what_they_were_cannot_be_asked_for() {
+    for unknown in [lost(3, Some(3), None), lost(5, None, None)] {
+        let mut restored = found(voters(3), OnLoss::Refuse);
+        restored.faulty = [unknown].to_vec();
+
+        let faulty = [unknown].to_vec();
+        assert_eq!(start(restored).unwrap_err(), RestoreError::EntriesLost { faulty });
+    }
+}
