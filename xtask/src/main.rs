@@ -12,6 +12,7 @@ mod layers;
 mod lint;
 mod matrix;
 mod no_std;
+mod powerloss;
 mod process;
 mod sim;
 mod step;
@@ -50,6 +51,7 @@ fn cli() -> Command {
         .subcommand(Command::new("test").about("All tests: suite, doctest, matrix, no-std"))
         .subcommands(ci::steps().filter(|step| step.name != sim::STEP.name).map(step))
         .subcommand(sim::Options::augment_args(step(&sim::STEP)))
+        .subcommand(step(&powerloss::STEP))
         .subcommand(bench::Options::augment_args(
             Command::new("bench").about("Measure a cluster on this machine"),
         ))
@@ -64,6 +66,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             bench::run(&workspace, bench::Options::from_arg_matches(options)?)
         }
         Some(("sim", options)) => sim::run(&workspace, &sim::Options::from_arg_matches(options)?),
+        Some(("powerloss", _)) => step::run_all(&workspace, [powerloss::STEP].iter()),
         Some((name, _)) => step::run_all(&workspace, ci::steps().filter(|step| step.name == name)),
         // Clap asks for a subcommand.
         None => Ok(()),

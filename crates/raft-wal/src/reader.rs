@@ -1,14 +1,18 @@
 //! What can be read of a log, from any thread.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 
 use raft_core::{Entry, GroupId, HardState, LogIndex, Term};
 
 use crate::disk::{Disk, OsDisk};
-use crate::error::ReadError;
+use crate::error::{OpenError, ReadError};
+use crate::options::Options;
 use crate::read;
+use crate::recovered::Recovered;
 use crate::stats::Stats;
+use crate::submit::Identity;
 use crate::view::Shared;
 
 /// What can be read of a [`Log`](crate::Log) or a [`Wal`](crate::Wal), both of which dereference
@@ -27,7 +31,40 @@ impl<D: Disk> Clone for Reader<D> {
     }
 }
 
+impl Reader<OsDisk> {
+    /// Reads the log in `dir` without touching it: no lock is taken, nothing is created, synced or
+    /// sealed. For tools, and for file systems that cannot be written to.
+    ///
+    /// The answer is what an open would find just now. If another process has the log open, it may
+    /// be of different moments, and damage may be reported that is a write under way.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(
+        dir: &Path,
+        identity: Identity,
+        options: &Options,
+    ) -> Result<(Self, Recovered), OpenError> {
+        Self::open_on(&OsDisk::new(dir), identity, options)
+    }
+}
+
 impl<D: Disk> Reader<D> {
+    /// Reads the log on any disk, as [`open`](Reader::open) does in a directory.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open_on(
+        disk: &D,
+        identity: Identity,
+        options: &Options,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let (shared, recovered) = crate::recovery::read(disk, identity, options)?;
+        Ok((Self { shared: Arc::new(shared) }, recovered))
+    }
+
     pub(crate) const fn new(shared: Arc<Shared<D>>) -> Self {
         Self { shared }
     }

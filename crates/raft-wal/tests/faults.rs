@@ -18,7 +18,7 @@ use raft_core::ClusterId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{
     AppendError, Batch, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options,
-    OptionsError, Tail, Unsupported,
+    OptionsError, Reader, Tail, Unsupported,
 };
 
 fn script() -> Vec<Step> {
@@ -263,6 +263,28 @@ fn no_space_at_creation_leaves_nothing_that_gets_in_the_way() {
     disk.set_capacity(u64::MAX);
 
     assert!(open(&disk).unwrap().1.created);
+}
+
+#[test]
+fn a_log_can_be_read_without_a_lock_and_without_touching_it() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk).unwrap();
+    for n in 1..=20 {
+        log.append(batch([command(n, 1, 5000)])).unwrap();
+        log.flush().unwrap();
+    }
+    let before = disk.file_names();
+
+    for op in [SimOp::Write, SimOp::Sync, SimOp::SyncDir, SimOp::Create, SimOp::Unlink, SimOp::Lock]
+    {
+        disk.fail_at_random(op, 1_000_000, SimFault::Io);
+    }
+    let (reader, recovered) = Reader::open_on(&disk, identity(), &options()).unwrap();
+
+    assert_eq!(recovered.group(GROUP).last, id(20, 1));
+    let entries = reader.entries(GROUP, index(1)..=index(20), usize::MAX).unwrap();
+    assert_eq!(entries, all_entries(&log));
+    assert_eq!(disk.file_names(), before);
 }
 
 #[test]

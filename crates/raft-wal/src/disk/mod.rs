@@ -69,6 +69,15 @@ pub trait Disk: Clone + fmt::Debug + Send + Sync + 'static {
     /// If that fails.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
+    /// Opens an existing file for reading only; it is not asked for anything else.
+    ///
+    /// # Errors
+    ///
+    /// If that fails.
+    fn open_read_only(&self, name: &str) -> io::Result<Self::File> {
+        self.open(name)
+    }
+
     /// Gives a file another name, atomically replacing what had that name.
     ///
     /// # Errors

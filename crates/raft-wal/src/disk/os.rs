@@ -93,6 +93,10 @@ impl Disk for OsDisk {
         OpenOptions::new().read(true).write(true).open(self.path(name)).map(OsFile)
     }
 
+    fn open_read_only(&self, name: &str) -> io::Result<OsFile> {
+        File::open(self.path(name)).map(OsFile)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(from), self.path(to))
     }

@@ -29,17 +29,22 @@ pub(super) fn establish<D: Disk>(
 ) -> Result<(Ident, bool), OpenError> {
     let names = disk.list().doing("list", &disk.path(""))?;
     if names.iter().any(|name| name == IDENT) {
-        let ident = read_ident(disk)?;
-        check_identity(disk, &ident, identity)?;
-        return Ok((ident, false));
+        return Ok((find(disk, identity)?, false));
     }
     check_unused(disk, &names)?;
     Ok((create(disk, identity, options)?, true))
 }
 
+/// Reads the identity file of a log that must exist, and checks that it is ours.
+pub(super) fn find<D: Disk>(disk: &D, identity: Identity) -> Result<Ident, OpenError> {
+    let ident = read_ident(disk)?;
+    check_identity(disk, &ident, identity)?;
+    Ok(ident)
+}
+
 fn read_ident<D: Disk>(disk: &D) -> Result<Ident, OpenError> {
     let path = disk.path(IDENT);
-    let file = disk.open(IDENT).doing("open", &path)?;
+    let file = disk.open_read_only(IDENT).doing("open", &path)?;
     // One byte more than there should be, so that a longer file is noticed.
     let mut block = vec![0; narrow(BLOCK) + 1];
     let len = file.read_full_at(0, &mut block).doing("read", &path)?;

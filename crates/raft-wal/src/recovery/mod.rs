@@ -31,12 +31,17 @@ mod tests;
 mod verdict;
 mod verify;
 
+use std::sync::Arc;
+
+use self::chain::Trail;
+use self::survey::{Access, Found};
 use crate::disk::Disk;
 use crate::error::{Doing as _, OpenError};
 use crate::log::Parts;
 use crate::options::{OnAmbiguousTail, Options, Verify};
 use crate::recovered::{OpenProgress, Progress, Recovered, Tail};
 use crate::submit::Identity;
+use crate::view::{Shared, View};
 
 /// Opens or creates the log on `disk`.
 pub(crate) fn open<D: Disk>(
@@ -52,23 +57,12 @@ pub(crate) fn open<D: Disk>(
         return Err(OpenError::AlreadyOpen { dir: disk.path("") });
     };
     let (ident, created) = creation::establish(&disk, identity, &options)?;
-    let survey = survey::read(&disk, &ident)?;
-    let mut trail = chain::follow(&disk, &survey, options.on_corruption)?;
-    let bytes = survey.iter().filter(|found| found.segment.number < trail.next);
-    let mut progress = Progress::new(bytes.map(|found| found.len).sum(), progress);
-    if options.verify == Verify::Everything {
-        verify::verify(&survey, &mut trail, options.on_corruption, &mut progress)?;
-    }
-    progress.finish();
+    let survey = survey::read(&disk, &ident, Access::Write)?;
+    let mut trail = follow(&disk, &survey, &options, progress)?;
     if created {
         trail.tail = Tail::Clean;
     }
-    if let Tail::Ambiguous(at) = trail.tail
-        && options.on_ambiguous_tail == OnAmbiguousTail::Fail
-    {
-        let path = disk.path(&crate::segment::segment_name(at.segment));
-        return Err(OpenError::AmbiguousTail { path, offset: at.offset, bytes: at.bytes });
-    }
+    refuse_ambiguous(&disk, trail.tail, &options)?;
     report(trail.tail);
     let tail = trail.tail;
     let parts = activate::activate(disk, lock, &ident, options, survey, trail)?;
@@ -79,6 +73,51 @@ pub(crate) fn open<D: Disk>(
         groups: parts.ledger.iter().map(|(group, log)| (*group, log.recovered())).collect(),
     };
     Ok((parts, recovered))
+}
+
+/// Reads the log on `disk` without touching anything.
+pub(crate) fn read<D: Disk>(
+    disk: &D,
+    identity: Identity,
+    options: &Options,
+) -> Result<(Shared<D>, Recovered), OpenError> {
+    let ident = creation::find(disk, identity)?;
+    let survey = survey::read(disk, &ident, Access::Read)?;
+    let trail = follow(disk, &survey, options, &mut |_| {})?;
+    refuse_ambiguous(disk, trail.tail, options)?;
+    let segments = survey.into_iter().map(|found| (found.segment.number, Arc::new(found.segment)));
+    let Trail { replay, tail, next, .. } = trail;
+    let groups = replay.ledger.iter().map(|(group, log)| (*group, log.recovered())).collect();
+    let recovered = Recovered { generation: next, created: false, tail, groups };
+    let view = View::new(&replay.ledger, replay.places, segments.collect(), options);
+    Ok((Shared::new(view, options.read_mode), recovered))
+}
+
+/// Follows the chain to its end, and reads what that takes on trust.
+fn follow<D: Disk>(
+    disk: &D,
+    survey: &[Found<D>],
+    options: &Options,
+    progress: &mut dyn FnMut(OpenProgress),
+) -> Result<Trail, OpenError> {
+    let mut trail = chain::follow(disk, survey, options.on_corruption)?;
+    let used = survey.iter().filter(|found| found.segment.number < trail.next);
+    let mut progress = Progress::new(used.map(|found| found.len).sum(), progress);
+    if options.verify == Verify::Everything {
+        verify::verify(survey, &mut trail, options.on_corruption, &mut progress)?;
+    }
+    progress.finish();
+    Ok(trail)
+}
+
+fn refuse_ambiguous<D: Disk>(disk: &D, tail: Tail, options: &Options) -> Result<(), OpenError> {
+    match tail {
+        Tail::Ambiguous(at) if options.on_ambiguous_tail == OnAmbiguousTail::Fail => {
+            let path = disk.path(&crate::segment::segment_name(at.segment));
+            Err(OpenError::AmbiguousTail { path, offset: at.offset, bytes: at.bytes })
+        }
+        Tail::Clean | Tail::Torn(_) | Tail::Ambiguous(_) => Ok(()),
+    }
 }
 
 /// Tells the operator how the log ended, if it did not end clean.

@@ -36,15 +36,30 @@ pub(super) struct Head {
     pub(super) checkpoint: Checkpoint,
 }
 
+/// What the log is opened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Access {
+    /// Files are synced before they are believed.
+    Write,
+    /// Nothing on disk is touched.
+    Read,
+}
+
 /// Reads what every segment says about itself; ascending, without gaps, at least one.
-pub(super) fn read<D: Disk>(disk: &D, ident: &Ident) -> Result<Vec<Found<D>>, OpenError> {
+pub(super) fn read<D: Disk>(
+    disk: &D,
+    ident: &Ident,
+    access: Access,
+) -> Result<Vec<Found<D>>, OpenError> {
     let names = disk.list().doing("list", &disk.path(""))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     check_contiguous(disk, &numbers)?;
     // Names that appeared or vanished without a sync stay as they are from here on.
-    disk.sync_dir().doing("sync the directory", &disk.path(""))?;
-    numbers.into_iter().map(|number| read_segment(disk, ident.uuid, number)).collect()
+    if access == Access::Write {
+        disk.sync_dir().doing("sync the directory", &disk.path(""))?;
+    }
+    numbers.into_iter().map(|number| read_segment(disk, ident.uuid, number, access)).collect()
 }
 
 fn check_contiguous<D: Disk>(disk: &D, numbers: &[u64]) -> Result<(), OpenError> {
@@ -56,10 +71,19 @@ fn check_contiguous<D: Disk>(disk: &D, numbers: &[u64]) -> Result<(), OpenError>
     gap.map_or(Ok(()), |[before, _]| Err(missing(before.saturating_add(1))))
 }
 
-fn read_segment<D: Disk>(disk: &D, uuid: LogUuid, number: u64) -> Result<Found<D>, OpenError> {
+fn read_segment<D: Disk>(
+    disk: &D,
+    uuid: LogUuid,
+    number: u64,
+    access: Access,
+) -> Result<Found<D>, OpenError> {
     let name = segment_name(number);
     let path = disk.path(&name);
-    let file = disk.open(&name).doing("open", &path)?;
+    let file = match access {
+        Access::Write => disk.open(&name),
+        Access::Read => disk.open_read_only(&name),
+    };
+    let file = file.doing("open", &path)?;
     let len = file.file_len().doing("stat", &path)?;
     let mut block = vec![0; narrow(BLOCK)];
     let read = file.read_full_at(0, &mut block).doing("read", &path)?;
@@ -83,7 +107,7 @@ fn read_segment<D: Disk>(disk: &D, uuid: LogUuid, number: u64) -> Result<Found<D
     }
     let segment = Segment::new(disk, &header, file);
     let seal = read_seal(&segment)?;
-    if seal.is_none() {
+    if seal.is_none() && access == Access::Write {
         refresh(&segment)?;
     }
     let head = read_head(&segment)?;
