@@ -60,6 +60,8 @@
 #![forbid(unsafe_code)]
 
 mod command;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod driver;
 mod error;
 mod log;

@@ -1,20 +1,20 @@
 //! A log on disk, kept by `raft-wal`.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{ClusterId, Entry, GroupId, LogIndex, NodeId, Write};
+use raft_wal::disk::Disk;
 use raft_wal::{Completion, Identity, Wal};
 
 use super::batches::{Call, UnderWay, calls};
 use super::restore::restore;
 use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
 
-/// Opens the log in a directory.
+/// Opens the log on a disk.
 #[derive(Debug)]
-pub(crate) struct OpenWal {
-    pub(crate) dir: PathBuf,
+pub(crate) struct OpenWal<D> {
+    pub(crate) disk: D,
     pub(crate) node: NodeId,
     pub(crate) cluster: ClusterId,
     pub(crate) options: raft_wal::Options,
@@ -22,13 +22,13 @@ pub(crate) struct OpenWal {
     pub(crate) tail_bytes_max: usize,
 }
 
-struct WalLog {
-    wal: Wal,
+struct WalLog<D: Disk> {
+    wal: Wal<D>,
     segment_bytes: u64,
     under_way: Arc<Mutex<UnderWay>>,
 }
 
-impl OpenLog for OpenWal {
+impl<D: Disk> OpenLog for OpenWal<D> {
     fn open(self: Box<Self>, mut durable: DurableCallback) -> Result<OpenedLog, LogError> {
         let under_way = Arc::new(Mutex::new(UnderWay::default()));
         let identity = Identity { cluster: self.cluster, node: self.node };
@@ -45,7 +45,7 @@ impl OpenLog for OpenWal {
         };
         let segment_bytes = self.options.segment_bytes;
         let (wal, recovered) =
-            Wal::open(&self.dir, identity, self.options, on_durable).map_err(LogError::new)?;
+            Wal::open_on(self.disk, identity, self.options, on_durable).map_err(LogError::new)?;
         let read = |range, bytes_max| wal.entries(GroupId::FIRST, range, bytes_max);
         let restored = restore(&recovered, self.tail_bytes_max, read)?;
         let generation = recovered.generation;
@@ -57,7 +57,7 @@ impl OpenLog for OpenWal {
     }
 }
 
-impl LogStore for WalLog {
+impl<D: Disk> LogStore for WalLog<D> {
     fn submit(&self, write: Write) -> Result<(), LogError> {
         // Under the lock, so that the numbers here and there are of the same order.
         let mut under_way = lock(&self.under_way);
