@@ -25,8 +25,9 @@ use crate::workspace::Workspace;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// What to measure, of three nodes of `raft-kv` on this machine, over TLS and the disk: `kv`, what
-    /// they do under load; `snapshot`, how snapshots are written, sent and installed.
-    #[arg(value_parser = ["kv", "snapshot"])]
+    /// they do under load; `snapshot`, how snapshots are written, sent and installed. Or `wal`, the
+    /// log against others, for which only `--dir` counts.
+    #[arg(value_parser = ["kv", "snapshot", "wal"])]
     what: String,
     /// How long to measure each load, after a second to warm up.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -61,6 +62,9 @@ struct Load {
 const PIPELINED: Load = Load { clients: 64, pipeline: 16 };
 
 pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()> {
+    if options.what == "wal" {
+        return run_wal(workspace, options.dir.as_deref());
+    }
     run_command(&mut cargo(workspace, "build --release --package raft-kv"))?;
     let program = format!("release/raft-kv{}", std::env::consts::EXE_SUFFIX);
     let program = workspace.target().join(program);
@@ -154,3 +158,11 @@ impl Directory {
 
 /// What each node did during a load, in the order of their ids.
 type Done = Vec<Counters>;
+
+/// Measures the log against others, in a package of its own: nothing else is built with those.
+fn run_wal(workspace: &Workspace, dir: Option<&Path>) -> anyhow::Result<()> {
+    let directory = Directory::new(dir, workspace)?;
+    let mut command = cargo(workspace, "run --release --manifest-path xtask/bench-wal/Cargo.toml");
+    command.arg("--target-dir").arg(workspace.target().join("bench-wal"));
+    run_command(command.arg("--").arg(directory.path()))
+}

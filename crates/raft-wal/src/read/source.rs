@@ -1,6 +1,7 @@
 //! Bytes of a file: from a map, or read ahead in chunks.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,13 +12,21 @@ use crate::num::{narrow, wide};
 /// How much is read at once where less is asked for.
 const CHUNK: usize = 128 << 10;
 
+/// How much of a map is read into memory at once.
+const READ_AHEAD: usize = 512 << 10;
+
 /// Where bytes come from.
 #[derive(Debug)]
 pub(crate) enum Source<'a, F> {
     /// A file, with the chunk that was read last.
     File(Window<'a, F>),
     /// A map, and the file as a fallback.
-    Mapped(&'a Mapped, Window<'a, F>),
+    Mapped {
+        mapped: &'a Mapped,
+        window: Window<'a, F>,
+        /// What of the map was read into memory last.
+        ready: Range<usize>,
+    },
 }
 
 impl<'a, F: DiskFile> Source<'a, F> {
@@ -26,14 +35,14 @@ impl<'a, F: DiskFile> Source<'a, F> {
     }
 
     pub(crate) const fn mapped(mapped: &'a Mapped, file: &'a F) -> Self {
-        Self::Mapped(mapped, Window::new(file, CHUNK))
+        Self::Mapped { mapped, window: Window::new(file, CHUNK), ready: 0..0 }
     }
 
     /// `len` bytes at `offset`, shared and not copied again; `None` past the end of the file.
     pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
         match self {
             Self::File(window) => window.bytes(offset, len),
-            Self::Mapped(mapped, window) => match mapped.bytes(offset, len) {
+            Self::Mapped { mapped, window, ready } => match mapped.bytes(offset, len, ready) {
                 // Past the map, or the disk failed to deliver a page: let `pread` say how.
                 None => window.bytes(offset, len),
                 found => Ok(found),
@@ -103,11 +112,22 @@ impl Mapped {
         Self { map, whole }
     }
 
-    /// `len` bytes at `offset` whose pages could be read just now.
-    fn bytes(&self, offset: u64, len: usize) -> Option<Bytes> {
+    /// `len` bytes at `offset` whose pages could be read just now. Reads ahead, and notes in `ready`
+    /// how far: a call to the system for each entry would take longer than the entry.
+    fn bytes(&self, offset: u64, len: usize, ready: &mut Range<usize>) -> Option<Bytes> {
         let from = narrow(offset);
-        let to = from.checked_add(len).filter(|to| wide(*to) <= wide(self.whole.len()))?;
-        self.map.populate(from, len).ok()?;
+        let to = from.checked_add(len).filter(|to| *to <= self.whole.len())?;
+        if from < ready.start || to > ready.end {
+            let ahead = to.max(from.saturating_add(READ_AHEAD)).min(self.whole.len());
+            let end = match self.map.populate(from, ahead - from) {
+                Ok(()) => ahead,
+                Err(_) => {
+                    self.map.populate(from, len).ok()?;
+                    to
+                }
+            };
+            *ready = from..end;
+        }
         Some(self.whole.slice(from..to))
     }
 }

@@ -284,7 +284,7 @@ impl Builder {
             Place::Memory => Ok(Box::new(OpenMemory { generation: seed() >> 1 })),
             #[cfg(feature = "persistence")]
             Place::Directory(dir) => Ok(Box::new(crate::log::OpenWal {
-                disk: raft_wal::disk::OsDisk::new(&dir),
+                disk: OsDisk::new(&dir),
                 node: id,
                 cluster,
                 options: raft_wal::Options {
