@@ -26,8 +26,9 @@ use crate::workspace::Workspace;
 pub(crate) struct Options {
     /// What to measure, of three nodes of `raft-kv` on this machine, over TLS and the disk: `kv`, what
     /// they do under load; `snapshot`, how snapshots are written, sent and installed. Or `wal`, the
-    /// log against others, for which only `--dir` counts.
-    #[arg(value_parser = ["kv", "snapshot", "wal"])]
+    /// log against others, for which only `--dir` counts; or `core`, the protocol against others in
+    /// one thread.
+    #[arg(value_parser = ["kv", "snapshot", "wal", "core"])]
     what: String,
     /// How long to measure each load, after a second to warm up.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -64,6 +65,9 @@ const PIPELINED: Load = Load { clients: 64, pipeline: 16 };
 pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()> {
     if options.what == "wal" {
         return run_wal(workspace, options.dir.as_deref());
+    }
+    if options.what == "core" {
+        return run_command(&mut contenders(workspace, "core"));
     }
     run_command(&mut cargo(workspace, "build --release --package raft-kv"))?;
     let program = format!("release/raft-kv{}", std::env::consts::EXE_SUFFIX);
@@ -162,7 +166,13 @@ type Done = Vec<Counters>;
 /// Measures the log against others, in a package of its own: nothing else is built with those.
 fn run_wal(workspace: &Workspace, dir: Option<&Path>) -> anyhow::Result<()> {
     let directory = Directory::new(dir, workspace)?;
-    let mut command = cargo(workspace, "run --release --manifest-path xtask/bench-wal/Cargo.toml");
-    command.arg("--target-dir").arg(workspace.target().join("bench-wal"));
-    run_command(command.arg("--").arg(directory.path()))
+    run_command(contenders(workspace, "wal").arg("--").arg(directory.path()))
+}
+
+/// Runs a program that is a workspace of its own, for the sake of what it depends on.
+fn contenders(workspace: &Workspace, what: &str) -> Command {
+    let manifest = format!("run --release --manifest-path xtask/bench-{what}/Cargo.toml");
+    let mut command = cargo(workspace, &manifest);
+    command.arg("--target-dir").arg(workspace.target().join(format!("bench-{what}")));
+    command
 }

@@ -96,7 +96,17 @@ fn tally(voters: &Voters, vote_of: impl Fn(NodeId) -> Option<bool>) -> VoteOutco
 }
 
 fn reached<T: Copy + Default + Ord>(voters: &Voters, value_of: impl Fn(NodeId) -> T) -> T {
-    let mut values: Vec<_> = voters.iter().map(value_of).collect();
+    /// Larger sets go to the heap; few are.
+    const ON_STACK: usize = 9;
+    let (mut few, mut many) = ([T::default(); ON_STACK], Vec::new());
+    let values = match few.get_mut(..voters.count()) {
+        Some(few) => few,
+        None => {
+            many.resize(voters.count(), T::default());
+            &mut *many
+        }
+    };
+    values.iter_mut().zip(voters.iter()).for_each(|(value, id)| *value = value_of(id));
     values.sort_unstable_by(|a, b| b.cmp(a));
     values.get(voters.majority() - 1).copied().unwrap_or_default()
 }
@@ -116,7 +126,7 @@ mod tests {
     }
 
     fn quorums() -> impl Strategy<Value = Quorum> {
-        let set = || prop::collection::btree_set(1u64..=7, 1..=7).prop_map(voters);
+        let set = || prop::collection::btree_set(1u64..=12, 1..=12).prop_map(voters);
         prop_oneof![
             set().prop_map(Quorum::Majority),
             (set(), set()).prop_map(|(incoming, outgoing)| Quorum::Joint { incoming, outgoing }),
@@ -133,7 +143,7 @@ mod tests {
         #[test]
         fn reached_is_the_highest_value_that_a_majority_of_each_half_has(
             quorum in quorums(),
-            values in prop::collection::vec(0u64..10, 8),
+            values in prop::collection::vec(0u64..10, 13),
         ) {
             let value_of = |id: NodeId| values[usize::try_from(id.get()).unwrap()];
 
@@ -146,7 +156,7 @@ mod tests {
         #[test]
         fn an_election_is_won_by_a_majority_of_each_half_and_lost_when_none_can_be_had(
             quorum in quorums(),
-            votes in prop::collection::vec(prop::option::of(any::<bool>()), 8),
+            votes in prop::collection::vec(prop::option::of(any::<bool>()), 13),
         ) {
             let vote_of = |id: NodeId| votes[usize::try_from(id.get()).unwrap()];
 

@@ -554,7 +554,17 @@ impl Common {
         self.log.evict(applicable, self.config.tail_bytes_max);
 
         let Outbox { messages, fetches, reads, install, events, commit: _ } = &mut self.outbox;
-        let output = Output {
+        let is_idle = write.is_none()
+            && commit.is_none()
+            && install.is_none()
+            && messages.is_empty()
+            && fetches.is_empty()
+            && reads.is_empty()
+            && events.is_empty();
+        if is_idle {
+            return None;
+        }
+        Some(Output {
             write,
             messages: core::mem::take(messages),
             commit,
@@ -562,8 +572,7 @@ impl Common {
             fetches: core::mem::take(fetches),
             reads: core::mem::take(reads),
             events: core::mem::take(events),
-        };
-        (output != Output::default()).then_some(output)
+        })
     }
 }
 
