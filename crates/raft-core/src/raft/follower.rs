@@ -122,7 +122,9 @@ impl Follower {
     }
 
     /// A snapshot has taken the log's place, or is where the log was already.
-    pub(super) fn on_installed(&self, common: &mut Common) {
+    pub(super) fn on_installed(&mut self, common: &mut Common) {
+        // Its membership may have made us a voter, who has a deadline.
+        self.deadline = deadline(common);
         if let Some(leader) = self.leader {
             common.accept(leader, common.commit());
         }

@@ -497,7 +497,7 @@ impl Raft {
             leader.commit_to(common, last.index);
         }
         snapshot::on_installed(common, meta);
-        match &self.role {
+        match &mut self.role {
             Role::Follower(f) => f.on_installed(common),
             Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
         }

@@ -16,6 +16,7 @@ mod priority;
 mod promotion;
 mod random;
 mod reads;
+mod regressions;
 mod replication;
 mod safety;
 mod snapshot;
