@@ -96,12 +96,14 @@ impl Log {
             return Slice::InStorage;
         };
         let mut bytes = 0;
-        let entries = self.tail.range(skip..).take_while(|entry| {
+        let fits = |entry: &&Entry| {
             let first = bytes == 0;
             bytes += weight(entry);
             entry.id.index <= upto && (first || bytes <= bytes_max)
-        });
-        Slice::Here(entries.cloned().collect())
+        };
+        // Counted first, so that the list is made in its size.
+        let count = self.tail.range(skip..).take_while(fits).count();
+        Slice::Here(self.tail.range(skip..skip + count).cloned().collect())
     }
 
     /// What the entries after `after`, up to `upto`, weigh together. They must be in memory.

@@ -105,8 +105,9 @@ impl Membership {
 
     /// All members, in ascending order.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let all: BTreeSet<_> = self.quorum.voters().chain(self.learners()).collect();
-        all.into_iter()
+        let all = || self.quorum.voters().chain(self.learners());
+        let after = move |id: Option<NodeId>| all().filter(|&other| Some(other) > id).min();
+        core::iter::successors(after(None), move |&id| after(Some(id)))
     }
 
     /// Whether `id` votes, in either set of a joint membership.

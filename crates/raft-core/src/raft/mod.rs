@@ -184,7 +184,7 @@ impl Raft {
     /// uncommitted than [`Config::uncommitted_bytes_max`], [`ProposeError::Transferring`] if the
     /// leader is handing over. Nothing was appended then.
     pub fn propose(&mut self, now: Timestamp, command: Bytes) -> Result<LogId, ProposeError> {
-        self.propose_batch(now, Vec::from([command]))
+        self.propose_all(now, [command])
     }
 
     /// Appends commands with consecutive indexes to the leader's log, all or none, and names the
@@ -198,6 +198,14 @@ impl Raft {
         &mut self,
         now: Timestamp,
         commands: Vec<Bytes>,
+    ) -> Result<LogId, ProposeError> {
+        self.propose_all(now, commands)
+    }
+
+    fn propose_all(
+        &mut self,
+        now: Timestamp,
+        commands: impl AsRef<[Bytes]> + IntoIterator<Item = Bytes>,
     ) -> Result<LogId, ProposeError> {
         let before = self.before();
         self.common.advance_clock(now);

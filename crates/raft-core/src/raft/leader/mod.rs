@@ -116,7 +116,7 @@ impl Leader {
     pub(super) fn propose(
         &mut self,
         common: &mut Common,
-        commands: Vec<Bytes>,
+        commands: impl AsRef<[Bytes]> + IntoIterator<Item = Bytes>,
     ) -> Result<LogId, ProposeError> {
         if let Some(to) = self.successor() {
             return Err(ProposeError::Transferring { to });
@@ -124,7 +124,7 @@ impl Leader {
         if common.room() == Room::None {
             return Err(ProposeError::StorageFull);
         }
-        let bytes: usize = commands.iter().map(command_weight).sum();
+        let bytes: usize = commands.as_ref().iter().map(command_weight).sum();
         let uncommitted_bytes = self.uncommitted_bytes;
         // The first one always fits: a bound smaller than a command must not refuse for ever.
         let max = common.config().uncommitted_bytes_max;
