@@ -1,11 +1,11 @@
 //! `cargo xtask ci`: everything that a change must pass, quick things first.
 
 use crate::step::Step;
-use crate::{docs, examples, explore, layers, lint, sim, test, toolchain};
+use crate::{docs, examples, explore, layers, lint, sim, spec, test, toolchain};
 
 /// What comes before the tests.
-const BEFORE: [Step; 6] =
-    [toolchain::STEP, lint::FORMAT, layers::STEP, lint::DENY, lint::CLIPPY, docs::STEP];
+const BEFORE: [Step; 7] =
+    [toolchain::STEP, lint::FORMAT, layers::STEP, spec::STEP, lint::DENY, lint::CLIPPY, docs::STEP];
 
 /// What comes after them.
 const AFTER: [Step; 3] = [explore::STEP, examples::STEP, sim::STEP];

@@ -15,6 +15,7 @@ mod no_std;
 mod powerloss;
 mod process;
 mod sim;
+mod spec;
 mod step;
 mod test;
 mod toolchain;
