@@ -31,7 +31,7 @@ pub fn known() -> Vec<Known> {
     };
     let three = Scenario { servers: 3, impatient: 1, ..two.clone() };
     let long = |scenario| Known { scenario, states: None, is_long: true };
-    let short = |scenario| Known { scenario, states: None, is_long: false };
+    let short = |scenario, states| Known { scenario, states: Some(states), is_long: false };
     Vec::from([
         long(Scenario {
             name: "rivals-of-three",
@@ -45,44 +45,58 @@ pub fn known() -> Vec<Known> {
             proposals: 1,
             ..three.clone()
         }),
-        short(Scenario {
-            name: "repeated-command",
-            about: "a command among two servers, one of whose messages arrives twice",
-            proposals: 1,
-            duplicates: 1,
-            ..two.clone()
-        }),
-        short(Scenario {
-            name: "terms-and-crash",
-            about: "two elections of two servers, one of which crashes",
-            term_max: 3,
-            crashes: 1,
-            ..two.clone()
-        }),
-        short(Scenario {
-            name: "crash-of-three",
-            about: "an election of three servers, one of which crashes",
-            crashes: 1,
-            ..three.clone()
-        }),
-        short(Scenario {
-            name: "command-and-crash",
-            about: "a command among two servers, one of which crashes",
-            proposals: 1,
-            crashes: 1,
-            ..two.clone()
-        }),
-        short(Scenario {
-            name: "election-of-three",
-            about: "an election of three servers",
-            ..three
-        }),
-        short(Scenario {
-            name: "transfer",
-            about: "handing over among two servers",
-            term_max: 3,
-            changes: Vec::from([Change::Transfer(2)]),
-            ..two
-        }),
+        short(
+            Scenario {
+                name: "repeated-command",
+                about: "a command among two servers, one of whose messages arrives twice",
+                proposals: 1,
+                duplicates: 1,
+                ..two.clone()
+            },
+            2_733_206,
+        ),
+        short(
+            Scenario {
+                name: "terms-and-crash",
+                about: "two elections of two servers, one of which crashes",
+                term_max: 3,
+                crashes: 1,
+                ..two.clone()
+            },
+            6_196_872,
+        ),
+        short(
+            Scenario {
+                name: "crash-of-three",
+                about: "an election of three servers, one of which crashes",
+                crashes: 1,
+                ..three.clone()
+            },
+            7_303_475,
+        ),
+        short(
+            Scenario {
+                name: "command-and-crash",
+                about: "a command among two servers, one of which crashes",
+                proposals: 1,
+                crashes: 1,
+                ..two.clone()
+            },
+            2_980_948,
+        ),
+        short(
+            Scenario { name: "election-of-three", about: "an election of three servers", ..three },
+            2_105_351,
+        ),
+        short(
+            Scenario {
+                name: "transfer",
+                about: "handing over among two servers",
+                term_max: 3,
+                changes: Vec::from([Change::Transfer(2)]),
+                ..two
+            },
+            6_572_267,
+        ),
     ])
 }
