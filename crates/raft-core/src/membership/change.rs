@@ -18,7 +18,7 @@ use crate::types::{LogId, NodeId};
 /// ```
 /// use raft_core::{MembershipChange, NodeId};
 ///
-/// # fn main() -> Option<()> {
+/// # fn replacement() -> Option<()> {
 /// let replace_3_by_4 = MembershipChange::new()
 ///     .promote(NodeId::new(4)?) // A learner that has caught up.
 ///     .remove(NodeId::new(3)?);
