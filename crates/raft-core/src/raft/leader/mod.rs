@@ -204,9 +204,10 @@ impl Leader {
     }
 
     fn on_repair_request(&mut self, common: &mut Common, from: NodeId, m: RepairRequest) {
-        let compacted = m.first.index <= common.log().base().index;
+        // There is no entry 0, whoever asks for it, and no snapshot that has it.
+        let had = LogIndex::ZERO.next()..=common.log().base().index;
         let Some(progress) = self.hear_follower(common, from) else { return };
-        if compacted {
+        if had.contains(&m.first.index) {
             offer_snapshot(common, from, progress);
         } else {
             repair::on_request(common, from, m);

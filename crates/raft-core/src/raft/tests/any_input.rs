@@ -14,16 +14,17 @@ use crate::io::{Fetch, FetchPurpose, Input, Install, ReadLevel, WriteSeq};
 use crate::membership::{Membership, MembershipChange, Quorum, Voters};
 use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, RequestVote, VoteReply,
+    ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote,
+    VoteReply,
 };
 use crate::raft::Raft;
 use crate::raft::rng::Rng;
-use crate::restored::{OnLoss, Restored};
+use crate::restored::{Faulty, OnLoss, Restored};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     /// A number decides one thing that happens: usually something close to what could happen, so
     /// that all roles are reached.
@@ -60,7 +61,10 @@ impl Stage {
         config.priority = draw.pick(&[0, 100, 255]);
         config.tail_bytes_max = draw.pick(&[0, 200, 16 << 20]);
         let (now, restored) = (Timestamp::default(), draw.restored());
-        let mut raft = Raft::new(config, restored, start, now).unwrap();
+        let accepting = Restored { on_loss: OnLoss::Accept, ..restored.clone() };
+        let mut raft = Raft::new(config.clone(), restored, start, now)
+            .or_else(|_refused| Raft::new(config, accepting, start, now))
+            .unwrap();
         let read = raft.read(now, ReadLevel::Linearizable).unwrap();
         let (handed_out, fetches) = (WriteSeq::default(), Vec::new());
         Self { raft, now, handed_out, fetches, install: None, read }
@@ -178,7 +182,8 @@ impl Draw {
             1 => {
                 let first = membership_entry(1, 1, membership);
                 let entries = [first, entry(2, 2), entry(3, 2), entry(4, 4)].to_vec();
-                Restored::from_entries(hard_state, entries).unwrap()
+                let restored = Restored::from_entries(hard_state, entries).unwrap();
+                if self.below(2) == 0 { restored } else { self.damage(restored) }
             }
             _ => Restored {
                 hard_state,
@@ -196,6 +201,16 @@ impl Draw {
                 }),
             },
         }
+    }
+
+    /// Some of the entries cannot be read.
+    fn damage(&mut self, restored: Restored) -> Restored {
+        let first = LogIndex::new(self.pick(&[2, 3, 4]));
+        let last = self.pick(&[first, LogIndex::new(4)]);
+        let term = self.pick(&[None, restored.tail.iter().find(|e| e.id.index == first)]);
+        let faulty = Faulty { first, last: Some(last), term: term.map(|entry| entry.id.term) };
+        let tail = restored.tail.iter().filter(|entry| entry.id.index > last).cloned().collect();
+        Restored { faulty: Vec::from([faulty]), tail, ..restored }
     }
 
     fn membership(&mut self) -> Membership {
@@ -298,7 +313,7 @@ impl Draw {
         let round = ReadRound::new(self.pick(&[0, 1, 2, u64::MAX]));
         let (session, position) = (read.session(), self.pick(&[0, 1, 2, u64::MAX]));
         let upto = self.pick(&[read, read, ReadId::new(session, position), ReadId::new(7, 1)]);
-        match self.below(17) {
+        match self.below(20) {
             0..3 => {
                 let prev = self.log_id(raft);
                 let entries = self.entries(raft, prev);
@@ -311,7 +326,10 @@ impl Draw {
             }
             5 => Body::Heartbeat(Heartbeat { commit: self.index(raft), round }),
             6 => Body::CommitNotice(CommitNotice { commit: self.index(raft) }),
-            7 => Body::HeartbeatReply(HeartbeatReply { round, installing: None }),
+            7 => {
+                let installing = Some(self.index(raft)).filter(|_| self.below(2) == 0);
+                Body::HeartbeatReply(HeartbeatReply { round, installing })
+            }
             8 => Body::PreVote(RequestVote { last: self.log_id(raft) }),
             9 => Body::PreVoteReply(reply),
             10 => Body::RequestVote(RequestVote { last: self.log_id(raft) }),
@@ -320,6 +338,15 @@ impl Draw {
             13 => Body::TransferVote(RequestVote { last: self.log_id(raft) }),
             14 => Body::TimeoutNow,
             15 => Body::InstallSnapshot(Box::new(self.snapshot(raft, None))),
+            16 => {
+                let (first, upto) = (self.log_id(raft), self.index(raft));
+                Body::RepairRequest(RepairRequest { first, upto })
+            }
+            17 => {
+                let before = self.log_id(raft);
+                Body::RepairReply(RepairReply { entries: self.entries(raft, before) })
+            }
+            18 => Body::Removed(Removed { by: self.log_id(raft) }),
             _ => Body::ReadIndexReply(ReadIndexReply { upto, index: self.index(raft) }),
         }
     }

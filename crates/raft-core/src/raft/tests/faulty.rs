@@ -7,7 +7,7 @@ use crate::membership::Membership;
 use crate::message::{Body, RepairReply, RepairRequest};
 use crate::raft::Raft;
 use crate::restored::{Faulty, OnLoss, RestoreError, Restored};
-use crate::types::{HardState, LogIndex, Term, Timestamp};
+use crate::types::{HardState, LogId, LogIndex, Term, Timestamp};
 use crate::{Config, Entry};
 
 /// Three servers with the commands `a` to `c` at 3 to 5; server 3 has restarted and cannot read 4.
@@ -201,6 +201,17 @@ fn what_nobodys_log_has_any_more_comes_back_with_a_snapshot() {
 
     assert!(cluster.server(3).disk.faulty.is_empty());
     assert_eq!((cluster.raft(3).status().base, cluster.applied(3)), (meta.last, i(5)));
+}
+
+#[test]
+fn nobody_can_ask_for_an_entry_that_cannot_exist() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.silence();
+
+    cluster.hear(1, 3, 2, Body::RepairRequest(RepairRequest { first: LogId::ZERO, upto: i(4) }));
+
+    assert_eq!(cluster.sent(1, 3), []);
 }
 
 #[test]
