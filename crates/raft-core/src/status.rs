@@ -34,6 +34,8 @@ pub struct Status<'a> {
     pub membership_id: LogId,
     /// The newest membership in the log, committed or not.
     pub membership: &'a Membership,
+    /// The entry of the committed membership that removed this server, as far as it knows.
+    pub removed_by: Option<LogId>,
     /// A leader's view of the others; empty for anyone else.
     pub followers: Vec<FollowerStatus>,
 }

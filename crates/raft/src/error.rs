@@ -93,15 +93,98 @@ pub enum UnknownReason {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// No leader proved in time that it leads; is a majority of the nodes up and connected?
+    /// No leader proved in time that it leads, or what the read must see was not applied here in
+    /// time; is a majority of the nodes up and connected?
     #[error("no leader confirmed the read in time; is a majority of the nodes up and connected?")]
     TimedOut,
+    /// Nothing was said about clocks; read at another level.
+    #[error("the node was started without leases: call `lease`, or read at another level")]
+    LeasesOff,
     /// Too much is waiting already; try again later, and more slowly.
     #[error("too many reads are waiting; try again later")]
     Overloaded,
     /// The node is no longer a member; read on another one.
     #[error("the node was removed from the cluster; read on another one")]
     Removed,
+    /// The node has stopped.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+}
+
+/// Why a change of membership did not succeed.
+///
+/// All but [`ChangeError::Unknown`] mean that nothing has changed and nothing will: see
+/// [`ChangeError::is_certainly_not_done`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Only the leader changes the membership: ask `leader`.
+    #[error("this node is not the leader{}", hint(.leader))]
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// The leader would not begin with it; its reason says whether to try again.
+    #[error(transparent)]
+    Refused(raft_core::ChangeError),
+    /// A new leader put another entry in its place; look at the membership, and ask again.
+    #[error("a new leader replaced the change before it was committed; ask again")]
+    Superseded,
+    /// Too much is waiting already; try again later.
+    #[error("too much is waiting; try again later")]
+    Overloaded,
+    /// The node had stopped.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+    /// The change may have been made, or may still be: look at the membership before asking again.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(UnknownReason),
+}
+
+impl ChangeError {
+    /// Whether nothing has changed and nothing will.
+    #[must_use]
+    pub const fn is_certainly_not_done(&self) -> bool {
+        match self {
+            Self::Unknown(_) => false,
+            Self::NotLeader { .. }
+            | Self::Refused(_)
+            | Self::Superseded
+            | Self::Overloaded
+            | Self::Stopped(_) => true,
+        }
+    }
+}
+
+/// Why leadership was not handed over. No command is lost by that, and asking again is safe.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// Only the leader can hand over: ask `leader`.
+    #[error("this node is not the leader{}", hint(.leader))]
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// The successor cannot lead; choose another one.
+    #[error(transparent)]
+    Refused(raft_core::TransferError),
+    /// The successor was not ready within an election timeout, or the transfer was called off. This
+    /// node leads as before.
+    #[error("the successor was not ready in time; this node leads as before")]
+    NotReady,
+    /// Another node was elected.
+    #[error("node {leader} was elected instead")]
+    OtherLeader {
+        /// Who leads.
+        leader: NodeId,
+    },
+    /// Nobody was elected in time.
+    #[error("no leader was elected in time; is a majority of the nodes up and connected?")]
+    TimedOut,
+    /// Too much is waiting already; try again later.
+    #[error("too much is waiting; try again later")]
+    Overloaded,
     /// The node has stopped.
     #[error("the node has stopped: {0}")]
     Stopped(StopReason),
@@ -153,8 +236,20 @@ pub enum StartError {
         members: usize,
     },
     /// Nobody said who the members are, and the log does not either.
-    #[error("the log is empty and no members were given: call `bootstrap`")]
+    #[error("the log is empty and no members were given: call `bootstrap` or `join`")]
     NotBootstrapped,
+    /// A node that joins is none of the members that it joins.
+    #[error(
+        "node {id} is among the members that it is to join: leave it out, \
+         or give the new node an id that nobody has had"
+    )]
+    JoinsItself {
+        /// This node.
+        id: NodeId,
+    },
+    /// The log belongs to a node that was to join a cluster, and may have voted there.
+    #[error("the log is that of a node that joins a cluster: call `join`, not `bootstrap`")]
+    HasJoined,
     /// The node is not one of the members.
     #[error("node {id} is not one of the members {members:?}")]
     NotAMember {

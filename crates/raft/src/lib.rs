@@ -77,13 +77,16 @@ mod status;
 pub mod transport;
 
 pub use raft_core::{
-    ClusterId, Entry, FollowerStatus, LogId, LogIndex, Membership, MembershipError, NodeId,
-    Restored, RoleKind, Term, Write, WriteSeq,
+    ClusterId, Entry, FollowerStatus, Lease, LogId, LogIndex, Membership, MembershipChange,
+    MembershipError, NodeId, ReadLevel, Restored, RoleKind, Term, Write, WriteSeq,
 };
 
 pub use crate::command::{Command, CommandError, Raw};
 pub use crate::driver::{Forwarding, SnapshotPolicy};
-pub use crate::error::{ProposeError, ReadError, StartError, StopReason, UnknownReason, WaitError};
+pub use crate::error::{
+    ChangeError, ProposeError, ReadError, StartError, StopReason, TransferError, UnknownReason,
+    WaitError,
+};
 pub use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
 pub use crate::node::{Builder, Node};
 pub use crate::snapshot::{Frozen, SnapshotError, SnapshotMetrics, SnapshotReader, SnapshotWriter};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft_core::{FollowerStatus, LogIndex, Membership, NodeId, RoleKind, Term};
+use raft_core::{FollowerStatus, LogId, LogIndex, Membership, NodeId, RoleKind, Term};
 
 use crate::log_store::LogStats;
 use crate::snapshot::SnapshotMetrics;
@@ -27,8 +27,15 @@ pub struct Status {
     pub first: LogIndex,
     /// Last index in the log.
     pub last: LogIndex,
-    /// The members.
+    /// The entry of `membership`; zero as long as a node that joins has received none.
+    pub membership_id: LogId,
+    /// The members, learners included. The newest in the log, committed or not.
     pub membership: Arc<Membership>,
+    /// The entry of the membership that removed this node, as far as it knows. It votes and
+    /// campaigns no more, serves no reads, and can be stopped.
+    pub removed_by: Option<LogId>,
+    /// Whom this leader is handing over to.
+    pub successor: Option<NodeId>,
 }
 
 /// What a node measures. See [`Node::metrics`](crate::Node::metrics).

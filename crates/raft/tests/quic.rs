@@ -6,7 +6,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use raft::quic::{ClusterCa, Security};
-use raft::{Applied, ClusterId, Membership, Node, NodeId, Raw, StateMachine};
+use raft::{
+    Applied, ClusterId, Membership, MembershipChange, Metrics, Node, NodeId, Raw, StateMachine,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -84,4 +86,45 @@ async fn without_certificates_they_do_so_only_when_told() {
     for node in &nodes {
         assert_eq!(node.read(()).await.unwrap(), 3);
     }
+}
+
+#[tokio::test]
+async fn members_that_come_later_are_connected_and_leadership_can_go_to_them() {
+    let ca = ClusterCa::create(ClusterId::new([7; 16])).unwrap();
+    let security = |id| Security::MutualTls(ca.issue(id).unwrap().identity().unwrap());
+    let addresses = free_addresses(3);
+    let [one, two, three] = [1, 2, 3].map(n);
+    let [at_one, at_two, at_three] = addresses.try_into().unwrap();
+    let builder = |id, address| {
+        let builder = Node::<Length>::builder(id).cluster(ClusterId::new([7; 16])).in_memory();
+        builder.quic(address, security(id)).request_timeout(PATIENCE)
+    };
+    let founders = || Membership::of_voters([(one, at_one.to_string())]).unwrap();
+    let founder = builder(one, at_one).bootstrap(founders()).start(Length::default());
+    let founder = founder.await.unwrap();
+    founder.propose(Raw(vec![0; 5].into())).await.unwrap();
+    let later = [
+        builder(two, at_two).join(founders()).start(Length::default()).await.unwrap(),
+        builder(three, at_three).join(founders()).start(Length::default()).await.unwrap(),
+    ];
+
+    let change = MembershipChange::new()
+        .add_voter(two, at_two.to_string())
+        .add_voter(three, at_three.to_string());
+    founder.change_membership(change).await.unwrap();
+    for node in &later {
+        let votes = |metrics: &Metrics| metrics.status.membership.is_voter(three);
+        drop(node.metrics().wait_for(votes).await.unwrap());
+        assert_eq!(node.read(()).await.unwrap(), 5);
+    }
+    founder.transfer_leadership(three).await.unwrap();
+    let [_, leader] = &later;
+    // A new leader has committed something before it changes the membership.
+    leader.propose(Raw(vec![0; 5].into())).await.unwrap();
+    leader.remove(one).await.unwrap();
+
+    for node in &later {
+        node.propose(Raw(vec![0; 5].into())).await.unwrap();
+    }
+    assert_eq!(leader.read(()).await.unwrap(), 20);
 }

@@ -402,6 +402,7 @@ impl Raft {
             last: common.last(),
             membership_id: common.membership_id(),
             membership: common.membership(),
+            removed_by: common.removed_by(),
             followers: self.role.followers(),
         }
     }

@@ -1,6 +1,5 @@
 //! Starting a node.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -8,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{
-    ClusterId, Config, LogId, LogIndex, Membership, NodeId, Raft, Restored, Write, WriteSeq,
+    ClusterId, Config, Lease, LogId, LogIndex, Membership, NodeId, Raft, Restored, Write, WriteSeq,
 };
 use raft_snapshot::disk::{Disk, OsDisk};
 use raft_snapshot::{MemoryDisk, Owner};
 use tokio::sync::{oneshot, watch};
 
 use super::Node;
-use super::event_loop::{Clock, EventLoop, Ledger, metrics_of};
+use super::clock::Clock;
+use super::event_loop::{EventLoop, Ledger, metrics_of};
 use super::inbox::{Happening, Inbox};
 use super::librarian::Librarian;
+use super::peers::{Peers, is_founding};
 use super::restore::restore;
 use super::worker::Worker;
 use super::writing::Scribe;
@@ -36,12 +37,19 @@ pub struct Builder {
     cluster: ClusterId,
     log: Place,
     transport: Option<Box<dyn OpenTransport>>,
-    bootstrap: Option<Membership>,
+    origin: Origin,
     options: Options,
     snapshot_dir: Option<PathBuf>,
     snapshot_rate: Option<NonZeroU64>,
     snapshots_kept: usize,
     command_bytes_max: usize,
+}
+
+/// How a node without a log comes to its members.
+enum Origin {
+    Unsaid,
+    Founder(Membership),
+    Joiner(Membership),
 }
 
 /// Where the log is kept.
@@ -51,6 +59,15 @@ enum Place {
     #[cfg(feature = "persistence")]
     Directory(PathBuf),
     Store(Box<dyn OpenLog>),
+}
+
+impl Origin {
+    const fn members(&self) -> Option<&Membership> {
+        match self {
+            Self::Unsaid => None,
+            Self::Founder(members) | Self::Joiner(members) => Some(members),
+        }
+    }
 }
 
 impl fmt::Debug for Builder {
@@ -70,7 +87,7 @@ impl Builder {
             cluster: ClusterId::new([0; 16]),
             log: Place::Unsaid,
             transport: None,
-            bootstrap: None,
+            origin: Origin::Unsaid,
             snapshot_dir: None,
             snapshot_rate: NonZeroU64::new(128 << 20),
             snapshots_kept: 2,
@@ -133,9 +150,25 @@ impl Builder {
 
     /// The founding members, with the address of each. The same on every one of them, and at every
     /// start; only addresses may change.
+    ///
+    /// Once the membership has been changed, the log says who belongs to the cluster, and where they
+    /// listen. A node that was away meanwhile finds those who came later if they are given here.
     #[must_use]
     pub fn bootstrap(mut self, members: Membership) -> Self {
-        self.bootstrap = Some(members);
+        self.origin = Origin::Founder(members);
+        self
+    }
+
+    /// Has the node join a cluster that exists, whose members are these: as far as anybody knows, and
+    /// without this node. It waits until the leader adds it
+    /// ([`Node::change_membership`]), then receives everything.
+    ///
+    /// Its id must be new: one that was ever a member must not come back with an empty log. Once it
+    /// has a log, that says who the members are; only those that it does not name are looked for
+    /// here. So this may stay the same at every start.
+    #[must_use]
+    pub fn join(mut self, members: Membership) -> Self {
+        self.origin = Origin::Joiner(members);
         self
     }
 
@@ -154,7 +187,29 @@ impl Builder {
         self
     }
 
-    /// How long a proposal or a read waits at most. Default: 5 s.
+    /// How evenly clocks run, so that a leader can answer [`ReadLevel::Lease`] without asking
+    /// anybody. The election timeout must be the same on all nodes then. If a clock strays further,
+    /// such a read may be stale; nothing else is at stake. Default: nothing is said, no leases.
+    ///
+    /// Linux only: elsewhere the node does not start with it, for want of a clock that goes on while
+    /// the machine is suspended.
+    ///
+    /// [`ReadLevel::Lease`]: raft_core::ReadLevel::Lease
+    #[must_use]
+    pub const fn lease(mut self, lease: Lease) -> Self {
+        self.config.lease = Some(lease);
+        self
+    }
+
+    /// How gladly this node leads; one with less campaigns later. Votes are given without regard to
+    /// it. Default: `u8::MAX`, the most.
+    #[must_use]
+    pub const fn priority(mut self, priority: u8) -> Self {
+        self.config.priority = priority;
+        self
+    }
+
+    /// How long a proposal, a read, a change or a transfer waits at most. Default: 5 s.
     #[must_use]
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.request_timeout = timeout;
@@ -234,6 +289,10 @@ impl Builder {
                 "command_bytes_max is {}, at most {COMMAND_BYTES_MAX} is possible",
                 self.command_bytes_max
             )));
+        }
+        if self.config.lease.is_some() && !Clock::GOES_ON_WHEN_SUSPENDED {
+            let what = "leases need a clock that goes on while the machine is suspended";
+            return Err(StartError::Option(format!("{what}; on this system there is none")));
         }
         let id = self.config.id;
         let command_bytes_max = self.command_bytes_max;
@@ -345,12 +404,13 @@ async fn open<S: StateMachine>(
     inbox: &Arc<Inbox<S>>,
 ) -> Result<(EventLoop<S>, watch::Receiver<Metrics>), StartError> {
     let open_shelf = builder.shelf();
-    let Builder { config, cluster, log, transport, bootstrap, snapshot_rate, .. } = builder;
+    let Builder { config, cluster, log, transport, origin, snapshot_rate, .. } = builder;
     let mut options = builder.options;
     options.snapshots.owner.cluster = cluster;
     let id = config.id;
     config.validate().map_err(raft_core::RestoreError::from)?;
-    check_membership(id, bootstrap.as_ref(), transport.is_some())?;
+    check_origin(id, &origin, transport.is_some())?;
+    let given = origin.members().cloned();
 
     let durable = Arc::clone(inbox);
     let callback = Box::new(move |seq| durable.tell(Happening::Durable(seq)));
@@ -359,17 +419,14 @@ async fn open<S: StateMachine>(
     // After the log: that is who says that the directory is in use.
     let shelf = open_shelf()?;
     let (machine, restored, newest) = restore(state_machine, &*shelf, restored, generation)?;
-    let restored = match restored {
-        Some(restored) => restored,
-        None => found_cluster(&*store, inbox, bootstrap.clone()).await?,
-    };
-    check_members_agree(bootstrap.as_ref(), &restored)?;
+    let restored = begin(&*store, inbox, origin, restored).await?;
+    let peers = Peers::new(id, given, memberships(&restored)).ok_or(StartError::NotBootstrapped)?;
     let local = Local {
         node: id,
         cluster,
         generation,
         genesis: genesis(&restored),
-        peers: peers(id, bootstrap.as_ref(), &restored),
+        peers: peers.addresses(),
     };
 
     let clock = Clock::start();
@@ -398,6 +455,7 @@ async fn open<S: StateMachine>(
         inbox,
         log: store,
         transport,
+        peers,
         worker,
         librarian,
         snapshots,
@@ -433,42 +491,71 @@ fn open_transport<S: StateMachine>(
     }
 }
 
-fn check_membership(
-    id: NodeId,
-    bootstrap: Option<&Membership>,
-    has_transport: bool,
-) -> Result<(), StartError> {
-    let Some(membership) = bootstrap else { return Ok(()) };
-    let members: Vec<_> = membership.members().collect();
-    if !members.contains(&id) {
-        return Err(StartError::NotAMember { id, members });
+fn check_origin(id: NodeId, origin: &Origin, has_transport: bool) -> Result<(), StartError> {
+    let needs_transport = match origin {
+        Origin::Unsaid => None,
+        Origin::Founder(founders) => {
+            let members: Vec<_> = founders.members().collect();
+            if !members.contains(&id) {
+                return Err(StartError::NotAMember { id, members });
+            }
+            Some(members.len()).filter(|&members| members > 1)
+        }
+        Origin::Joiner(members) if members.contains(id) => {
+            return Err(StartError::JoinsItself { id });
+        }
+        Origin::Joiner(members) => Some(members.members().count() + 1),
+    };
+    match needs_transport {
+        Some(members) if !has_transport => Err(StartError::NoTransport { members }),
+        Some(_) | None => Ok(()),
     }
-    if members.len() > 1 && !has_transport {
-        return Err(StartError::NoTransport { members: members.len() });
-    }
-    Ok(())
 }
 
-/// A node keeps the members that its log names; others would not be the cluster it belongs to.
-fn check_members_agree(
-    bootstrap: Option<&Membership>,
-    restored: &Restored,
-) -> Result<(), StartError> {
-    let (Some(given), Some((_, stored))) = (bootstrap, memberships(restored).last()) else {
+/// What the core starts from: what the log and the snapshots have, or else a beginning.
+async fn begin<S: StateMachine>(
+    log: &dyn crate::log_store::LogStore,
+    inbox: &Inbox<S>,
+    origin: Origin,
+    restored: Option<Restored>,
+) -> Result<Restored, StartError> {
+    match (restored, origin) {
+        (Some(restored), origin) if restored.last != LogId::ZERO || restored.snapshot.is_some() => {
+            check_members_agree(&origin, &restored)?;
+            Ok(restored)
+        }
+        // It may have voted before it received anything.
+        (begun, Origin::Joiner(members)) => {
+            let hard_state = begun.map(|begun| begun.hard_state).unwrap_or_default();
+            Ok(Restored { hard_state, ..Restored::joining(members) })
+        }
+        (None, Origin::Founder(founders)) => found_cluster(log, inbox, founders).await,
+        (Some(_), Origin::Founder(_)) => Err(StartError::HasJoined),
+        (Some(_) | None, Origin::Unsaid) => Err(StartError::NotBootstrapped),
+    }
+}
+
+/// As long as the founders are the members, others would not be the cluster it belongs to.
+fn check_members_agree(origin: &Origin, restored: &Restored) -> Result<(), StartError> {
+    let (Origin::Founder(given), Some((at, stored))) = (origin, memberships(restored).last())
+    else {
         return Ok(());
     };
     let (given, stored): (Vec<_>, Vec<_>) = (given.members().collect(), stored.members().collect());
-    if given == stored { Ok(()) } else { Err(StartError::OtherMembers { given, stored }) }
+    if given == stored || !is_founding(at) {
+        Ok(())
+    } else {
+        Err(StartError::OtherMembers { given, stored })
+    }
 }
 
 /// Makes the first entry of a new cluster durable.
 async fn found_cluster<S: StateMachine>(
     log: &dyn crate::log_store::LogStore,
     inbox: &Inbox<S>,
-    bootstrap: Option<Membership>,
+    founders: Membership,
 ) -> Result<Restored, StartError> {
-    let membership = bootstrap.ok_or(StartError::NotBootstrapped)?;
-    let restored = Restored::bootstrap(membership);
+    let restored = Restored::bootstrap(founders);
     log.submit(Write {
         seq: WriteSeq::default(),
         hard_state: Some(restored.hard_state),
@@ -488,7 +575,9 @@ async fn found_cluster<S: StateMachine>(
                 }
                 // Nobody can ask a node that has not started.
                 Happening::Propose(_)
-                | Happening::Read(_)
+                | Happening::Read { .. }
+                | Happening::Change { .. }
+                | Happening::HandOver { .. }
                 | Happening::Packet { .. }
                 | Happening::Peer(_)
                 | Happening::Fetched { .. }
@@ -506,23 +595,9 @@ async fn found_cluster<S: StateMachine>(
 /// The memberships that are known, the oldest first: that of the snapshot, and those in the log.
 fn memberships(restored: &Restored) -> impl Iterator<Item = (LogId, &Membership)> {
     let snapshot = restored.snapshot.iter().map(|meta| (meta.membership_id, &meta.membership));
-    let after = snapshot.clone().next().map_or(LogIndex::ZERO, |(id, _)| id.index);
+    let covered = snapshot.clone().next().map(|(id, _)| id.index);
     let in_log = restored.memberships.iter().map(|(id, membership)| (*id, membership));
-    snapshot.chain(in_log.filter(move |(id, _)| id.index > after))
-}
-
-/// Where the other members listen: as given, or else as the log says.
-fn peers(
-    id: NodeId,
-    bootstrap: Option<&Membership>,
-    restored: &Restored,
-) -> BTreeMap<NodeId, String> {
-    let Some((_, stored)) = memberships(restored).last() else { return BTreeMap::new() };
-    let address = |peer| {
-        let given = bootstrap.and_then(|given| given.address(peer));
-        given.or_else(|| stored.address(peer)).unwrap_or_default().to_owned()
-    };
-    stored.members().filter(|&peer| peer != id).map(|peer| (peer, address(peer))).collect()
+    snapshot.chain(in_log.filter(move |(id, _)| covered.is_none_or(|last| id.index > last)))
 }
 
 /// Digest of the founding members (FNV-1a), so that nodes that were started with different ones do

@@ -6,28 +6,31 @@
 //! everybody learns the reason.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use raft_core::{Event, Input, LogId, LogIndex, Membership, NodeId, ReadLevel, Timestamp};
+use raft_core::{Event, Input, LogId, LogIndex, Membership, NodeId, Timestamp};
 use raft_net::{Lane, PeerEvent, SendOutcome};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::{debug, error, info, warn};
 
-use super::inbox::{Happening, Inbox, Proposer, Reader, Snapshotter};
+use super::callers::Caller;
+use super::clock::Clock;
+use super::inbox::{Happening, Inbox, Reader, Snapshotter};
 use super::librarian::Librarian;
+use super::peers::Peers;
 use super::worker::Worker;
-use crate::driver::{Driver, Leftover, Refusal, Requests, SnapshotDone};
-use crate::error::{ProposeError, ReadError, StopReason, UnknownReason};
+use crate::driver::{Driver, Leftover, Requests, SnapshotDone};
+use crate::error::{ReadError, StopReason};
 use crate::log_store::LogStore;
 use crate::snapshot::{Kept, SnapshotError, SnapshotMetrics};
 use crate::state_machine::StateMachine;
 use crate::status::{Metrics, Status};
 use crate::transport::Transport;
 
-type NodeDriver<S> = Driver<Proposer<S>, Reader<S>>;
-type NodeRequests<S> = Requests<Proposer<S>, Reader<S>>;
+type NodeDriver<S> = Driver<Caller<S>, Reader<S>>;
+type NodeRequests<S> = Requests<Caller<S>, Reader<S>>;
 
 /// A running node, as its own thread sees it.
 pub(super) struct EventLoop<S: StateMachine> {
@@ -36,6 +39,7 @@ pub(super) struct EventLoop<S: StateMachine> {
     pub(super) inbox: Arc<Inbox<S>>,
     pub(super) log: Arc<dyn LogStore>,
     pub(super) transport: Box<dyn Transport>,
+    pub(super) peers: Peers,
     pub(super) worker: Worker<S>,
     pub(super) librarian: Librarian<S>,
     pub(super) snapshots: Ledger,
@@ -76,27 +80,6 @@ impl Ledger {
     fn on_installed(&mut self, last: LogId) {
         self.metrics.last = Some(last);
         self.metrics.installed += 1;
-    }
-}
-
-/// The core's clock: microseconds since the node's start.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    pub(super) fn now(self) -> Timestamp {
-        Timestamp::default().after(self.0.elapsed())
-    }
-
-    fn instant(self, timestamp: Timestamp) -> tokio::time::Instant {
-        /// Longer than any timeout; the loop looks again after it.
-        const FAR: Duration = Duration::from_secs(3600);
-        let from_start = Duration::from_micros(timestamp.as_micros()).min(self.0.elapsed() + FAR);
-        tokio::time::Instant::from_std(self.0 + from_start)
     }
 }
 
@@ -144,7 +127,11 @@ impl<S: StateMachine> EventLoop<S> {
     fn take(&mut self, now: Timestamp, happening: Happening<S>) -> Result<(), StopReason> {
         match happening {
             Happening::Propose(batch) => self.driver.propose(now, batch),
-            Happening::Read(readers) => self.driver.read(now, ReadLevel::Linearizable, readers),
+            Happening::Read { level, readers } => self.driver.read(now, level, readers),
+            Happening::Change { change, caller } => {
+                self.driver.change_membership(now, &change, caller);
+            }
+            Happening::HandOver { to, caller } => self.driver.transfer(now, to, caller),
             Happening::Packet { from, packet } => self.driver.on_packet(now, from, packet),
             Happening::Peer(event) => self.on_peer_event(now, event),
             Happening::Durable(Ok(seq)) => self.driver.on_input(now, Input::Persisted(seq)),
@@ -201,7 +188,6 @@ impl<S: StateMachine> EventLoop<S> {
     }
 
     fn carry_out(&mut self, now: Timestamp, requests: NodeRequests<S>) -> Result<(), StopReason> {
-        // Nobody can ask a node for a change or a transfer yet.
         let Requests {
             writes,
             packets,
@@ -211,8 +197,8 @@ impl<S: StateMachine> EventLoop<S> {
             refused,
             reads_timed_out,
             reads_refused,
-            changes: _,
-            transfers: _,
+            changes,
+            transfers,
             events,
         } = requests;
         for write in writes {
@@ -237,16 +223,18 @@ impl<S: StateMachine> EventLoop<S> {
                 inbox.tell(Happening::Fetched { fetch, entries });
             }));
         }
-        for (caller, refusal) in refused {
-            // Whoever does not wait any more need not be told.
-            drop(caller.send(Err(propose_error(refusal))));
+        refused.into_iter().for_each(|(caller, refusal)| caller.refuse(refusal));
+        if !changes.is_empty() || !transfers.is_empty() {
+            // What the callers see next must not seem to come from the past.
+            self.publish();
         }
+        changes.into_iter().for_each(|(caller, outcome)| caller.on_changed(outcome));
+        transfers.into_iter().for_each(|(caller, outcome)| caller.on_transferred(outcome));
         for Reader { reply, .. } in reads_timed_out {
             drop(reply.send(Err(ReadError::TimedOut)));
         }
-        // Of linearizable reads, only those on a node that was removed.
-        for (Reader { reply, .. }, _removed) in reads_refused {
-            drop(reply.send(Err(ReadError::Removed)));
+        for (Reader { reply, .. }, why) in reads_refused {
+            drop(reply.send(Err(read_error(why))));
         }
         events.into_iter().for_each(|event| log_event(self.id, event));
         Ok(())
@@ -262,16 +250,19 @@ impl<S: StateMachine> EventLoop<S> {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let raft = self.driver.raft().status();
+        let known = self.metrics.borrow().status.membership_id;
+        let newer = (known != raft.membership_id).then(|| Arc::new(raft.membership.clone()));
+        if let Some(membership) = &newer
+            && let Some(peers) = self.peers.update(raft.membership_id, membership)
+        {
+            self.transport.update_peers(peers);
+        }
         self.metrics.send_modify(|metrics| {
-            let known = &metrics.status.membership;
-            let membership = if **known == *raft.membership {
-                Arc::clone(known)
-            } else {
-                Arc::new(raft.membership.clone())
-            };
+            let membership = newer.unwrap_or_else(|| Arc::clone(&metrics.status.membership));
             *metrics = metrics_of(&raft, membership);
+            metrics.status.successor = self.driver.raft().successor();
             metrics.status.applied = self.worker.applied();
             metrics.log = self.log.stats();
             metrics.snapshots = self.snapshots.metrics.clone();
@@ -288,8 +279,10 @@ impl<S: StateMachine> EventLoop<S> {
     /// Sets the alarm to the next deadline. One that is set too early rings in vain, which is
     /// cheaper than to move it whenever a deadline does.
     fn set(&self, mut alarm: std::pin::Pin<&mut Sleep>) {
+        /// What timers do not tell apart.
+        const GRAIN: Duration = Duration::from_millis(1);
         let wake = self.next_wake();
-        if alarm.is_elapsed() || wake < alarm.deadline() {
+        if alarm.is_elapsed() || wake + GRAIN < alarm.deadline() {
             alarm.as_mut().reset(wake);
         }
     }
@@ -327,7 +320,10 @@ pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membershi
             applied: raft.snapshot.map_or(raft.base, |snapshot| snapshot.last).index,
             first: raft.base.index.next(),
             last: raft.last.index,
+            membership_id: raft.membership_id,
             membership,
+            removed_by: raft.removed_by,
+            successor: None,
         },
         followers: raft.followers.clone(),
         log: crate::log_store::LogStats::default(),
@@ -335,32 +331,18 @@ pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membershi
     }
 }
 
-fn refuse_leftover<S: StateMachine>(
-    leftover: Leftover<Proposer<S>, Reader<S>>,
-    reason: &StopReason,
-) {
-    for caller in leftover.not_applied {
-        drop(caller.send(Err(ProposeError::Stopped(reason.clone()))));
-    }
-    for caller in leftover.unknown {
-        let unknown = UnknownReason::Stopped(reason.clone());
-        drop(caller.send(Err(ProposeError::Unknown(unknown))));
-    }
+fn refuse_leftover<S: StateMachine>(leftover: Leftover<Caller<S>, Reader<S>>, reason: &StopReason) {
+    leftover.not_applied.into_iter().for_each(|caller| caller.on_stopped(reason.clone()));
+    leftover.unknown.into_iter().for_each(|caller| caller.on_lost(reason.clone()));
     for Reader { reply, .. } in leftover.reads {
         drop(reply.send(Err(ReadError::Stopped(reason.clone()))));
     }
 }
 
-const fn propose_error(refusal: Refusal) -> ProposeError {
-    match refusal {
-        Refusal::NotLeader { leader } => ProposeError::NotLeader { leader },
-        Refusal::NoLeader => ProposeError::NoLeader,
-        Refusal::Overloaded => ProposeError::Overloaded,
-        Refusal::Superseded => ProposeError::Superseded,
-        Refusal::TimedOut => ProposeError::Unknown(UnknownReason::TimedOut),
-        Refusal::QuorumLost => ProposeError::Unknown(UnknownReason::QuorumLost),
-        Refusal::ConnectionLost => ProposeError::Unknown(UnknownReason::ConnectionLost),
-        Refusal::ResponseLost => ProposeError::Unknown(UnknownReason::ResponseLost),
+const fn read_error(why: raft_core::ReadError) -> ReadError {
+    match why {
+        raft_core::ReadError::LeasesOff => ReadError::LeasesOff,
+        raft_core::ReadError::Removed { .. } | _ => ReadError::Removed,
     }
 }
 
@@ -381,6 +363,19 @@ fn log_event(id: NodeId, event: Event) {
             warn!(node = %id, %peer, ?fault, "ignored what no correct peer sends");
         }
         Event::SnapshotInstalled { last } => info!(node = %id, %last, "snapshot installed"),
+        Event::MembershipCommitted { id: at } => info!(node = %id, %at, "membership changed"),
+        Event::Removed { by } => {
+            warn!(node = %id, %by, "removed from the cluster; this node can be stopped");
+        }
+        Event::LearnerTooSlow { peer } => {
+            warn!(node = %id, %peer, "a learner cannot keep pace with what is written");
+        }
+        Event::TransferFailed { to } => {
+            warn!(node = %id, %to, "the successor was not ready in time; not handing over");
+        }
+        Event::DiskStuck { term } => {
+            warn!(node = %id, %term, "the disk takes too long; stepping down");
+        }
         event @ (Event::UnknownWrite | _) => warn!(node = %id, ?event, "unexpected"),
     }
 }

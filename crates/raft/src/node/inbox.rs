@@ -3,18 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use raft_core::{Entry, Fetch, LogId, NodeId, SnapshotMeta, WriteSeq};
+use raft_core::{Entry, Fetch, LogId, MembershipChange, NodeId, ReadLevel, SnapshotMeta, WriteSeq};
 use raft_net::{Inbound, Packet, PeerEvent};
 use tokio::sync::{Notify, oneshot};
 
+use super::callers::Caller;
 use crate::driver::TransferDone;
-use crate::error::{ProposeError, ReadError, StopReason};
+use crate::error::{ReadError, StopReason};
 use crate::log_store::LogError;
 use crate::snapshot::{Kept, SnapshotError};
 use crate::state_machine::StateMachine;
-
-/// Who waits for the response to a command.
-pub(super) type Proposer<S> = oneshot::Sender<Result<<S as StateMachine>::Response, ProposeError>>;
 
 /// Who waits for the answer to a query.
 pub(super) struct Reader<S: StateMachine> {
@@ -27,8 +25,21 @@ pub(super) type Snapshotter = oneshot::Sender<Result<LogId, SnapshotError>>;
 
 /// Something that happened.
 pub(super) enum Happening<S: StateMachine> {
-    Propose(Vec<(Bytes, Proposer<S>)>),
-    Read(Vec<Reader<S>>),
+    Propose(Vec<(Bytes, Caller<S>)>),
+    Read {
+        level: ReadLevel,
+        readers: Vec<Reader<S>>,
+    },
+    /// Somebody wants other members.
+    Change {
+        change: MembershipChange,
+        caller: Caller<S>,
+    },
+    /// Somebody wants another leader.
+    HandOver {
+        to: NodeId,
+        caller: Caller<S>,
+    },
     Packet {
         from: NodeId,
         packet: Packet,

@@ -1,9 +1,13 @@
 //! A node of a cluster, as its user sees it.
 
 mod builder;
+mod callers;
+mod clock;
 mod event_loop;
 mod inbox;
 mod librarian;
+mod members;
+mod peers;
 mod restore;
 mod worker;
 mod writing;
@@ -13,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{LogId, NodeId, RoleKind};
+use raft_core::{LogId, LogIndex, NodeId, ReadLevel, RoleKind};
 use tokio::sync::{oneshot, watch};
 
 pub use self::builder::Builder;
-use self::inbox::{Closed, Happening, Inbox, Proposer, Reader};
+use self::callers::Caller;
+use self::inbox::{Closed, Happening, Inbox, Reader};
 use crate::command::Command;
 use crate::error::{ProposeError, ReadError, StopReason, UnknownReason, WaitError};
 use crate::snapshot::SnapshotError;
@@ -124,7 +129,25 @@ impl<S: StateMachine> Node<S> {
     ///
     /// If no leader could confirm it in time, or the node has stopped.
     pub async fn read(&self, query: S::Query) -> Result<S::Answer, ReadError> {
-        match self.read_batch(Vec::from([query])).await.pop() {
+        self.read_with(ReadLevel::Linearizable, query).await
+    }
+
+    /// Answers a query from a state that is as new as `level` says. Works on any node. As
+    /// [`Node::read`] otherwise.
+    ///
+    /// Who wants to see at least its own writes, or what it has read, on whichever node, takes
+    /// [`Node::applied`] of the node that has acknowledged them to [`ReadLevel::AtLeast`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::read`]; and [`ReadError::LeasesOff`] for [`ReadLevel::Lease`] without
+    /// [`Builder::lease`].
+    pub async fn read_with(
+        &self,
+        level: ReadLevel,
+        query: S::Query,
+    ) -> Result<S::Answer, ReadError> {
+        match self.read_batch_with(level, Vec::from([query])).await.pop() {
             Some(answer) => answer,
             None => Err(ReadError::TimedOut),
         }
@@ -133,6 +156,16 @@ impl<S: StateMachine> Node<S> {
     /// Answers queries from one state, with one confirmation for all. The answers are in the order
     /// of the queries. As [`Node::read`] otherwise.
     pub async fn read_batch(&self, queries: Vec<S::Query>) -> Vec<Result<S::Answer, ReadError>> {
+        self.read_batch_with(ReadLevel::Linearizable, queries).await
+    }
+
+    /// Answers queries from one state, which is as new as `level` says. The answers are in the order
+    /// of the queries. As [`Node::read_with`] otherwise.
+    pub async fn read_batch_with(
+        &self,
+        level: ReadLevel,
+        queries: Vec<S::Query>,
+    ) -> Vec<Result<S::Answer, ReadError>> {
         /// What a waiting read counts for.
         const READ_BYTES: usize = 128;
         let count = queries.len();
@@ -142,7 +175,8 @@ impl<S: StateMachine> Node<S> {
             readers.push(Reader { query, reply });
             answers.push(answer);
         }
-        if let Err(closed) = self.handle.inbox.ask(Happening::Read(readers), count * READ_BYTES) {
+        let read = Happening::Read { level, readers };
+        if let Err(closed) = self.handle.inbox.ask(read, count * READ_BYTES) {
             let error = match closed {
                 Closed::Full => ReadError::Overloaded,
                 Closed::Stopped(reason) => ReadError::Stopped(reason),
@@ -207,6 +241,15 @@ impl<S: StateMachine> Node<S> {
         self.handle.metrics.borrow().status.role == RoleKind::Leader
     }
 
+    /// Index up to which everything is applied here.
+    ///
+    /// Once a proposal is acknowledged or a read answered by this node, it includes what they
+    /// concern: a token for reads [elsewhere](Node::read_with) that must not see less.
+    #[must_use]
+    pub fn applied(&self) -> LogIndex {
+        self.handle.metrics.borrow().status.applied
+    }
+
     /// The node at a glance.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -249,14 +292,14 @@ impl<S: StateMachine> Node<S> {
         &self,
         commands: impl IntoIterator<Item = S::Command>,
     ) -> Result<Vec<Result<Pending<S>, ProposeError>>, ProposeError> {
-        let mut batch: Vec<(Bytes, Proposer<S>)> = Vec::new();
+        let mut batch: Vec<(Bytes, Caller<S>)> = Vec::new();
         let mut pending = Vec::new();
         let mut bytes = 0;
         for command in commands {
             pending.push(self.encode(&command).map(|command| {
                 let (caller, response) = oneshot::channel();
                 bytes += command.len();
-                batch.push((command, caller));
+                batch.push((command, Caller::Command(caller)));
                 response
             }));
         }

@@ -45,8 +45,8 @@ pub(super) fn restore<S: StateMachine>(
     }
     match failure {
         Some(source) => Err(StartError::SnapshotUnreadable { source }),
-        // If the log needs one, the core says so. Without entries it is as good as new.
-        None => Ok((machine, log.filter(|log| log.last != LogId::ZERO), None)),
+        // If the log needs one, the core says so.
+        None => Ok((machine, log, None)),
     }
 }
 

@@ -11,7 +11,8 @@ use raft_core::{Entry, LogIndex, NodeId, SnapshotMeta};
 use raft_snapshot::SnapshotId;
 use tokio::sync::watch;
 
-use super::inbox::{Happening, Inbox, Proposer, Reader};
+use super::callers::Caller;
+use super::inbox::{Happening, Inbox, Reader};
 use super::writing::Scribe;
 use crate::driver::{Entries, Job};
 use crate::error::StopReason;
@@ -23,7 +24,7 @@ use crate::status::Metrics;
 /// Bytes of entries that are read from the log at a time.
 const READ_BYTES: usize = 4 << 20;
 
-type Jobs<S> = Vec<Job<Proposer<S>, Reader<S>>>;
+type Jobs<S> = Vec<Job<Caller<S>, Reader<S>>>;
 
 /// The event loop's end of the thread.
 pub(super) struct Worker<S: StateMachine> {
@@ -96,7 +97,7 @@ struct Rig<S: StateMachine> {
 }
 
 /// Responses to be given, once all entries of a job are applied.
-type Responses<S> = Vec<(Proposer<S>, <S as StateMachine>::Response)>;
+type Responses<S> = Vec<(Caller<S>, <S as StateMachine>::Response)>;
 
 impl<S: StateMachine> Rig<S> {
     fn run(mut self, jobs: &Receiver<Jobs<S>>) {
@@ -116,7 +117,7 @@ impl<S: StateMachine> Rig<S> {
         self.scribe.stop();
     }
 
-    fn carry_out(&mut self, job: Job<Proposer<S>, Reader<S>>) -> Result<(), StopReason> {
+    fn carry_out(&mut self, job: Job<Caller<S>, Reader<S>>) -> Result<(), StopReason> {
         match job {
             Job::Apply { entries: Entries::Here(entries), mut callers } => {
                 self.apply(entries, &mut callers)
@@ -160,7 +161,7 @@ impl<S: StateMachine> Rig<S> {
         &mut self,
         first: LogIndex,
         last: LogIndex,
-        callers: &mut VecDeque<(LogIndex, Proposer<S>)>,
+        callers: &mut VecDeque<(LogIndex, Caller<S>)>,
     ) -> Result<(), StopReason> {
         let mut next = first;
         while next <= last {
@@ -181,7 +182,7 @@ impl<S: StateMachine> Rig<S> {
     fn apply(
         &mut self,
         entries: Vec<Entry>,
-        callers: &mut VecDeque<(LogIndex, Proposer<S>)>,
+        callers: &mut VecDeque<(LogIndex, Caller<S>)>,
     ) -> Result<(), StopReason> {
         let mut responses: Responses<S> = Vec::new();
         let respond = |index, response| {
@@ -198,7 +199,7 @@ impl<S: StateMachine> Rig<S> {
         self.on_progress();
         // The last first: one who waits for many, in order, wakes when all are there.
         for (caller, response) in responses.into_iter().rev() {
-            drop(caller.send(Ok(response)));
+            caller.respond(response);
         }
         if self.progress.awaited.swap(false, Ordering::SeqCst) {
             self.inbox.tell(Happening::Applied);

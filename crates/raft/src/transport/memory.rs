@@ -95,6 +95,9 @@ impl Transport for Port {
         SendOutcome::Queued
     }
 
+    /// Whoever is in the network can be reached.
+    fn update_peers(&self, _peers: BTreeMap<NodeId, String>) {}
+
     fn shutdown(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         self.network.links().nodes.remove(&self.node);
         Box::pin(std::future::ready(()))

@@ -33,6 +33,10 @@ pub trait Transport: Send + 'static {
     /// Sends a packet if it can be sent soon. Must not wait.
     fn send(&self, to: NodeId, packet: Packet) -> SendOutcome;
 
+    /// Connects with these nodes from now on, at these addresses, and with no others. Must not
+    /// wait; may be called as often as it likes.
+    fn update_peers(&self, peers: BTreeMap<NodeId, String>);
+
     /// Closes connections and frees ports.
     fn shutdown(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -70,17 +74,27 @@ pub struct Local {
     pub generation: u64,
     /// Digest of the members that the cluster was created with, if this node knows them.
     pub genesis: Option<u64>,
-    /// The other members, and where they listen.
+    /// The other members at the start, and where they listen.
     pub peers: BTreeMap<NodeId, String>,
 }
 
-/// The transport of a node that has no peers.
+/// The transport of a node that was started without one, for it had no peers.
 #[derive(Debug)]
 pub(crate) struct Nowhere;
 
 impl Transport for Nowhere {
     fn send(&self, _to: NodeId, _packet: Packet) -> SendOutcome {
         SendOutcome::Dropped(raft_net::DropReason::NotAMember)
+    }
+
+    fn update_peers(&self, peers: BTreeMap<NodeId, String>) {
+        if !peers.is_empty() {
+            tracing::error!(
+                ?peers,
+                "this node has no transport and cannot talk to the members that were added; \
+                 restart it with one"
+            );
+        }
     }
 
     fn shutdown(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

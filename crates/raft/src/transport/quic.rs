@@ -1,5 +1,6 @@
 //! The QUIC transport of `raft-net-quic`.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -44,6 +45,10 @@ impl OpenTransport for Quic {
 impl Transport for QuicTransport {
     fn send(&self, to: NodeId, packet: Packet) -> SendOutcome {
         Self::send(self, to, packet)
+    }
+
+    fn update_peers(&self, peers: BTreeMap<NodeId, String>) {
+        Self::update_peers(self, peers);
     }
 
     fn shutdown(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
