@@ -3,6 +3,7 @@
 extern crate std;
 
 mod any_input;
+mod any_membership;
 mod canonical;
 mod cluster;
 mod durability;

@@ -12,8 +12,10 @@ use core::fmt::Display;
 
 use super::cluster::*;
 use super::{std, text};
+use crate::io::Input;
 use crate::membership::MembershipChange;
 use crate::message::Message;
+use crate::status::FollowerStatus;
 use crate::types::{NodeId, Term};
 
 #[test]
@@ -84,12 +86,19 @@ impl Story {
         match (verb, ids.as_slice()) {
             // Founding members 1 to that many.
             ("servers", &[size]) => *cluster = Cluster::new(size),
+            // The same, with so many appends under way to each follower, of one entry each.
+            ("servers", &[size, window]) if words.get(1) == Some(&"window") => {
+                *cluster = Cluster::with(size, |config| {
+                    config.append_bytes_max = 1;
+                    config.in_flight_messages_max = usize::try_from(window).unwrap();
+                });
+            }
             // Restarted members in a term, with the terms of their commands: `logs 7 1,1,4 1 -`.
             ("logs", &[term, ..]) => *cluster = with_logs(term, &words[1..]),
             ("join", &[id]) => cluster.join(id),
             // Election: all of it, or its beginning.
             ("elect", &[id]) => cluster.elect(id),
-            ("timeout", &[id]) => cluster.time_out(id),
+            ("timeout", &[id]) => cluster.time_out_if_ever(id),
             ("silence", &[]) => cluster.silence(),
             ("heartbeat", &[id]) => cluster.heartbeat(id),
             // That many heartbeats, each with its answers.
@@ -116,6 +125,8 @@ impl Story {
             ("isolate", &[id]) => cluster.isolate(id),
             ("heal", &[]) => cluster.heal(),
             ("lose", &[]) => cluster.wire.clear(),
+            ("lose", &[from, to]) => drop(cluster.sent(from, to)),
+            ("unreachable", &[id, peer]) => cluster.step(id, Input::Unreachable(n(peer))),
             ("wire", &[]) => return cluster.wire.iter().map(text::message).collect(),
             ("deliver", &[]) => return self.deliver(|_| true),
             ("deliver", &[from, to]) => {
@@ -147,6 +158,8 @@ impl Story {
             // What there is to see.
             ("status", &[]) => return self.status(),
             ("log", &[]) => return self.logs(),
+            ("members", &[]) => return self.members(),
+            ("followers", &[id]) => return self.followers(id),
             _ => panic!("there is no command `{verb} {}`", words.join(" ")),
         }
         Vec::new()
@@ -188,6 +201,22 @@ impl Story {
     fn logs(&self) -> Vec<String> {
         let of = |(id, server): (&NodeId, &Server)| format!("{id}: {}", text::log(server));
         self.cluster.servers.iter().map(of).collect()
+    }
+
+    fn members(&self) -> Vec<String> {
+        let of = |(id, server): (&NodeId, &Server)| {
+            format!("{id}: {}", text::membership(server.raft.status().membership))
+        };
+        self.cluster.servers.iter().map(of).collect()
+    }
+
+    fn followers(&self, id: u64) -> Vec<String> {
+        let of = |f: FollowerStatus| {
+            let offer = f.snapshot.map(|last| format!(", offered a snapshot up to {last}"));
+            let offer = offer.unwrap_or_default();
+            format!("{}: matches up to {}, next {}{offer}", f.id, f.matched, f.next)
+        };
+        self.cluster.raft(id).status().followers.into_iter().map(of).collect()
     }
 
     fn reads(&self, id: u64) -> Vec<String> {

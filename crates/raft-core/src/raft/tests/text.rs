@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::cluster::*;
 use super::std;
 use crate::event::{Event, RoleKind};
+use crate::membership::{Membership, Voters};
 use crate::message::{AppendReply, Body, Message};
 use crate::raft::Raft;
 use crate::types::{EntryPayload, NodeId};
@@ -79,6 +80,21 @@ pub(super) fn log(server: &Server) -> String {
         EntryPayload::Noop => format!("{}-", entry.id.term),
     };
     server.log.iter().map(entry).collect::<Vec<_>>().join(" ")
+}
+
+/// The members by their parts: `voters 1 2 and 2 3, learners 4 5+`, the outgoing voters first; `+`
+/// for a learner that is to be promoted.
+pub(super) fn membership(membership: &Membership) -> String {
+    let list = |voters: &Voters| voters.iter().map(|id| id.to_string()).collect::<Vec<_>>();
+    let halves = membership.quorum().outgoing().into_iter().chain([membership.quorum().incoming()]);
+    let halves = halves.map(|voters| list(voters).join(" ")).collect::<Vec<_>>().join(" and ");
+    let learner = |id: NodeId| {
+        let is_promoted = membership.promotions().any(|promoted| promoted == id);
+        format!(" {id}{}", if is_promoted { "+" } else { "" })
+    };
+    let learners: String = membership.learners().map(learner).collect();
+    let learners = if learners.is_empty() { learners } else { format!(", learners{learners}") };
+    format!("voters {halves}{learners}")
 }
 
 pub(super) fn message(message: &Message) -> String {
