@@ -72,7 +72,9 @@ pub use crate::memory::{MemoryDisk, MemoryFile};
 pub use crate::partial::Partial;
 pub use crate::reader::Reader;
 pub use crate::snapshot::Snapshot;
-pub use crate::store::{DamageKind, Damaged, Opened, Options, Receiving, Store};
+pub use crate::store::{
+    DamageKind, Damaged, Look, Opened, Options, Receiving, Store, give_snapshots,
+};
 pub use crate::transfer::{
     MANIFEST_PIECE_BYTES, Prepared, Progress, ReceiveError, Receiver, ReceiverAction,
     ReceiverLimits, Refusal, Reply, Request, Sender, SenderAction, SenderLimits, Serving,

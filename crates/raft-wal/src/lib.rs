@@ -76,6 +76,14 @@ mod tail_cache;
 mod view;
 mod wal;
 
+/// Looking at the files of a log whatever their condition: for tools.
+pub mod inspect {
+    pub use crate::recovery::audit::{
+        Content, Cost, Damage, FoundBatch, FoundRecord, FoundSegment, GroupState, Inspector,
+        LogIdent, Met, SegmentState, Verification,
+    };
+}
+
 pub use crate::error::{
     AppendError, CloseError, Corruption, DiskError, OpenError, ReadError, Unsupported, WalError,
     WriteError,

@@ -86,6 +86,14 @@ impl Manifest {
         Self::decode(Bytes::from(out))
     }
 
+    /// The manifest of the same snapshot as another owner would have written it.
+    pub(crate) fn given_to(&self, owner: Owner) -> Self {
+        let crcs: Vec<u32> =
+            self.chunk_crcs.as_chunks::<4>().0.iter().map(|crc| u32::from_le_bytes(*crc)).collect();
+        Self::new(owner, self.meta.clone(), self.sizes, self.data_crc, &crcs)
+            .expect("it is as long as one that exists")
+    }
+
     /// Reads what [`Manifest::encoded`] gave. The manifest shares `encoded`.
     ///
     /// # Errors

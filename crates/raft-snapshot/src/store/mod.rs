@@ -15,6 +15,8 @@
 //! one `ID.partial` with its data, from where receiving goes on.
 
 mod catalogue;
+mod give;
+mod look;
 mod names;
 mod sweep;
 
@@ -22,9 +24,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{LogId, SnapshotMeta};
+use raft_wal::DiskError;
 use raft_wal::disk::{Disk, DiskFile as _};
 
 use self::catalogue::Catalogue;
+pub use self::give::give_snapshots;
+pub use self::look::Look;
 pub(crate) use self::names::data_name;
 use self::names::{manifest_name, partial_name, writing_name};
 use crate::error::{Doing as _, OpenError, WriteError};
@@ -71,6 +76,8 @@ pub struct Opened {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Damaged {
+    /// The snapshot, as its file is named.
+    pub id: SnapshotId,
     /// The file at fault.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -316,17 +323,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Writes a manifest under a name that does not count yet, and makes it durable, along with
-    /// the names of all files.
     fn write_manifest(&self, manifest: &Manifest) -> Result<String, WriteError> {
-        let disk = self.disk();
-        let name = writing_name(manifest.id());
-        let path = disk.path(&name);
-        let file = disk.create(&name).doing("create", &path)?;
-        file.write_full_at(0, manifest.encoded()).doing("write", &path)?;
-        file.sync_data().doing("sync", &path)?;
-        disk.sync_dir().doing("sync", &disk.path(""))?;
-        Ok(name)
+        Ok(put_manifest(self.disk(), manifest)?)
     }
 
     pub(crate) fn disk(&self) -> &D {
@@ -345,4 +343,16 @@ impl<D: Disk> Store<D> {
         // Every change is made at once.
         self.shared.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes a manifest under a name that does not count yet, and makes it durable, along with the
+/// names of all files.
+fn put_manifest<D: Disk>(disk: &D, manifest: &Manifest) -> Result<String, DiskError> {
+    let name = writing_name(manifest.id());
+    let path = disk.path(&name);
+    let file = disk.create(&name).doing("create", &path)?;
+    file.write_full_at(0, manifest.encoded()).doing("write", &path)?;
+    file.sync_data().doing("sync", &path)?;
+    disk.sync_dir().doing("sync", &disk.path(""))?;
+    Ok(name)
 }

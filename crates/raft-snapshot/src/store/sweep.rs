@@ -1,6 +1,5 @@
 //! Opening: what is there, what of it counts, and what goes.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use raft_wal::DiskError;
 use raft_wal::disk::{Disk, DiskFile as _};
 
 use super::names::Kind;
-use super::{DamageKind, Damaged, Opened, data_name, manifest_name, partial_name};
+use super::{DamageKind, Damaged, Opened, look, manifest_name, partial_name};
 use crate::error::{Doing as _, OpenError};
 use crate::file::FileExt as _;
 use crate::id::SnapshotId;
@@ -57,33 +56,30 @@ fn load<D: Disk>(
     owner: Owner,
     id: SnapshotId,
 ) -> Result<Result<Snapshot<D>, Damaged>, OpenError> {
-    let name = manifest_name(id);
-    let path = disk.path(&name);
-    let damaged = |path, fault| Ok(Err(Damaged { path, fault }));
-    let manifest = match read_manifest(disk, &name)? {
-        Ok(manifest) => manifest,
-        Err(source @ (ManifestError::FutureVersion { .. } | ManifestError::FutureFlags { .. })) => {
-            return Err(OpenError::Unsupported { path, source });
-        }
-        Err(fault) => return damaged(path, DamageKind::Manifest(fault)),
+    let ours = |manifest: &Manifest| match manifest.owner() {
+        found if found == owner => Ok(()),
+        found => Err(OpenError::OtherOwner { path: disk.path(&manifest_name(id)), found }),
     };
-    if manifest.owner() != owner {
-        return Err(OpenError::OtherOwner { path, found: manifest.owner() });
+    match look::load(disk, id, ours)? {
+        Ok(snapshot) => Ok(Ok(snapshot)),
+        Err(damaged) => damaged.refuse_later_version().map(Err),
     }
-    if manifest.id() != id {
-        return damaged(path, DamageKind::OtherName(manifest.id()));
+}
+
+impl Damaged {
+    /// A snapshot of a later version is not damaged, but not for this program.
+    fn refuse_later_version(self) -> Result<Self, OpenError> {
+        let Self { id, path, fault } = self;
+        match fault {
+            DamageKind::Manifest(
+                source @ (ManifestError::FutureVersion { .. } | ManifestError::FutureFlags { .. }),
+            ) => Err(OpenError::Unsupported { path, source }),
+            fault @ (DamageKind::Manifest(_)
+            | DamageKind::OtherName(_)
+            | DamageKind::NoData
+            | DamageKind::DataLength { .. }) => Ok(Self { id, path, fault }),
+        }
     }
-    let path = disk.path(&data_name(id));
-    let opened = disk.open(&data_name(id));
-    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        return damaged(path, DamageKind::NoData);
-    }
-    let data = opened.doing("open", &path)?;
-    let (expected, found) = (manifest.sizes().data, data.file_len().doing("measure", &path)?);
-    if expected != found {
-        return damaged(path, DamageKind::DataLength { expected, found });
-    }
-    Ok(Ok(Snapshot::new(manifest, data, path)))
 }
 
 /// The snapshot with which receiving may go on.
@@ -106,12 +102,12 @@ fn newest_partial<D: Disk>(
     Ok(newest)
 }
 
-fn read_manifest<D: Disk>(
+pub(super) fn read_manifest<D: Disk>(
     disk: &D,
     name: &str,
 ) -> Result<Result<Manifest, ManifestError>, DiskError> {
     let path = disk.path(name);
-    let file = disk.open(name).doing("open", &path)?;
+    let file = disk.open_read_only(name).doing("open", &path)?;
     let len = file.file_len().doing("measure", &path)?;
     let mut bytes = vec![0; narrow(len.min(u64::from(MANIFEST_BYTES_MAX)))];
     let read = file.read_full_at(0, &mut bytes).doing("read", &path)?;

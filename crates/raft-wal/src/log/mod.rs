@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use raft_core::{GroupId, LogId, LogIndex};
+use raft_core::{ClusterId, GroupId, LogId, LogIndex};
 
 pub(crate) use self::chore::{Chore, Done, delete_segment};
 use crate::disk::Disk;
@@ -186,6 +186,23 @@ impl<D: Disk> Log<D> {
     ) -> Result<(Self, Recovered), OpenError> {
         let (parts, recovered) = crate::recovery::open(disk, identity, options, &mut progress)?;
         Ok((Self::from_parts(parts), recovered))
+    }
+
+    /// Gives a log that is `identity`'s, and not open, to another cluster: from then on it opens
+    /// under the identity returned, and under the old one no more. Entries, term and vote stay.
+    ///
+    /// For a cluster that begins anew with what one of its members has: under a new cluster id
+    /// nobody who was not there takes part. Atomic and durable; after a crash it is one or the other.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. With [`OpenError::Disk`] the log is the one's or the other's.
+    pub fn give_to(
+        disk: &D,
+        identity: Identity,
+        cluster: ClusterId,
+    ) -> Result<Identity, OpenError> {
+        crate::recovery::give_to(disk, identity, cluster)
     }
 
     fn from_parts(parts: Parts<D>) -> Self {

@@ -86,6 +86,28 @@ pub(crate) fn read_seal<D: Disk>(
     Ok(sections.map(|sections| (trailer, sections)))
 }
 
+/// What of a seal is damaged, and where it stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SealFault {
+    /// The trailer; and so it is not known where the index is.
+    Trailer(u64),
+    /// The index.
+    Index(u64),
+}
+
+/// Why [`read_seal`] found none in a segment that was sealed.
+pub(crate) fn seal_fault<D: Disk>(segment: &Segment<D>) -> Result<SealFault, DiskError> {
+    let len = segment.file.file_len().doing("stat", &segment.path)?;
+    let offset = len.saturating_sub(BLOCK);
+    let block = read(segment, offset, narrow(BLOCK))?;
+    Ok(match Trailer::decode(&block, segment.seed) {
+        Some(trailer) if trailer.segment == segment.number => {
+            SealFault::Index(trailer.index_offset)
+        }
+        Some(_) | None => SealFault::Trailer(offset),
+    })
+}
+
 fn read<D: Disk>(segment: &Segment<D>, offset: u64, len: usize) -> Result<Vec<u8>, DiskError> {
     let mut bytes = vec![0; len];
     let read = segment.file.read_full_at(offset, &mut bytes).doing("read", &segment.path)?;

@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::read::source::Window;
 use crate::segment::{Segment, TEMPORARY, segment_number};
 use crate::submit::Identity;
+use raft_core::ClusterId;
 
 const IDENT: &str = "IDENT";
 
@@ -42,7 +43,23 @@ pub(super) fn find<D: Disk>(disk: &D, identity: Identity) -> Result<Ident, OpenE
     Ok(ident)
 }
 
-fn read_ident<D: Disk>(disk: &D) -> Result<Ident, OpenError> {
+/// Writes another cluster into the identity file of a log that is `identity`'s.
+pub(crate) fn give_to<D: Disk>(
+    disk: &D,
+    identity: Identity,
+    cluster: ClusterId,
+) -> Result<Identity, OpenError> {
+    let lock = disk.lock().doing("lock", &disk.path("LOCK"))?;
+    let Some(_lock) = lock else {
+        return Err(OpenError::AlreadyOpen { dir: disk.path("") });
+    };
+    let ident = find(disk, identity)?;
+    let given = Identity { cluster, ..identity };
+    write_ident(disk, &Ident { identity: given, ..ident })?;
+    Ok(given)
+}
+
+pub(super) fn read_ident<D: Disk>(disk: &D) -> Result<Ident, OpenError> {
     let path = disk.path(IDENT);
     let file = disk.open_read_only(IDENT).doing("open", &path)?;
     // One byte more than there should be, so that a longer file is noticed.

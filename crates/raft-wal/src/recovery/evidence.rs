@@ -85,7 +85,7 @@ pub(super) fn next_batch<D: Disk>(
 }
 
 /// The header at `offset`, if it was written for that place.
-fn authentic<D: Disk>(
+pub(super) fn authentic<D: Disk>(
     found: &Found<D>,
     scanner: &mut Scanner<'_, D>,
     offset: u64,

@@ -18,6 +18,7 @@
 //! Until R10 nothing is modified: a log that cannot be trusted is left as it was found.
 
 mod activate;
+pub(crate) mod audit;
 mod chain;
 mod creation;
 mod evidence;
@@ -34,6 +35,7 @@ mod verify;
 use std::sync::Arc;
 
 use self::chain::Trail;
+pub(crate) use self::creation::give_to;
 use self::survey::{Access, Found};
 use crate::disk::Disk;
 use crate::error::{Doing as _, OpenError};

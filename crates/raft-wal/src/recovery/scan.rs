@@ -55,7 +55,8 @@ pub(super) enum Left {
 }
 
 impl Broken {
-    const fn new(what: &'static str) -> Self {
+    /// There is nothing, not even a header.
+    pub(super) const fn nothing(what: &'static str) -> Self {
         Self { what, left: Left::Nothing }
     }
 
@@ -85,12 +86,12 @@ impl<'a, D: Disk> Scanner<'a, D> {
         let seed = self.found.segment.seed;
         let head = self.bytes(offset, HEADER_LEN)?;
         let header = head.and_then(|bytes| BatchHeader::decode(&bytes, seed));
-        let Some(header) = header else { return Ok(Err(Broken::new("a batch is missing"))) };
+        let Some(header) = header else { return Ok(Err(Broken::nothing("a batch is missing"))) };
         let fault = check_header(&header, self.found.segment.number, offset, expected);
         let body = self.bytes(offset + wide(HEADER_LEN), narrow(u64::from(header.body_len)))?;
         let checked = match (fault, body) {
-            (Some(what), _) => Err(Broken::new(what)),
-            (None, None) => Err(Broken::new("the file ends within a batch")),
+            (Some(what), _) => Err(Broken::nothing(what)),
+            (None, None) => Err(Broken::nothing("the file ends within a batch")),
             (None, Some(body)) => check_body(header, &body, seed),
         };
         Ok(checked)

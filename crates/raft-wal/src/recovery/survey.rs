@@ -71,7 +71,8 @@ fn check_contiguous<D: Disk>(disk: &D, numbers: &[u64]) -> Result<(), OpenError>
     gap.map_or(Ok(()), |[before, _]| Err(missing(before.saturating_add(1))))
 }
 
-fn read_segment<D: Disk>(
+/// Reads what one segment says about itself.
+pub(super) fn read_segment<D: Disk>(
     disk: &D,
     uuid: LogUuid,
     number: u64,

@@ -1,0 +1,107 @@
+//! Looking at a directory of snapshots without a lock, and without touching anything: for tools.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use raft_wal::DiskError;
+use raft_wal::disk::{Disk, DiskFile as _};
+
+use super::names::Kind;
+use super::sweep::read_manifest;
+use super::{DamageKind, Damaged, data_name, manifest_name};
+use crate::error::Doing as _;
+use crate::id::SnapshotId;
+use crate::manifest::Manifest;
+use crate::snapshot::Snapshot;
+
+/// What is in a directory of snapshots.
+#[derive(Debug)]
+pub struct Look<D: Disk> {
+    /// Published snapshots, the oldest first, whosoever they are (see
+    /// [`Manifest::owner`](crate::Manifest::owner)). Their data are verified when they are read.
+    pub snapshots: Vec<Arc<Snapshot<D>>>,
+    /// Published snapshots that cannot be used, and why.
+    pub damaged: Vec<Damaged>,
+    /// Snapshots of which a part was received.
+    pub partial: Vec<SnapshotId>,
+    /// What an interrupted writing, receiving or removing has left, and the next open removes.
+    pub leftovers: Vec<PathBuf>,
+}
+
+impl<D: Disk> Look<D> {
+    /// Looks at the directory. One that does not exist holds nothing.
+    ///
+    /// It may be in use: a snapshot that is removed meanwhile is not listed.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub fn at(disk: &D) -> Result<Self, DiskError> {
+        let mut look = Self {
+            snapshots: Vec::new(),
+            damaged: Vec::new(),
+            partial: Vec::new(),
+            leftovers: Vec::new(),
+        };
+        let mut names = match disk.list() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(look),
+            names => names.doing("list", &disk.path(""))?,
+        };
+        names.sort_unstable();
+        let kinds: Vec<_> = names.iter().map(|name| Kind::of(name)).collect();
+        for (name, kind) in names.iter().zip(&kinds) {
+            let has = |wanted: Kind| kinds.contains(&wanted);
+            match *kind {
+                Kind::Manifest(id) => look.load(disk, id)?,
+                Kind::Partial(id) => look.partial.push(id),
+                Kind::Data(id) if has(Kind::Manifest(id)) || has(Kind::Partial(id)) => {}
+                Kind::Data(_) | Kind::Unfinished => look.leftovers.push(disk.path(name)),
+                Kind::Foreign => {}
+            }
+        }
+        Ok(look)
+    }
+
+    fn load(&mut self, disk: &D, id: SnapshotId) -> Result<(), DiskError> {
+        match load(disk, id, |_| Ok::<_, DiskError>(())) {
+            Ok(Ok(snapshot)) => self.snapshots.push(Arc::new(snapshot)),
+            Ok(Err(damaged)) => self.damaged.push(damaged),
+            // It was removed since the directory was listed.
+            Err(error) if error.source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// A published snapshot, or what is wrong with it; whoever asks may refuse it for what its manifest
+/// says.
+pub(super) fn load<D: Disk, E: From<DiskError>>(
+    disk: &D,
+    id: SnapshotId,
+    accept: impl FnOnce(&Manifest) -> Result<(), E>,
+) -> Result<Result<Snapshot<D>, Damaged>, E> {
+    let name = manifest_name(id);
+    let path = disk.path(&name);
+    let damaged = |path, fault| Ok(Err(Damaged { id, path, fault }));
+    let manifest = match read_manifest(disk, &name)? {
+        Ok(manifest) => manifest,
+        Err(fault) => return damaged(path, DamageKind::Manifest(fault)),
+    };
+    accept(&manifest)?;
+    if manifest.id() != id {
+        return damaged(path, DamageKind::OtherName(manifest.id()));
+    }
+    let path = disk.path(&data_name(id));
+    let opened = disk.open_read_only(&data_name(id));
+    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return damaged(path, DamageKind::NoData);
+    }
+    let data = opened.doing("open", &path)?;
+    let (expected, found) = (manifest.sizes().data, data.file_len().doing("measure", &path)?);
+    if expected != found {
+        return damaged(path, DamageKind::DataLength { expected, found });
+    }
+    Ok(Ok(Snapshot::new(manifest, data, path)))
+}
