@@ -3,6 +3,7 @@
 //! ```text
 //!  examples --> raft --+--> raft-net-quic --> raft-net --+
 //!                      +--> raft-snapshot --> raft-wal --+--> raft-core
+//!  raft-doctor --> raft-snapshot, raft-wal, raft-core
 //!  raft-sim --> raft, and the leaves that it drives itself: raft-net, raft-wal, raft-core
 //! ```
 
@@ -37,7 +38,7 @@ const RULES: [(&str, Rule); 5] = [
 ];
 
 /// The libraries, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("raft-core", &[]),
     ("raft-explore", &["raft-core"]),
     ("raft-wal", &["raft-core"]),
@@ -45,6 +46,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("raft-net", &["raft-core"]),
     ("raft-net-quic", &["raft-core", "raft-net"]),
     ("raft", &["raft-core", "raft-net", "raft-net-quic", "raft-snapshot", "raft-wal"]),
+    // A program on the leaves; of the facade its tests make clusters.
+    ("raft-doctor", &["raft", "raft-core", "raft-snapshot", "raft-wal"]),
     ("raft-sim", &["raft", "raft-core", "raft-net", "raft-wal"]),
 ];
 

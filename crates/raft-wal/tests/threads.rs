@@ -10,6 +10,7 @@
 mod common;
 
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use common::{GROUP, SEGMENT_BYTES, batch, command, id, identity, options, vote};
 use raft_core::GroupId;
@@ -133,10 +134,10 @@ fn callers_who_wait_do_the_work_and_nobody_is_forgotten() {
 #[test]
 fn a_task_is_woken_when_its_batch_is_durable_or_cannot_be() {
     let disk = SimDisk::new(1);
-    let (wal, _completions) = open(&disk, options());
+    let (wal, _completions) = open(&disk, without_markers());
     let seq = wal.append(batch([command(1, 1, 10)])).unwrap();
     block_on(wal.durable(seq)).unwrap();
-    disk.fail(SimOp::Sync, 0, SimFault::Io);
+    disk.fail_at_random(SimOp::Sync, 1_000_000, SimFault::Io);
 
     let seq = wal.append(batch([command(2, 1, 10)])).unwrap();
 
@@ -147,14 +148,20 @@ fn a_task_is_woken_when_its_batch_is_durable_or_cannot_be() {
 #[test]
 fn a_caller_is_told_if_the_log_stops_while_it_waits() {
     let disk = SimDisk::new(1);
-    let (wal, completions) = open(&disk, options());
-    disk.fail(SimOp::Write, 0, SimFault::Io);
+    let (wal, completions) = open(&disk, without_markers());
+    // Each of them: others than the log's writer write as well.
+    disk.fail_at_random(SimOp::Write, 1_000_000, SimFault::Io);
 
     let written = wal.write(batch([command(1, 1, 10)]));
 
     assert!(matches!(written, Err(WriteError::Stopped(_))));
     wait_for(&completions, |completion| matches!(completion, Completion::Failed(_)));
     assert!(completions.recv().is_err(), "it is the last completion");
+}
+
+/// Nothing is written while nobody asks for it.
+fn without_markers() -> Options {
+    Options { idle_marker_after: Duration::from_secs(3600), ..options() }
 }
 
 /// Runs a future on this thread.
