@@ -12,7 +12,8 @@ const SLOW_ROUNDS_MAX: u32 = 10;
 ///
 /// A round is the replication of all that the log held when the round began. A learner has caught
 /// up when its last round took less than an election timeout: it would not hold up commitment for
-/// longer than that.
+/// longer than that. If nothing is lacking when a round ends, the next one is empty, and takes no
+/// time at all.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct CatchUp {
     round: Round,
@@ -58,9 +59,9 @@ impl CatchUp {
             Round::Open { since, .. } => now.since(since),
             Round::Idle => Duration::ZERO,
         };
-        self.kept_pace = took < timeout;
-        self.round =
-            if matched < last { Round::Open { upto: last, since: now } } else { Round::Idle };
+        let lacks = matched < last;
+        self.kept_pace = took < timeout || !lacks;
+        self.round = if lacks { Round::Open { upto: last, since: now } } else { Round::Idle };
         if self.kept_pace {
             self.slow_rounds = 0;
             return Pace::Kept;
@@ -130,6 +131,16 @@ mod tests {
 
         assert!(learner.is_done(i(19), i(30), at(1_000), TIMEOUT));
         assert!(!learner.is_done(i(19), i(30), at(1_001), TIMEOUT));
+    }
+
+    /// It was started long after it was added, and nobody writes: there will be no other round.
+    #[test]
+    fn a_learner_that_lacks_nothing_has_caught_up_however_long_that_took() {
+        let mut learner = CatchUp::new(i(10), at(0));
+
+        learner.on_matched(i(10), i(10), at(90_000), TIMEOUT);
+
+        assert!(learner.is_done(i(10), i(10), at(90_000), TIMEOUT));
     }
 
     #[test]
