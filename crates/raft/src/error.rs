@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{NodeId, RestoreError};
+use raft_core::{
+    ChangeError as ChangeReason, NodeId, RestoreError, TransferError as TransferReason,
+};
 
 use crate::command::CommandError;
 use crate::log_store::LogError;
@@ -126,7 +128,7 @@ pub enum ChangeError {
     },
     /// The leader would not begin with it; its reason says whether to try again.
     #[error(transparent)]
-    Refused(raft_core::ChangeError),
+    Refused(ChangeReason),
     /// A new leader put another entry in its place; look at the membership, and ask again.
     #[error("a new leader replaced the change before it was committed; ask again")]
     Superseded,
@@ -168,7 +170,7 @@ pub enum TransferError {
     },
     /// The successor cannot lead; choose another one.
     #[error(transparent)]
-    Refused(raft_core::TransferError),
+    Refused(TransferReason),
     /// The successor was not ready within an election timeout, or the transfer was called off. This
     /// node leads as before.
     #[error("the successor was not ready in time; this node leads as before")]

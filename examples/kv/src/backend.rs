@@ -5,6 +5,7 @@
 use std::fmt;
 use std::future::Future;
 
+use raft::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
@@ -29,8 +30,28 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// that it covers.
     fn snapshot(&self) -> impl Future<Output = Result<u64, Refusal>> + Send;
 
+    /// Changes who belongs to the cluster, and waits until that is so.
+    fn change(&self, change: Change) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Hands leadership over to this node, or to whoever is best at it.
+    fn transfer(&self, to: Option<NodeId>) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// What the node knows of itself and its cluster.
     fn status(&self) -> Status;
+}
+
+/// Another member, or another part for one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Adds a node that votes as soon as it has caught up.
+    AddVoter(NodeId, String),
+    /// Adds a node that receives everything and does not vote.
+    AddLearner(NodeId, String),
+    /// Makes a voter of a learner that has caught up.
+    Promote(NodeId),
+    /// Removes a node.
+    Remove(NodeId),
 }
 
 /// Why a request was not answered: what the client should do is in the kind.

@@ -1,14 +1,15 @@
 //! Where store and library meet: this is all that `raft` asks of a program.
 
+use std::cmp::Reverse;
 use std::io::{self, BufReader};
 
 use bytes::Bytes;
 use raft::{
-    Applied, CommandError, Frozen, Node, NodeId, ProposeError, ReadError, RoleKind, SnapshotReader,
-    StateMachine,
+    Applied, ChangeError, ChangeReason, CommandError, Frozen, MembershipChange, Node, NodeId,
+    ProposeError, ReadError, RoleKind, SnapshotReader, StateMachine, TransferError,
 };
 
-use crate::backend::{Backend, Member, Refusal, RefusalKind, Snapshots, Status};
+use crate::backend::{Backend, Change, Member, Refusal, RefusalKind, Snapshots, Status};
 use crate::command::Command;
 use crate::store::{Answer, Query, Response, Store};
 
@@ -65,6 +66,31 @@ impl Backend for Node<Store> {
             .map_err(|error| Refusal { kind: RefusalKind::Unavailable, reason: error.to_string() })
     }
 
+    async fn change(&self, change: Change) -> Result<(), Refusal> {
+        let raft::Status { id, membership, .. } = self.status();
+        if membership.address(id).is_none_or(str::is_empty) {
+            return Err(mistake("this node was started without --cluster: nobody can reach it"));
+        }
+        let wanted = MembershipChange::new();
+        let wanted = match change {
+            Change::AddVoter(id, address) => wanted.add_voter(id, address),
+            Change::AddLearner(id, address) => wanted.add_learner(id, address),
+            Change::Promote(id) => wanted.promote(id),
+            Change::Remove(id) => wanted.remove(id),
+        };
+        Ok(self.change_membership(wanted).await.map(|_| ())?)
+    }
+
+    async fn transfer(&self, to: Option<NodeId>) -> Result<(), Refusal> {
+        let to = match to.or_else(|| best_successor(&self.metrics().borrow())) {
+            Some(to) => to,
+            None if self.is_leader() => return Err(mistake("nobody else votes")),
+            // Which says who leads.
+            None => self.status().id,
+        };
+        Ok(self.transfer_leadership(to).await?)
+    }
+
     fn status(&self) -> Status {
         let raft::Metrics { status, log, snapshots, .. } = self.metrics().borrow().clone();
         let member = |id| Member {
@@ -96,6 +122,17 @@ impl Backend for Node<Store> {
     }
 }
 
+/// The voter that lacks the least of this leader's log; of those who are equal, the lowest id.
+fn best_successor(metrics: &raft::Metrics) -> Option<NodeId> {
+    let votes = |id| metrics.status.membership.is_voter(id);
+    let voters = metrics.followers.iter().filter(|follower| votes(follower.id));
+    voters.min_by_key(|follower| (Reverse(follower.matched), follower.id)).map(|best| best.id)
+}
+
+fn mistake(reason: &str) -> Refusal {
+    Refusal { kind: RefusalKind::Mistake, reason: reason.to_owned() }
+}
+
 const fn role_name(role: RoleKind) -> &'static str {
     match role {
         RoleKind::Follower => "follower",
@@ -124,5 +161,42 @@ impl From<ReadError> for Refusal {
     /// A read changes nothing: whatever went wrong, it may be repeated.
     fn from(error: ReadError) -> Self {
         Self { kind: RefusalKind::Unavailable, reason: error.to_string() }
+    }
+}
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Self {
+        let is_mistake = matches!(
+            error,
+            ChangeError::Refused(
+                ChangeReason::Unchanged
+                    | ChangeReason::NoVoters
+                    | ChangeReason::UnknownMember { .. }
+            )
+        );
+        let kind = if !error.is_certainly_not_done() {
+            RefusalKind::Unknown
+        } else if matches!(error, ChangeError::NotLeader { .. }) {
+            RefusalKind::NotLeader
+        } else if is_mistake {
+            RefusalKind::Mistake
+        } else {
+            RefusalKind::Unavailable
+        };
+        Self { kind, reason: error.to_string() }
+    }
+}
+
+impl From<TransferError> for Refusal {
+    fn from(error: TransferError) -> Self {
+        let kind = match error {
+            TransferError::NotLeader { .. } => RefusalKind::NotLeader,
+            TransferError::Refused(_) => RefusalKind::Mistake,
+            TransferError::TimedOut => RefusalKind::Unknown,
+            TransferError::NotReady | TransferError::OtherLeader { .. } | _ => {
+                RefusalKind::Unavailable
+            }
+        };
+        Self { kind, reason: error.to_string() }
     }
 }

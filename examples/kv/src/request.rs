@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::command::{Command, Condition, Set};
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::server::Local;
+use crate::server::{Admin, Local};
 use crate::store::{Query, integer};
 
 /// What a client asks for.
@@ -17,6 +17,8 @@ pub enum Request {
     Read(Query),
     /// Something this node knows by itself.
     Local(Local),
+    /// Something for the cluster rather than for the store.
+    Admin(Admin),
 }
 
 /// Why a request cannot be served, in the words that Redis uses. Nothing has happened.
@@ -59,6 +61,12 @@ pub enum RequestError {
     /// More than [`VALUE_BYTES_MAX`].
     #[error("ERR value is longer than {VALUE_BYTES_MAX} bytes")]
     ValueTooLong,
+    /// A number above zero was expected.
+    #[error("ERR a node id is a whole number above zero")]
+    NotANode,
+    /// Where nobody could be found.
+    #[error("ERR expected HOST:PORT, where the node listens for the others")]
+    NotAnAddress,
     /// There is one database.
     #[error("ERR DB index is out of range")]
     Database,
@@ -93,7 +101,10 @@ impl Request {
                 b"SET" | b"GET" | b"DEL" | b"INCR" | b"INCRBY" | b"MGET" | b"EXISTS" | b"DBSIZE",
                 _,
             ) => Err(arity(name)),
-            (_, arguments) => Local::from_words(name, arguments).map(Self::Local),
+            (name_in_capitals, arguments) => match Admin::from_words(name_in_capitals, arguments) {
+                Some(admin) => admin.map(Self::Admin),
+                None => Local::from_words(name, arguments).map(Self::Local),
+            },
         }
     }
 }

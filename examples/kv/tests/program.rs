@@ -97,17 +97,21 @@ fn clusters_need_certificates_or_a_word() {
 
 #[test]
 fn clusters_include_the_node() {
-    let complaint = complaint(serve(3, directory().path()).args([
-        "--insecure",
-        "--raft",
-        "127.0.0.1:0",
-        "--cluster",
-        "1=127.0.0.1:7001,2=127.0.0.1:7002",
-    ]));
+    let insecure = "--insecure --raft 127.0.0.1:0 --cluster 1=127.0.0.1:7001,2=127.0.0.1:7002";
+    let insecure = || insecure.split(' ');
+
+    let missing = complaint(serve(3, directory().path()).args(insecure()));
+    let joining = complaint(serve(2, directory().path()).args(insecure()).arg("--join"));
 
     assert_eq!(
-        complaint,
-        "error: node 3 is not in --cluster; list every node there, this one included\n"
+        missing,
+        "error: node 3 is not in --cluster; list every node there, this one included, \
+         or have it --join\n"
+    );
+    assert_eq!(
+        joining,
+        "error: node 2 is in --cluster, so it does not --join; \
+         give a new node an id that nobody has had\n"
     );
 }
 

@@ -28,10 +28,14 @@ pub(super) struct Options {
     /// Where to listen for clients (TCP).
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     client: SocketAddr,
-    /// All nodes of the cluster with their addresses, the same list on each of them. Without it,
-    /// the node is a cluster of its own.
+    /// All nodes that found the cluster with their addresses, the same list on each of them and
+    /// on those that join later. Without it, the node is a cluster of its own.
     #[arg(long, value_name = "ID=HOST:PORT,...", requires = "raft")]
     cluster: Option<Members>,
+    /// Join the cluster that the nodes of --cluster have founded, which this one is not among. It
+    /// waits until RAFT.ADD adds it. Its id must be one that no node has had.
+    #[arg(long, requires = "cluster")]
+    join: bool,
     /// Where to listen for the other nodes (UDP).
     #[arg(long, value_name = "ADDR:PORT", value_parser = address, requires = "cluster")]
     raft: Option<SocketAddr>,
@@ -152,8 +156,16 @@ fn alone(id: NodeId, builder: Builder) -> anyhow::Result<Builder> {
 
 fn member_of(members: &Members, options: &Options, builder: Builder) -> anyhow::Result<Builder> {
     let id = options.id;
-    if !members.contains(id) {
-        bail!("node {id} is not in --cluster; list every node there, this one included");
+    match (members.contains(id), options.join) {
+        (true, false) | (false, true) => {}
+        (false, false) => bail!(
+            "node {id} is not in --cluster; list every node there, this one included, \
+             or have it --join"
+        ),
+        (true, true) => bail!(
+            "node {id} is in --cluster, so it does not --join; \
+             give a new node an id that nobody has had"
+        ),
     }
     let listen = options.raft.context("--cluster needs --raft, where to listen for the others")?;
     let (cluster, security) = match (&options.tls, options.insecure) {
@@ -168,7 +180,9 @@ fn member_of(members: &Members, options: &Options, builder: Builder) -> anyhow::
         ),
     };
     let membership = Membership::of_voters(members.iter())?;
-    let builder = builder.cluster(cluster).bootstrap(membership);
+    let builder = builder.cluster(cluster);
+    let builder =
+        if options.join { builder.join(membership) } else { builder.bootstrap(membership) };
     match options.transport {
         Transport::Quic => Ok(builder.quic(listen, security)),
     }

@@ -124,6 +124,10 @@ impl<B: Backend> Connection<B> {
                 }
             }
             Step::Local(local) => return self.local(local).await,
+            Step::Admin(admin) => {
+                let reply = admin.answer(&self.backend).await;
+                self.reply(&reply).await?;
+            }
             Step::Refused(error) => self.reply(&Reply::Error(error.to_string())).await?,
         }
         Ok(After::Continue)

@@ -6,6 +6,7 @@
 //! Shutdown: 1. no connection is accepted any more; 2. each connection finishes the round it is in
 //! and closes; 3. who has not finished within [`GRACE`] is cut off.
 
+mod admin;
 mod connection;
 mod local;
 mod round;
@@ -20,6 +21,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time;
 use tracing::{debug, error, warn};
 
+pub use self::admin::Admin;
 use self::connection::Connection;
 pub use self::local::Local;
 use crate::backend::Backend;

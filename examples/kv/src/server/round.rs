@@ -2,7 +2,7 @@
 
 use crate::command::Command;
 use crate::request::{Request, RequestError};
-use crate::server::Local;
+use crate::server::{Admin, Local};
 use crate::store::Query;
 
 /// What a client has sent so far, in its order. Neighbours of a kind go to the cluster as one
@@ -19,6 +19,7 @@ pub(super) enum Step {
     Writes(Vec<Command>),
     Reads(Vec<Query>),
     Local(Local),
+    Admin(Admin),
     Refused(RequestError),
 }
 
@@ -38,6 +39,7 @@ impl Round {
             (Ok(Request::Write(command)), _) => self.steps.push(Step::Writes(vec![command])),
             (Ok(Request::Read(query)), _) => self.steps.push(Step::Reads(vec![query])),
             (Ok(Request::Local(local)), _) => self.steps.push(Step::Local(local)),
+            (Ok(Request::Admin(admin)), _) => self.steps.push(Step::Admin(admin)),
             (Err(error), _) => self.steps.push(Step::Refused(error)),
         }
     }

@@ -19,6 +19,7 @@ fn run(store: &mut Store, line: &str) -> Outcome {
     match Request::from_words(&words).expect("a valid request") {
         Request::Write(command) => Outcome::Written(store.execute(command)),
         Request::Read(query) => Outcome::Read(store.answer(&query)),
+        Request::Admin(admin) => panic!("{admin:?} is no business of the store"),
         Request::Local(local) => panic!("{local:?} is no business of the store"),
     }
 }

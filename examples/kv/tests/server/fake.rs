@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use raft_kv::backend::{Backend, Member, Refusal, Snapshots, Status};
+use raft::NodeId;
+use raft_kv::backend::{Backend, Change, Member, Refusal, Snapshots, Status};
 use raft_kv::command::Command;
 use raft_kv::server::Server;
 use raft_kv::store::{Answer, Query, Response, Store};
@@ -22,6 +23,8 @@ pub(crate) struct Fake {
 struct Shared {
     store: Store,
     batches: Vec<Batch>,
+    /// What was asked of the cluster rather than of the store.
+    asked: Vec<String>,
     refusal: Option<Refusal>,
 }
 
@@ -35,6 +38,10 @@ pub(crate) enum Batch {
 impl Fake {
     pub(crate) fn batches(&self) -> Vec<Batch> {
         self.shared().batches.clone()
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.shared().asked.clone()
     }
 
     /// From now on refuse everything, or nothing.
@@ -85,6 +92,16 @@ impl Backend for Fake {
             Some(refusal) => Err(refusal.clone()),
             None => Ok(3),
         }
+    }
+
+    async fn change(&self, change: Change) -> Result<(), Refusal> {
+        self.shared().asked.push(format!("{change:?}"));
+        self.shared().refusal.clone().map_or(Ok(()), Err)
+    }
+
+    async fn transfer(&self, to: Option<NodeId>) -> Result<(), Refusal> {
+        self.shared().asked.push(format!("{to:?}"));
+        self.shared().refusal.clone().map_or(Ok(()), Err)
     }
 
     fn status(&self) -> Status {

@@ -206,6 +206,50 @@ async fn a_snapshot_is_answered_with_the_last_entry_that_it_covers() {
 }
 
 #[tokio::test]
+async fn operators_ask_for_members_and_leaders() {
+    let server = start().await;
+    let mut client = connect(&server).await;
+
+    let lines = ["RAFT.ADD 4 four:7004", "raft.add 5 five:7005 learner", "RAFT.PROMOTE 5"];
+    let changes = pipeline(&mut client, &lines).await;
+    let lines = ["RAFT.REMOVE 4", "RAFT.TRANSFER 2", "RAFT.TRANSFER", "RAFT.MEMBERS"];
+    let replies = pipeline(&mut client, &lines).await;
+
+    assert_eq!(changes, [Reply::OK, Reply::OK, Reply::OK]);
+    let members = Reply::Array(vec![bulk("1 one:7001 voter")]);
+    assert_eq!(replies, [Reply::OK, Reply::OK, Reply::OK, members]);
+    let asked = [
+        r#"AddVoter(NodeId(4), "four:7004")"#,
+        r#"AddLearner(NodeId(5), "five:7005")"#,
+        "Promote(NodeId(5))",
+        "Remove(NodeId(4))",
+        "Some(NodeId(2))",
+        "None",
+    ];
+    assert_eq!(server.backend.asked(), asked);
+}
+
+#[tokio::test]
+async fn mistakes_of_operators_are_named_and_go_nowhere() {
+    let server = start().await;
+    let mut client = connect(&server).await;
+
+    for (line, error) in [
+        ("RAFT.ADD 0 a:1", "ERR a node id is a whole number above zero"),
+        ("RAFT.REMOVE -1", "ERR a node id is a whole number above zero"),
+        ("RAFT.ADD 4 a", "ERR expected HOST:PORT, where the node listens for the others"),
+        ("RAFT.ADD 4 :1", "ERR expected HOST:PORT, where the node listens for the others"),
+        ("RAFT.ADD 4 a:1 VOTER", "ERR syntax error"),
+        ("RAFT.ADD 4", "ERR wrong number of arguments for 'raft.add' command"),
+        ("RAFT.MEMBERS 1", "ERR wrong number of arguments for 'raft.members' command"),
+    ] {
+        let replies = pipeline(&mut client, &[line]).await;
+        assert_eq!(replies, [Reply::Error(error.to_owned())], "{line}");
+    }
+    assert_eq!(server.backend.asked(), [""; 0]);
+}
+
+#[tokio::test]
 async fn greetings_of_common_clients_are_answered() {
     let server = start().await;
     let mut client = connect(&server).await;
