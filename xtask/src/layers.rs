@@ -38,7 +38,7 @@ const RULES: [(&str, Rule); 5] = [
 ];
 
 /// The libraries, each with those that it may use.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("raft-core", &[]),
     ("raft-explore", &["raft-core"]),
     ("raft-wal", &["raft-core"]),
@@ -49,6 +49,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     // A program on the leaves; of the facade its tests make clusters.
     ("raft-doctor", &["raft", "raft-core", "raft-snapshot", "raft-wal"]),
     ("raft-sim", &["raft", "raft-core", "raft-net", "raft-wal"]),
+    ("raft-fuzz", &["raft-core", "raft-net", "raft-snapshot", "raft-wal"]),
 ];
 
 /// What an example may use: it shows what a user would write, on the facade or on the core alone.

@@ -8,6 +8,7 @@ mod ci;
 mod docs;
 mod examples;
 mod explore;
+mod fuzz;
 mod layers;
 mod lint;
 mod matrix;
@@ -53,6 +54,9 @@ fn cli() -> Command {
         .subcommands(ci::steps().filter(|step| step.name != sim::STEP.name).map(step))
         .subcommand(sim::Options::augment_args(step(&sim::STEP)))
         .subcommand(step(&powerloss::STEP))
+        .subcommand(fuzz::Options::augment_args(
+            Command::new("fuzz").about("Look for bytes that a decoder cannot bear"),
+        ))
         .subcommand(bench::Options::augment_args(
             Command::new("bench").about("Measure a cluster on this machine"),
         ))
@@ -67,6 +71,9 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             bench::run(&workspace, bench::Options::from_arg_matches(options)?)
         }
         Some(("sim", options)) => sim::run(&workspace, &sim::Options::from_arg_matches(options)?),
+        Some(("fuzz", options)) => {
+            fuzz::run_all(&workspace, &fuzz::Options::from_arg_matches(options)?)
+        }
         Some(("powerloss", _)) => step::run_all(&workspace, [powerloss::STEP].iter()),
         Some((name, _)) => step::run_all(&workspace, ci::steps().filter(|step| step.name == name)),
         // Clap asks for a subcommand.
