@@ -1,6 +1,6 @@
 //! What happened, for logs and metrics. The core itself does not log.
 
-use crate::types::{LogId, NodeId, Term};
+use crate::types::{LogId, LogIndex, NodeId, Term};
 
 /// Something an operator may want to know. Nothing has to be done about it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -55,6 +55,20 @@ pub enum Event {
         peer: NodeId,
         /// The last entry that the snapshot contains.
         last: LogId,
+    },
+    /// A follower no longer has what it has acknowledged to this leader: its disk was wiped, or put
+    /// back to an earlier state. What it had acknowledged counts no more; it is sent all of it
+    /// again, and counts for what it acknowledges then.
+    ///
+    /// It may have forgotten its vote as well, and the leaders before this one may have counted on
+    /// it. It had better be removed, and come back under another id.
+    LogRegressed {
+        /// The follower.
+        peer: NodeId,
+        /// The last entry that it had acknowledged.
+        acknowledged: LogIndex,
+        /// Where its log ends.
+        last: LogIndex,
     },
     /// A peer sent what no correct peer sends. It was ignored.
     PeerFaulted {

@@ -159,6 +159,9 @@ pub struct HeartbeatReply {
     /// The end of the snapshot that the follower is fetching or installing, if any: it needs no
     /// offer.
     pub installing: Option<LogIndex>,
+    /// Where the follower's log ends, durable or not: never before what it has acknowledged in this
+    /// term.
+    pub last: LogIndex,
 }
 
 /// Arguments of RequestVote, TransferVote and PreVote.

@@ -24,6 +24,20 @@ pub(crate) struct Progress {
     confirmed: ReadRound,
     /// Highest commit index that it was told.
     commit_told: LogIndex,
+    /// The round whose answer shows whether it has lost what it acknowledged: an answer said so that
+    /// may have been an old one.
+    doubt: Option<ReadRound>,
+}
+
+/// What the end of a follower's log says about what it has acknowledged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Memory {
+    /// It has that.
+    Sound,
+    /// It has not, or had not yet when it said so: the answer to another heartbeat tells.
+    Doubtful,
+    /// It has lost some of it.
+    Lost,
 }
 
 /// How to feed the follower. Each phase owns the fields that make sense in it, and only those.
@@ -64,12 +78,21 @@ impl Progress {
             heard: now,
             confirmed: ReadRound::new(0),
             commit_told: LogIndex::ZERO,
+            doubt: None,
         }
     }
 
     pub(crate) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { matched: _, next: _, phase: _, fetch: _, heard, confirmed: _, commit_told: _ } =
-            self;
+        let Self {
+            matched: _,
+            next: _,
+            phase: _,
+            fetch: _,
+            heard,
+            confirmed: _,
+            commit_told: _,
+            doubt: _,
+        } = self;
         rebase.instant(heard);
     }
 
@@ -214,6 +237,36 @@ impl Progress {
                 false
             }
         }
+    }
+
+    /// Takes the news that its log ended at `last` when it answered the heartbeat of `round`.
+    ///
+    /// Nothing that it has acknowledged to us is removed in our term, but answers may be late. One to
+    /// a heartbeat that left after we began to doubt is not.
+    pub(crate) fn on_end(&mut self, round: ReadRound, last: LogIndex) -> Memory {
+        match self.doubt {
+            _ if last >= self.matched => {
+                self.doubt = None;
+                Memory::Sound
+            }
+            Some(asked) if round >= asked => Memory::Lost,
+            Some(_) | None => Memory::Doubtful,
+        }
+    }
+
+    /// Records that the answer to a heartbeat of `round` will tell; true if none was waited for.
+    pub(crate) const fn on_doubt(&mut self, round: ReadRound) -> bool {
+        let is_new = self.doubt.is_none();
+        if is_new {
+            self.doubt = Some(round);
+        }
+        is_new
+    }
+
+    /// Forgets what it has acknowledged: it is a follower about which nothing is known but that its
+    /// log ends at `last`.
+    pub(crate) fn forget(&mut self, last: LogIndex) {
+        *self = Self { confirmed: self.confirmed, ..Self::new(last, self.heard) };
     }
 
     /// Records that its next entries are being read from storage.

@@ -113,7 +113,7 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::AppendReply(AppendReply::Accepted { matched: index }),
         Body::AppendReply(AppendReply::Rejected { prev: index, hint: last }),
         Body::Heartbeat(Heartbeat { commit: index, round }),
-        Body::HeartbeatReply(HeartbeatReply { round, installing: Some(index) }),
+        Body::HeartbeatReply(HeartbeatReply { round, installing: Some(index), last: index }),
         Body::CommitNotice(CommitNotice { commit: index }),
         Body::PreVote(RequestVote { last }),
         Body::PreVoteReply(VoteReply::Granted),

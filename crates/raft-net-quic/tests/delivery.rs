@@ -21,7 +21,7 @@ fn every_kind() -> Vec<Packet> {
     let bodies = [
         Body::AppendReply(AppendReply::Accepted { matched: index }),
         Body::AppendReply(AppendReply::Rejected { prev: index, hint: last }),
-        Body::HeartbeatReply(HeartbeatReply { round, installing: None }),
+        Body::HeartbeatReply(HeartbeatReply { round, installing: None, last: index }),
         Body::CommitNotice(CommitNotice { commit: index }),
         Body::PreVote(RequestVote { last }),
         Body::PreVoteReply(VoteReply::Granted),

@@ -42,8 +42,9 @@ async fn peer_that_restarts_is_connected_again() {
 async fn peer_that_is_killed_and_restarts_is_noticed_at_once() {
     let pki = Pki::new();
     let identity = pki.config(2).security;
-    let config = |listen| {
+    let config = |generation, listen| {
         let mut config = pki.config(2);
+        config.generation = generation;
         config.security = identity.clone();
         // It does not call, so only its reset can tell.
         config.timing.fallback_after = Duration::from_secs(3600);
@@ -53,7 +54,7 @@ async fn peer_that_is_killed_and_restarts_is_noticed_at_once() {
     let doomed = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut two = {
         let _guard = doomed.enter();
-        Node::start(config(common::loopback()))
+        Node::start(config(1, common::loopback()))
     };
     let mut one = pki.node(1);
     connect(&mut one, &mut two).await;
@@ -62,7 +63,7 @@ async fn peer_that_is_killed_and_restarts_is_noticed_at_once() {
     drop(two);
     eventually("free port", || std::net::UdpSocket::bind(address).is_ok()).await;
 
-    let mut two = Node::start(config(address));
+    let mut two = Node::start(config(2, address));
     two.knows(&[&one]);
 
     // Something must arrive there, as heartbeats would.

@@ -30,7 +30,10 @@ fn victim(pki: &Pki) -> Node {
 /// Nothing was delivered, and an honest peer is served.
 async fn assert_unharmed(pki: &Pki, mut victim: Node) {
     assert_eq!(victim.packets_so_far(), []);
-    let mut honest = pki.node(1);
+    // As after a start that the intruder has not seen.
+    let mut config = pki.config(1);
+    config.generation = 2;
+    let mut honest = Node::start(config);
     honest.knows(&[&victim]);
     honest.up(2).await;
     victim.up(1).await;

@@ -48,7 +48,7 @@ pub enum Admission {
 /// What a node remembers about the runs of one peer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RunFence {
-    generation: Option<u64>,
+    newest: Option<Run>,
 }
 
 impl RunFence {
@@ -57,11 +57,22 @@ impl RunFence {
     /// Both ends see the same two connections, in whatever order, and keep the same one: that of
     /// the later run, then the one opened by the lower id, then the newer.
     pub fn admit(&mut self, present: Option<Candidate>, new: Candidate) -> Admission {
-        if self.generation.is_some_and(|known| new.run.generation < known) {
+        if self.newest.is_some_and(|known| new.run.generation < known.generation) {
             return Admission::Stale;
         }
-        self.generation = Some(new.run.generation);
-        let Some(present) = present else { return Admission::Replace };
+        let is_twin = |known: Run| new.run.generation == known.generation && new.run != known;
+        let twin = self.newest.is_some_and(is_twin);
+        let Some(present) = present else {
+            // No two starts of one disk have one generation: this one is another disk, or a copy.
+            if twin {
+                return Admission::Stale;
+            }
+            self.newest = Some(new.run);
+            return Admission::Replace;
+        };
+        if !twin {
+            self.newest = Some(new.run);
+        }
         if present.run.generation < new.run.generation {
             return Admission::Supersede;
         }
@@ -115,6 +126,20 @@ mod tests {
 
         assert_eq!(fence.admit(None, candidate(Side::Lower, 6)), Admission::Stale);
         assert_eq!(fence.admit(None, candidate(Side::Lower, 7)), Admission::Replace);
+    }
+
+    #[test]
+    fn node_that_comes_back_with_another_disk_is_refused_although_its_generation_is_the_same() {
+        let mut fence = RunFence::default();
+        let first = candidate(Side::Lower, 1);
+        let wiped = Candidate { run: Run { instance: 99, ..first.run }, ..first };
+        assert_eq!(fence.admit(None, first), Admission::Replace);
+
+        assert_eq!(fence.admit(None, wiped), Admission::Stale);
+        assert_eq!(fence.admit(Some(first), wiped), Admission::Cloned);
+        assert_eq!(fence.admit(None, wiped), Admission::Stale);
+
+        assert_eq!(fence.admit(None, first), Admission::Replace);
     }
 
     #[test]

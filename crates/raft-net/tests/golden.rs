@@ -117,12 +117,14 @@ fn heartbeats_and_notices() {
     let round = ReadRound::new(3);
     let commit = LogIndex::new(9);
     let heartbeat = Body::Heartbeat(Heartbeat { commit, round });
-    let reply = |installing| message(4, Body::HeartbeatReply(HeartbeatReply { round, installing }));
+    let last = LogIndex::new(300);
+    let reply =
+        |installing| message(4, Body::HeartbeatReply(HeartbeatReply { round, installing, last }));
     let notice = Body::CommitNotice(CommitNotice { commit });
 
     assert_packet(&message(4, heartbeat), "01120000 05000000 05000000", "01 02 04 09 03");
-    assert_packet(&reply(None), "01130000 05000000 05000000", "01 02 04 03 00");
-    assert_packet(&reply(Some(commit)), "01130000 06000000 06000000", "01 02 04 03 0109");
+    assert_packet(&reply(None), "01130000 07000000 07000000", "01 02 04 03 00 ac02");
+    assert_packet(&reply(Some(commit)), "01130000 08000000 08000000", "01 02 04 03 0109 ac02");
     assert_packet(&message(4, notice), "011a0000 04000000 04000000", "01 02 04 09");
 }
 

@@ -204,7 +204,8 @@ fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
     let (now, patience) = (common.now(), common.config().heartbeat_interval);
     common.reads().ask_again_after(patience, now);
     let installing = common.snapshots().installing().map(|install| install.snapshot.last.index);
-    common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round, installing }));
+    let last = common.last().index;
+    common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round, installing, last }));
 }
 
 /// Commits what the leader knows to be equal here.

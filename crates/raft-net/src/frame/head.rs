@@ -115,14 +115,14 @@ impl Wire for Heartbeat {
 }
 
 impl Wire for HeartbeatReply {
-    type Form = (u64, Option<LogIndex>);
+    type Form = (u64, Option<LogIndex>, LogIndex);
 
     fn to_form(&self) -> Self::Form {
-        (self.round.get(), self.installing)
+        (self.round.get(), self.installing, self.last)
     }
 
-    fn from_form((round, installing): Self::Form) -> Self {
-        Self { round: ReadRound::new(round), installing }
+    fn from_form((round, installing, last): Self::Form) -> Self {
+        Self { round: ReadRound::new(round), installing, last }
     }
 }
 

@@ -73,10 +73,8 @@ fn newest_heartbeat_replaces_the_one_before() {
 #[test]
 fn pulses_of_different_kinds_do_not_replace_each_other() {
     let mut outbox = outbox(OutboxLimits::default());
-    let reply = message(
-        1,
-        Body::HeartbeatReply(HeartbeatReply { round: ReadRound::new(1), installing: None }),
-    );
+    let (round, last) = (ReadRound::new(1), LogIndex::new(1));
+    let reply = message(1, Body::HeartbeatReply(HeartbeatReply { round, installing: None, last }));
     let notice = message(1, Body::CommitNotice(CommitNotice { commit: LogIndex::new(1) }));
 
     for packet in [heartbeat(1), reply.clone(), notice.clone()] {

@@ -141,8 +141,8 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         rejected.prop_map(Body::AppendReply),
         (indexes(), round())
             .prop_map(|(commit, round)| Body::Heartbeat(Heartbeat { commit, round })),
-        (round(), prop::option::of(indexes())).prop_map(|(round, installing)| {
-            Body::HeartbeatReply(HeartbeatReply { round, installing })
+        (round(), prop::option::of(indexes()), indexes()).prop_map(|(round, installing, last)| {
+            Body::HeartbeatReply(HeartbeatReply { round, installing, last })
         }),
         (1u64..1 << 62, any::<u64>()).prop_map(|(index, term)| snapshot(log_id(term, index))),
         indexes().prop_map(|commit| Body::CommitNotice(CommitNotice { commit })),

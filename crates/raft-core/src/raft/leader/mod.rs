@@ -26,7 +26,7 @@ use crate::message::{
     AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply, ReadRound,
     RepairRequest,
 };
-use crate::progress::Progress;
+use crate::progress::{Memory, Progress};
 use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// State that only a leader has.
@@ -240,6 +240,7 @@ impl Leader {
         if m.round > self.rounds.last() {
             return common.report_fault(from, PeerFault::AnswersUnasked);
         }
+        self.check_memory(common, from, m);
         let Some(progress) = self.hear_follower(common, from) else { return };
         let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round, m.installing);
         if loss_would_pass_unnoticed {
@@ -250,6 +251,31 @@ impl Leader {
             }
         }
         self.serve_confirmed_reads(common);
+    }
+
+    /// Whether a follower still has what it has acknowledged; if not, that counts no more (thesis
+    /// §3.8).
+    fn check_memory(&mut self, common: &mut Common, from: NodeId, m: HeartbeatReply) {
+        let Some(progress) = self.followers.get_mut(&from) else { return };
+        match progress.on_end(m.round, m.last) {
+            Memory::Sound => {}
+            Memory::Doubtful => {
+                if progress.on_doubt(self.rounds.last().next()) {
+                    self.rounds.advance();
+                    let commit = common.commit().min(progress.matched());
+                    let round = self.rounds.last();
+                    common.send(from, Body::Heartbeat(Heartbeat { commit, round }));
+                }
+            }
+            Memory::Lost => {
+                let (acknowledged, last) = (progress.matched(), m.last);
+                progress.forget(m.last);
+                if let Some(learner) = self.learners.get_mut(&from) {
+                    *learner = CatchUp::new(common.last().index, common.now());
+                }
+                common.report(Event::LogRegressed { peer: from, acknowledged, last });
+            }
+        }
     }
 
     pub(super) fn on_durable(&mut self, common: &mut Common) -> Next {

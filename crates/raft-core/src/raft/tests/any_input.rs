@@ -328,7 +328,7 @@ impl Draw {
             6 => Body::CommitNotice(CommitNotice { commit: self.index(raft) }),
             7 => {
                 let installing = Some(self.index(raft)).filter(|_| self.below(2) == 0);
-                Body::HeartbeatReply(HeartbeatReply { round, installing })
+                Body::HeartbeatReply(HeartbeatReply { round, installing, last: self.index(raft) })
             }
             8 => Body::PreVote(RequestVote { last: self.log_id(raft) }),
             9 => Body::PreVoteReply(reply),

@@ -348,6 +348,10 @@ impl Cluster {
         self.slow.insert(n(id));
     }
 
+    pub(super) fn speed_up_disk(&mut self, id: u64) {
+        self.slow.remove(&n(id));
+    }
+
     /// Makes all writes of a server durable.
     pub(super) fn sync(&mut self, id: u64) {
         while !self.server(id).writes.is_empty() {
@@ -428,6 +432,12 @@ impl Cluster {
     /// Damages an entry on the disk of a server that is down.
     pub(super) fn damage(&mut self, id: u64, index: u64) {
         self.servers.get_mut(&n(id)).unwrap().disk.faulty.insert(i(index));
+    }
+
+    /// Puts the disk of a server that is down back to an earlier state of its log.
+    pub(super) fn put_back(&mut self, id: u64, last: u64) {
+        let disk = &mut self.servers.get_mut(&n(id)).unwrap().disk;
+        disk.log.retain(|entry| entry.id.index <= i(last));
     }
 
     /// Stops a server. What was not durable is lost.
@@ -694,8 +704,15 @@ pub(super) fn heartbeat(commit: u64) -> Body {
     Body::Heartbeat(Heartbeat { commit: i(commit), round: ReadRound::default() })
 }
 
+/// The answer of a follower whose log is long.
 pub(super) fn heartbeat_reply(round: u64) -> Body {
-    Body::HeartbeatReply(HeartbeatReply { round: ReadRound::new(round), installing: None })
+    heartbeat_reply_at(round, 1 << 20)
+}
+
+/// The answer of a follower whose log ends at `last`.
+pub(super) fn heartbeat_reply_at(round: u64, last: u64) -> Body {
+    let (round, last) = (ReadRound::new(round), i(last));
+    Body::HeartbeatReply(HeartbeatReply { round, installing: None, last })
 }
 
 pub(super) fn pre_vote(last: LogId) -> Body {

@@ -136,7 +136,7 @@ fn an_answer_to_an_earlier_heartbeat_confirms_no_read() {
     assert!(!cluster.wire.is_empty());
 
     cluster.read(1);
-    cluster.deliver_where(|m| m.body == heartbeat_reply(0));
+    cluster.deliver_where(|m| m.body == heartbeat_reply_at(0, 2));
 
     assert_eq!(cluster.server(1).reads, []);
 }
@@ -243,7 +243,7 @@ fn the_heartbeats_of_a_round_do_not_make_a_follower_repeat_its_question() {
 
     cluster.deliver_where(|m| is_heartbeat(m) && m.to == n(2));
 
-    assert_eq!(cluster.sent(2, 1), [heartbeat_reply(1)]);
+    assert_eq!(cluster.sent(2, 1), [heartbeat_reply_at(1, 2)]);
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_follower_echoes_the_round_of_a_heartbeat() {
 
     cluster.hear(2, 1, 2, Body::Heartbeat(Heartbeat { commit: i(2), round }));
 
-    assert_eq!(cluster.sent(2, 1), [heartbeat_reply(7)]);
+    assert_eq!(cluster.sent(2, 1), [heartbeat_reply_at(7, 2)]);
 }
 
 #[test]

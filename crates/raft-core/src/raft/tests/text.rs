@@ -154,6 +154,9 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::Removed { by } => format!("is removed by {by}"),
         Event::LearnerTooSlow { peer } => format!("finds {peer} too slow"),
         Event::SnapshotOffered { peer, last } => format!("offers {peer} a snapshot up to {last}"),
+        Event::LogRegressed { peer, acknowledged, last } => {
+            format!("finds the log of {peer} at {last}, which was at {acknowledged}")
+        }
         Event::PeerFaulted { peer, fault } => format!("finds {peer} faulty: {fault:?}"),
         Event::DiskStuck { .. } => "has a disk that is stuck".to_owned(),
         Event::SnapshotInstalled { last } => format!("has installed a snapshot up to {last}"),
