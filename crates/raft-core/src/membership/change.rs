@@ -304,6 +304,20 @@ mod tests {
     }
 
     #[test]
+    fn who_is_no_learner_any_more_is_not_to_be_promoted() {
+        let with_4 = MembershipChange::new().add_voter(n(4), "d").wanted(&of_voters([1])).unwrap();
+        assert_eq!(with_4.promotions().collect::<Vec<_>>(), [n(4)]);
+
+        for change in [
+            MembershipChange::new().promote(n(4)),
+            MembershipChange::new().remove(n(4)),
+            MembershipChange::new().demote(n(4)),
+        ] {
+            assert_eq!(change.wanted(&with_4).unwrap().promotions().count(), 0);
+        }
+    }
+
+    #[test]
     fn a_stranger_can_only_be_added() {
         for change in [
             MembershipChange::new().promote(n(9)),

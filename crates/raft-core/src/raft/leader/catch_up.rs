@@ -125,6 +125,36 @@ mod tests {
     }
 
     #[test]
+    fn a_round_of_exactly_an_election_timeout_is_too_long() {
+        let mut learner = CatchUp::new(i(10), at(0));
+
+        learner.on_matched(i(10), i(20), at(1_000), TIMEOUT);
+
+        assert!(!learner.is_done(i(10), i(20), at(1_001), TIMEOUT));
+    }
+
+    #[test]
+    fn a_learner_at_rest_that_lacks_an_entry_has_not_caught_up() {
+        let mut learner = CatchUp::new(i(10), at(0));
+        learner.on_matched(i(10), i(10), at(1), TIMEOUT);
+
+        assert!(!learner.is_done(i(10), i(11), at(2), TIMEOUT));
+    }
+
+    #[test]
+    fn a_short_round_makes_up_for_slow_ones() {
+        let mut learner = CatchUp::new(i(1), at(0));
+        for round in 1..=9 {
+            learner.on_matched(i(round), i(round + 1), at(round * 2_000), TIMEOUT);
+        }
+
+        let short = learner.on_matched(i(10), i(11), at(18_001), TIMEOUT);
+        let slow = learner.on_matched(i(11), i(12), at(20_001), TIMEOUT);
+
+        assert_eq!((short, slow), (Pace::Kept, Pace::Unknown));
+    }
+
+    #[test]
     fn a_learner_that_stops_in_a_later_round_has_not_caught_up() {
         let mut learner = CatchUp::new(i(10), at(0));
         learner.on_matched(i(10), i(20), at(1), TIMEOUT);

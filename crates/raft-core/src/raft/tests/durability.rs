@@ -383,3 +383,77 @@ fn an_entry_that_was_overwritten_before_it_was_written_is_not_written() {
     let write = &cluster.server(1).writes[0];
     assert_eq!(write.append, [entry(2, 3)]);
 }
+
+/// What happens to a server between two polls.
+fn between_polls(cluster: &mut Cluster, id: u64, inputs: Vec<Input>) {
+    let now = cluster.now;
+    cluster.on(n(id), |raft| inputs.into_iter().for_each(|input| raft.step(now, input)));
+}
+
+fn from(from: u64, term: u64, body: crate::Body) -> Input {
+    Input::Message(crate::Message { from: n(from), to: n(1), term: Term::new(term), body })
+}
+
+#[test]
+fn of_two_truncations_in_one_write_the_lower_one_holds() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0)));
+    cluster.sync(1);
+    cluster.silence();
+
+    let low = append(id(1, 1), [entry(2, 3), entry(3, 3)], i(0));
+    let high = append(id(2, 3), [entry(3, 4)], i(0));
+    between_polls(&mut cluster, 1, Vec::from([from(3, 3, low), from(2, 4, high)]));
+
+    let write = &cluster.server(1).writes[0];
+    assert_eq!((write.truncate, &write.append[..]), (Some(i(2)), &[entry(2, 3), entry(3, 4)][..]));
+}
+
+#[test]
+fn of_two_acknowledgements_that_wait_for_one_write_the_higher_one_is_sent() {
+    let mut cluster = Cluster::new(3);
+    let one = append(id(1, 1), [entry(2, 2)], i(0));
+    let two = append(id(2, 2), [entry(3, 2)], i(0));
+    between_polls(&mut cluster, 1, Vec::from([from(2, 2, one), from(2, 2, two)]));
+
+    cluster.sync(1);
+
+    assert_eq!(cluster.sent(1, 2), [accepted(3)]);
+}
+
+#[test]
+fn an_acknowledgement_of_one_term_does_not_stand_for_one_of_the_next() {
+    let mut cluster = Cluster::new(3);
+    let one = append(id(1, 1), [entry(2, 2)], i(0));
+    let again = append(id(1, 1), [], i(0));
+    between_polls(&mut cluster, 1, Vec::from([from(2, 2, one), from(2, 3, again)]));
+
+    cluster.sync(1);
+
+    let said: Vec<_> = cluster.wire.iter().map(|m| (m.term.get(), m.body.clone())).collect();
+    assert_eq!(said, [(2, accepted(2)), (3, accepted(1))]);
+}
+
+/// An earlier write says nothing about the vote.
+#[test]
+fn a_single_voters_own_vote_counts_only_when_it_is_durable() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect(1);
+    cluster.settle();
+    cluster.compact(1);
+    cluster.sync(1);
+    cluster.crash(1);
+    cluster.restart(1);
+    let now = cluster.now;
+    cluster.take_snapshot(1);
+    cluster.on(n(1), |raft| raft.step(now, Input::Timeout));
+    assert_eq!(cluster.role(1), RoleKind::Candidate);
+
+    let vote = cluster.server(1).writes[0].seq;
+    let earlier = WriteSeq::new(vote.get() - 1);
+    cluster.step(1, Input::Persisted(earlier));
+    assert_eq!(cluster.role(1), RoleKind::Candidate);
+
+    cluster.sync(1);
+    assert_eq!(cluster.role(1), RoleKind::Leader);
+}

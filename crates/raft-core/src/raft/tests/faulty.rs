@@ -269,3 +269,129 @@ fn entries_of_which_nobody_knows_what_they_were_cannot_be_asked_for() {
         assert_eq!(start(restored).unwrap_err(), RestoreError::EntriesLost { faulty });
     }
 }
+
+/// Requests sent by a server, each with its first and last index.
+fn asked(bodies: &[Body]) -> alloc::vec::Vec<(LogId, LogIndex)> {
+    let request = |body: &Body| {
+        if let Body::RepairRequest(m) = body { Some((m.first, m.upto)) } else { None }
+    };
+    bodies.iter().filter_map(request).collect()
+}
+
+/// Three servers that restarted with the membership and commands of these terms; server 1 cannot
+/// read the entries at `lost`.
+fn without(terms: &[u64], lost: &[u64]) -> Cluster {
+    let mut cluster = Cluster::of_three_with(5, terms);
+    cluster.crash(1);
+    lost.iter().for_each(|&index| cluster.damage(1, index));
+    cluster.restart(1);
+    cluster
+}
+
+#[test]
+fn a_request_names_entries_of_one_term_that_are_lost_one_after_the_other() {
+    let mut terms = without(&[1, 1, 2, 2], &[2, 3, 4]);
+    terms.step(1, Input::Timeout);
+    assert_eq!(asked(&terms.sent(1, 2)), [(id(2, 1), i(3))]);
+
+    let mut gap = without(&[1, 1, 1, 1], &[2, 4]);
+    gap.step(1, Input::Timeout);
+    assert_eq!(asked(&gap.sent(1, 2)), [(id(2, 1), i(2))]);
+}
+
+#[test]
+fn where_some_came_from_more_is_asked_for_at_once() {
+    let mut cluster = without(&[1, 1, 1], &[2, 4]);
+    cluster.step(1, Input::Timeout);
+    cluster.sent(1, 2);
+
+    let given = cluster.server(2).log[1].clone();
+    cluster.hear(1, 2, 5, gives([given]));
+
+    assert_eq!(asked(&cluster.sent(1, 2)), [(id(4, 1), i(4))]);
+}
+
+/// A leader that leaves may be no member, and have the only snapshot.
+#[test]
+fn a_leader_that_is_no_member_is_asked_as_well() {
+    let mut cluster = without(&[1, 1, 1], &[2]);
+    cluster.hear(1, 9, 5, heartbeat(0));
+
+    for _ in 0..4 {
+        cluster.time_out(1);
+        cluster.hear(1, 9, 5, heartbeat(0));
+    }
+
+    assert!(!asked(&cluster.sent(1, 9)).is_empty());
+}
+
+fn request(first: LogId, upto: u64) -> Body {
+    Body::RepairRequest(RepairRequest { first, upto: i(upto) })
+}
+
+#[test]
+fn entries_are_given_to_members_in_any_earlier_term_and_to_nobody_else() {
+    let mut cluster = without(&[1, 1, 1], &[]);
+
+    cluster.hear(1, 9, 5, request(id(2, 1), 2));
+    cluster.hear(1, 2, 5, request(id(2, 4), 2));
+    assert!(cluster.wire.is_empty());
+
+    cluster.hear(1, 2, 3, request(id(2, 1), 2));
+    assert_eq!(cluster.sent(1, 2), [gives([entry(2, 1)])]);
+}
+
+#[test]
+fn what_is_lost_here_is_not_given_nor_what_comes_after_it() {
+    let mut cluster = without(&[1, 1, 1], &[3]);
+
+    cluster.hear(1, 2, 5, request(id(2, 1), 4));
+
+    let fetch = cluster.server(1).fetches[0];
+    assert_eq!((fetch.from, fetch.upto), (i(2), i(2)));
+}
+
+#[test]
+fn what_was_read_for_a_peer_and_is_not_in_the_log_is_not_given() {
+    let mut cluster = without(&[1, 1, 1], &[3]);
+    cluster.hear(1, 2, 5, request(id(2, 1), 4));
+    let fetch = cluster.server(1).fetches[0];
+
+    cluster.step(1, Input::Fetched { fetch, entries: [entry(2, 4)].into() });
+
+    assert_eq!(cluster.sent(1, 2), []);
+}
+
+/// A write from before does not have it.
+#[test]
+fn what_was_given_back_counts_when_its_own_write_is_durable() {
+    let mut cluster = without(&[1, 1, 1], &[4]);
+    cluster.hear(1, 2, 5, append(id(4, 1), [entry(5, 5)], i(0)));
+    let given = cluster.server(2).log[3].clone();
+    cluster.hear(1, 2, 5, gives([given]));
+
+    cluster.sync_one(1);
+    assert_eq!(cluster.raft(1).status().durable, i(3));
+
+    cluster.sync(1);
+    assert_eq!(cluster.raft(1).status().durable, i(5));
+}
+
+#[test]
+fn what_was_given_back_and_is_removed_in_the_same_write_is_not_written() {
+    let mut cluster = without(&[1, 1, 1], &[4]);
+    let message = |from, body| {
+        let term = Term::new(6);
+        Input::Message(crate::Message { from: n(from), to: n(1), term, body })
+    };
+    let given = cluster.server(2).log[3].clone();
+    let now = cluster.now;
+    cluster.on(n(1), |raft| {
+        raft.step(now, message(2, heartbeat(0)));
+        raft.step(now, message(3, gives([given])));
+        raft.step(now, message(2, append(id(3, 1), [entry(4, 6)], i(0))));
+    });
+
+    let write = &cluster.server(1).writes[0];
+    assert_eq!((&write.repair[..], &write.append[..]), (&[][..], &[entry(4, 6)][..]));
+}

@@ -294,3 +294,11 @@ fn a_server_that_was_removed_refuses_reads() {
         Err(ReadError::Removed { by })
     );
 }
+
+#[test]
+fn a_leader_with_a_lease_serves_reads_of_any_age_at_once() {
+    let mut cluster = leased();
+    cluster.isolate(1);
+
+    assert!(serves_at_once(&mut cluster, 1, ReadLevel::BoundedStale(Duration::ZERO)));
+}

@@ -584,6 +584,89 @@ fn a_read_that_waited_for_a_voter_who_is_removed_is_served() {
     assert_eq!(cluster.server(1).reads.iter().map(|r| r.upto).collect::<Vec<_>>(), [read]);
 }
 
+/// Others may have committed what it does not know to be committed.
+#[test]
+fn a_new_leader_leaves_a_joint_membership_only_when_it_has_committed_in_its_term() {
+    // A successor that is away keeps the first leader from leaving it.
+    let mut cluster = with_learners();
+    cluster.crash(5);
+    cluster.change(1, &replace_2_and_3_by_4_and_5().promote(n(6))).unwrap();
+    let now = cluster.now;
+    cluster.on(n(1), |raft| raft.transfer(now, n(5))).unwrap();
+    cluster.settle();
+    cluster.crash(1);
+    cluster.restart(5);
+    cluster.silence();
+    cluster.silence();
+    cluster.time_out(4);
+    while cluster.role(4) != RoleKind::Leader {
+        let ids: Vec<_> = cluster.servers.keys().map(|id| id.get()).collect();
+        ids.into_iter().for_each(|id| cluster.sync(id));
+        let message = cluster.wire.pop_front().unwrap();
+        cluster.deliver(message);
+    }
+    let joint = cluster.raft(4).status().membership_id;
+    assert!(membership(&cluster, 4).is_joint() && cluster.commit(4) >= joint.index);
+
+    cluster.hear(4, 2, 3, GRANTED);
+    assert_eq!(cluster.raft(4).status().membership_id, joint);
+
+    cluster.settle();
+    assert!(!membership(&cluster, 4).is_joint());
+}
+
+#[test]
+fn a_leader_that_hands_over_leaves_the_joint_membership_to_the_next_one() {
+    let mut cluster = with_learners();
+    cluster.crash(4);
+    cluster.change(1, &change().promote(n(4)).promote(n(5)).promote(n(6))).unwrap();
+    let now = cluster.now;
+    cluster.on(n(1), |raft| raft.transfer(now, n(4))).unwrap();
+
+    cluster.settle();
+
+    let joint = cluster.raft(1).status().membership_id;
+    assert!(membership(&cluster, 1).is_joint() && cluster.commit(1) >= joint.index);
+    assert_eq!((cluster.role(1), cluster.last(1)), (RoleKind::Leader, joint.index));
+}
+
+#[test]
+fn a_voter_that_has_become_a_learner_does_not_campaign() {
+    let mut cluster = led_by_1();
+    cluster.change(1, &change().demote(n(3))).unwrap();
+    cluster.settle();
+
+    cluster.time_out(3);
+
+    assert_eq!(cluster.role(3), RoleKind::Follower);
+    assert_eq!(cluster.raft(3).next_deadline(), crate::Timestamp::NEVER);
+}
+
+#[test]
+fn nobody_is_told_of_a_removal_that_is_not_committed() {
+    let mut cluster = led_by_1();
+    cluster.cut.extend([(n(2), n(1)), (n(3), n(1))]);
+    cluster.change(1, &change().remove(n(3))).unwrap();
+    cluster.settle();
+    cluster.sent(2, 3);
+
+    cluster.hear(2, 3, 3, pre_vote(id(2, 2)));
+
+    assert_eq!(cluster.sent(2, 3), [PRE_DENIED]);
+}
+
+/// Otherwise they would not count against what a leader may have uncommitted.
+#[test]
+fn memberships_count_as_uncommitted() {
+    let mut cluster = Cluster::with(3, |config| config.uncommitted_bytes_max = 1);
+    cluster.elect(1);
+
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+
+    let refused = cluster.propose(1, "x");
+    assert!(matches!(refused, Err(ProposeError::Busy { .. })), "{refused:?}");
+}
+
 #[test]
 fn quorums_of_joint_memberships_are_asked_for_votes() {
     let of = |ids: &[u64]| Voters::new(ids.iter().map(|&id| n(id))).unwrap();

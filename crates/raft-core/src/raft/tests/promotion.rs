@@ -165,3 +165,26 @@ fn a_learner_that_is_too_slow_is_reported_and_not_promoted() {
     }
     assert!(is_voter(&cluster, 1, 4));
 }
+
+#[test]
+fn nobody_is_promoted_while_leadership_is_transferred() {
+    let mut cluster = led_by_1();
+    cluster.isolate(4);
+    cluster.change(1, &change().add_voter(n(4), "")).unwrap();
+    cluster.settle();
+    cluster.crash(2);
+    let now = cluster.now;
+    cluster.on(n(1), |raft| raft.transfer(now, n(2))).unwrap();
+    let last = cluster.last(1);
+
+    cluster.heal();
+    cluster.heartbeat(1);
+    cluster.settle();
+    assert_eq!((cluster.matched(1, 4), cluster.last(1)), (last, last));
+
+    for _ in 0..12 {
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+    assert!(is_voter(&cluster, 1, 4));
+}

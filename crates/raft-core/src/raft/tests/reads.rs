@@ -366,3 +366,15 @@ fn a_new_leader_is_not_confirmed_by_rounds_of_the_one_before() {
     assert_eq!(cluster.term(2), Term::new(3));
     assert_eq!(cluster.server(2).reads, []);
 }
+
+#[test]
+fn answers_to_other_runs_are_no_fault_whichever_run_came_first() {
+    let mut cluster = led_by_1();
+    let asked = cluster.read(2);
+    for session in [asked.session().wrapping_sub(1), asked.session().wrapping_add(1)] {
+        let upto = ReadId::new(session, 1);
+        cluster.hear(2, 1, 2, Body::ReadIndexReply(ReadIndexReply { upto, index: i(1) }));
+    }
+
+    assert_eq!((cluster.faults(2), &cluster.server(2).reads), (Vec::new(), &Vec::new()));
+}

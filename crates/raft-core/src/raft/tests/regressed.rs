@@ -129,3 +129,40 @@ fn a_learner_that_lost_its_log_is_not_promoted_before_it_has_caught_up_again() {
     cluster.settle();
     assert!(cluster.change(1, &promote).is_ok());
 }
+
+#[test]
+fn a_doubt_that_was_dispelled_is_no_proof_later() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1, "x").unwrap();
+    cluster.settle();
+    cluster.hear(1, 2, 2, heartbeat_reply_at(0, 2));
+    cluster.hear(1, 2, 2, heartbeat_reply_at(1, 3));
+    cluster.propose(1, "y").unwrap();
+    cluster.settle();
+
+    cluster.hear(1, 2, 2, heartbeat_reply_at(1, 3));
+
+    assert_eq!(found(&cluster, 1), []);
+    assert_eq!(cluster.matched(1, 2), i(4));
+}
+
+#[test]
+fn a_learner_that_lost_its_log_in_the_middle_of_a_round_begins_a_new_one() {
+    let mut cluster = Cluster::new(1);
+    cluster.join(2);
+    cluster.elect(1);
+    let add = crate::MembershipChange::new().add_learner(n(2), "");
+    cluster.change(1, &add).unwrap();
+    cluster.settle();
+    cluster.propose(1, "x").unwrap();
+    cluster.propose(1, "y").unwrap();
+    cluster.sync(1);
+    cluster.hear(1, 2, 2, accepted(4));
+    cluster.hear(1, 2, 2, heartbeat_reply_at(0, 1));
+    cluster.hear(1, 2, 2, heartbeat_reply_at(1, 1));
+    assert_eq!(found(&cluster, 1), [(2, i(4), i(1))]);
+
+    let promote = crate::MembershipChange::new().promote(n(2));
+    assert!(cluster.change(1, &promote).is_err());
+}

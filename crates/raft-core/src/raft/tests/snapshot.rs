@@ -451,3 +451,83 @@ fn a_snapshot_names_the_membership_at_its_end_and_not_a_later_one() {
 
     assert_eq!((meta.membership_id, meta.membership), (id(1, 1), voters(3)));
 }
+
+#[test]
+fn no_other_snapshot_can_be_installed_than_the_one_that_was_asked_for_or_an_older_one() {
+    let (mut cluster, meta) = offered();
+    let newer = SnapshotMeta { last: id(9, 2), ..meta.clone() };
+    let later = SnapshotMeta { last: id(6, 3), ..meta };
+    for unknown in [newer, later] {
+        cluster.step(3, Input::SnapshotInstalled(unknown.clone()));
+        assert!(cluster.server(3).events.contains(&Event::UnknownSnapshot { last: unknown.last }));
+    }
+    assert_eq!(cluster.last(3), i(5));
+}
+
+#[test]
+fn an_older_snapshot_that_is_taken_late_does_not_take_the_place_of_a_newer_one() {
+    let mut cluster = applied();
+    let older = cluster.raft(1).describe_snapshot(i(3)).unwrap();
+    let newer = cluster.take_snapshot(1);
+
+    cluster.step(1, Input::SnapshotTaken(older));
+
+    assert_eq!(cluster.raft(1).status().snapshot, Some(&newer));
+}
+
+#[test]
+fn a_snapshot_that_was_given_up_is_not_the_one_that_is_fetched_now() {
+    let (mut cluster, meta) = offered();
+
+    cluster.step(3, Input::SnapshotFailed { last: id(5, 2) });
+    assert_eq!(cluster.raft(3).status().installing, Some(&meta));
+
+    cluster.step(3, Input::SnapshotFailed { last: meta.last });
+    assert_eq!(cluster.raft(3).status().installing, None);
+}
+
+/// A leader has all that is committed; a snapshot of something else is not of its cluster.
+#[test]
+fn a_snapshot_that_is_installed_at_a_leader_does_not_replace_its_log() {
+    let mut cluster = applied();
+    let meta = cluster.raft(1).describe_snapshot(i(5)).unwrap();
+    let foreign = SnapshotMeta { last: id(9, 2), ..meta };
+    cluster.hear(2, 1, 2, offer(&foreign));
+    cluster.crash(1);
+    cluster.elect(2);
+    let before = cluster.last(2);
+
+    cluster.step(2, Input::SnapshotInstalled(foreign));
+
+    assert!(cluster.server(2).events.contains(&Event::UnknownSnapshot { last: id(9, 2) }));
+    assert_eq!((cluster.role(2), cluster.last(2)), (RoleKind::Leader, before));
+}
+
+#[test]
+fn a_rejection_of_what_was_sent_before_an_offer_does_not_repeat_it() {
+    let (mut cluster, _) = offered();
+
+    for prev in [5, 6] {
+        cluster.hear(1, 3, 2, rejected(prev, id(5, 2)));
+    }
+
+    assert_eq!(cluster.sent(1, 3), []);
+}
+
+/// The crash came after the snapshot was durable, and before term and log were.
+#[test]
+fn a_server_that_restarts_with_a_snapshot_of_a_later_term_is_in_that_term() {
+    let mut cluster = applied();
+    let meta = cluster.take_snapshot(1);
+    let later = SnapshotMeta { last: id(9, 7), ..meta };
+    let disk = &cluster.server(1).disk;
+    let mut restored = crate::Restored::from_entries(disk.hard_state, disk.log.clone()).unwrap();
+    restored.snapshot = Some(later.clone());
+
+    let config = cluster.server(1).config.clone();
+    let raft = crate::Raft::new(config, restored, 1, cluster.now).unwrap();
+
+    let status = raft.status();
+    assert_eq!((status.hard_state.term, status.hard_state.vote), (later.last.term, None));
+    assert_eq!((status.last, status.commit), (later.last, later.last.index));
+}

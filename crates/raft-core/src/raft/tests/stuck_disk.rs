@@ -175,3 +175,87 @@ fn a_follower_without_room_makes_no_progress_and_no_noise_and_recovers_by_itself
     assert_eq!(cluster.matched(1, 3), cluster.last(1));
     assert!(!cluster.server(1).events.iter().any(|e| matches!(e, Event::PeerFaulted { .. })));
 }
+
+/// With learners, whom it could not hand over to.
+#[test]
+fn the_only_voter_waits_for_its_disk() {
+    let mut cluster = Cluster::new(1);
+    cluster.join(2);
+    cluster.elect(1);
+    cluster.change(1, &crate::MembershipChange::new().add_learner(n(2), "")).unwrap();
+    cluster.settle();
+    cluster.slow_down_disk(1);
+    cluster.propose(1, "a").unwrap();
+
+    tenths(&mut cluster, 25);
+
+    assert_eq!(cluster.role(1), RoleKind::Leader);
+}
+
+/// Not only when the next heartbeat is due.
+#[test]
+fn a_leader_looks_at_its_disk_in_time() {
+    let third = Duration::from_millis(300);
+    let mut cluster = Cluster::with(3, |config| config.heartbeat_interval = third);
+    cluster.elect(1);
+    cluster.heartbeat(1);
+    cluster.settle();
+    cluster.slow_down_disk(1);
+    cluster.propose(1, "a").unwrap();
+    let since = cluster.now;
+    let timeout = cluster.server(1).config.election_timeout;
+    let is_heartbeat =
+        |m: &crate::Message| matches!(m.body, Body::Heartbeat(_) | Body::HeartbeatReply(_));
+
+    cluster.heartbeat(1);
+    cluster.deliver_where(is_heartbeat);
+    assert_eq!(cluster.raft(1).next_deadline(), since.after(timeout / 2));
+
+    // The successor is there, and lacks what it would need.
+    for _ in 0..10 {
+        cluster.time_out(1);
+        cluster.deliver_where(is_heartbeat);
+        if cluster.role(1) == RoleKind::Follower {
+            break;
+        }
+    }
+    assert_eq!(cluster.now, since.after(timeout));
+}
+
+#[test]
+fn a_leader_without_room_does_not_call_off_a_transfer_for_another() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let now = cluster.now;
+    cluster.on(n(1), |raft| raft.transfer(now, n(3))).unwrap();
+
+    cluster.step(1, Input::StorageFull);
+
+    assert_eq!(cluster.raft(1).successor(), Some(n(3)));
+}
+
+#[test]
+fn a_leader_without_room_tries_to_hand_over_once() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.step(1, Input::StorageFull);
+    assert!(cluster.raft(1).successor().is_some());
+    let now = cluster.now;
+    cluster.on(n(1), |raft| raft.transfer(now, n(1))).unwrap();
+
+    cluster.step(1, Input::StorageFull);
+
+    assert_eq!(cluster.raft(1).successor(), None);
+}
+
+/// A rejection would have the leader send entries that find no room.
+#[test]
+fn a_follower_without_room_rejects_nothing() {
+    let mut cluster = Cluster::new(3);
+    cluster.step(2, Input::StorageFull);
+
+    cluster.hear(2, 1, 2, append(id(5, 2), [], i(0)));
+    cluster.sync(2);
+
+    assert_eq!(cluster.sent(2, 1), []);
+}

@@ -319,6 +319,83 @@ fn the_best_successor_is_alive_stays_and_lacks_the_least() {
     assert_eq!(cluster.best_successor(1), Some(n(4)));
 }
 
+#[test]
+fn leadership_goes_to_no_one_who_is_on_the_way_out() {
+    let mut cluster = Cluster::new(3);
+    (4..=5).for_each(|id| cluster.join(id));
+    cluster.elect(1);
+    let change = crate::MembershipChange::new;
+    cluster.change(1, &change().add_learner(n(4), "").add_learner(n(5), "")).unwrap();
+    cluster.settle();
+    let exchange = change().promote(n(4)).promote(n(5)).remove(n(2)).remove(n(3));
+    cluster.change(1, &exchange).unwrap();
+
+    assert_eq!(cluster.transfer(1, 2), Err(TransferError::NotAVoter { id: n(2) }));
+    assert_eq!(cluster.transfer(1, 4), Ok(()));
+}
+
+/// Lets an election timeout pass in which 1 leads and all answer who can.
+fn wait(cluster: &mut Cluster) {
+    for _ in 0..11 {
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+}
+
+#[test]
+fn a_leader_that_has_to_go_while_it_hands_over_goes_whether_or_not_that_succeeds() {
+    let mut cluster = Cluster::new(4);
+    cluster.elect(1);
+    cluster.change(1, &crate::MembershipChange::new().remove(n(1))).unwrap();
+    cluster.isolate(2);
+    cluster.transfer(1, 2).unwrap();
+    cluster.settle();
+    assert_eq!((cluster.role(1), cluster.commit(1)), (RoleKind::Leader, i(3)));
+
+    wait(&mut cluster);
+
+    assert_eq!(cluster.role(1), RoleKind::Follower);
+    assert!(cluster.server(1).events.contains(&Event::TransferFailed { to: n(2) }));
+}
+
+#[test]
+fn a_leader_that_has_to_go_steps_down_when_its_successor_fails() {
+    let mut cluster = Cluster::new(4);
+    cluster.elect(1);
+    cluster.change(1, &crate::MembershipChange::new().remove(n(1))).unwrap();
+    for _ in 0..100 {
+        let ids: Vec<_> = cluster.servers.keys().map(|id| id.get()).collect();
+        ids.into_iter().for_each(|id| cluster.sync(id));
+        if cluster.raft(1).successor().is_some() {
+            break;
+        }
+        let message = cluster.wire.pop_front().unwrap();
+        cluster.deliver(message);
+    }
+    let to = cluster.raft(1).successor().unwrap();
+    cluster.isolate(to.get());
+
+    wait(&mut cluster);
+
+    assert_eq!(cluster.role(1), RoleKind::Follower);
+    assert!(cluster.server(1).events.contains(&Event::TransferFailed { to }));
+}
+
+/// What it promised the leader has ended with the leader's office.
+#[test]
+fn a_successor_that_is_not_elected_votes_for_others() {
+    let mut cluster = led_by_1();
+    cluster.heartbeat(1);
+    cluster.settle();
+    let mut cluster = cluster.candidate(2);
+
+    cluster.hear(2, 3, 4, request_vote(id(9, 3)));
+    cluster.sync(2);
+
+    assert_eq!(cluster.term(2), Term::new(4));
+    assert!(cluster.sent(2, 3).contains(&GRANTED));
+}
+
 impl Cluster {
     fn transfer(&mut self, id: u64, to: u64) -> Result<(), TransferError> {
         let now = self.now;
