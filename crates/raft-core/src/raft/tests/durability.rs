@@ -457,3 +457,43 @@ fn a_single_voters_own_vote_counts_only_when_it_is_durable() {
     cluster.sync(1);
     assert_eq!(cluster.role(1), RoleKind::Leader);
 }
+
+/// A server that has asked for a snapshot up to 4 of term 3, which does not continue its log; the
+/// snapshot is durable, and the log's entries 2 to 5 of term 2 are being written.
+fn installing() -> (Cluster, crate::SnapshotMeta) {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), (2..=5).map(|index| entry(index, 2)), i(0)));
+    let state: Vec<_> = [entry(2, 3), entry(3, 3), entry(4, 3)].into();
+    let first = cluster.server(1).log[0].clone();
+    let (membership_id, membership) = (id(1, 1), voters(3));
+    let meta = crate::SnapshotMeta { last: id(4, 3), membership_id, membership };
+    cluster.lend_snapshot(&meta, [&[first][..], &state].concat());
+    cluster.hear(1, 3, 3, crate::Body::InstallSnapshot(meta.clone().into()));
+    cluster.fetch_snapshot(1).unwrap();
+    cluster.servers.get_mut(&n(1)).unwrap().applied = i(4);
+    (cluster, meta)
+}
+
+#[test]
+fn a_write_from_before_a_snapshot_took_the_logs_place_makes_nothing_durable() {
+    let (mut cluster, meta) = installing();
+    cluster.step(1, Input::SnapshotInstalled(meta));
+
+    cluster.sync_one(1);
+
+    let status = cluster.raft(1).status();
+    assert_eq!((status.durable, status.last.index), (i(4), i(4)));
+}
+
+#[test]
+fn a_term_that_is_entered_as_a_snapshot_takes_the_logs_place_is_written() {
+    let (mut cluster, meta) = installing();
+    let last = meta.last;
+
+    let next = from(3, 9, heartbeat(0));
+    between_polls(&mut cluster, 1, Vec::from([next, Input::SnapshotInstalled(meta)]));
+
+    let write = cluster.server(1).writes.back().unwrap();
+    assert_eq!(write.reset, Some(last));
+    assert_eq!(write.hard_state.unwrap().term, Term::new(9));
+}

@@ -395,3 +395,49 @@ fn what_was_given_back_and_is_removed_in_the_same_write_is_not_written() {
     let write = &cluster.server(1).writes[0];
     assert_eq!((&write.repair[..], &write.append[..]), (&[][..], &[entry(4, 6)][..]));
 }
+
+/// The snapshot at `last` of a server with commands of these terms.
+fn lent(cluster: &mut Cluster, terms: &[u64]) -> crate::SnapshotMeta {
+    let commands = terms.iter().zip(2..).map(|(&term, index)| entry(index, term));
+    let first = cluster.server(1).log[0].clone();
+    let state: alloc::vec::Vec<_> = core::iter::once(first).chain(commands).collect();
+    let (membership_id, membership) = (id(1, 1), voters(3));
+    let meta = crate::SnapshotMeta { last: state.last().unwrap().id, membership_id, membership };
+    cluster.lend_snapshot(&meta, state);
+    meta
+}
+
+#[test]
+fn nothing_is_lost_of_a_log_that_a_snapshot_has_replaced() {
+    let mut cluster = without(&[1, 1, 2], &[3]);
+    let meta = lent(&mut cluster, &[1, 1, 3, 3, 4]);
+    cluster.hear(1, 2, 5, Body::InstallSnapshot(meta.clone().into()));
+
+    cluster.install(1);
+    cluster.sync(1);
+
+    assert_eq!(
+        (cluster.raft(1).status().base, cluster.raft(1).status().durable),
+        (meta.last, i(6))
+    );
+}
+
+#[test]
+fn what_was_given_back_and_a_snapshot_has_is_not_written() {
+    let mut cluster = without(&[1, 1, 1], &[3]);
+    let meta = lent(&mut cluster, &[1, 1, 1]);
+    cluster.hear(1, 2, 5, Body::InstallSnapshot(meta.clone().into()));
+    cluster.fetch_snapshot(1).unwrap();
+    cluster.servers.get_mut(&n(1)).unwrap().applied = meta.last.index;
+    let given = cluster.server(2).log[2].clone();
+
+    let now = cluster.now;
+    let message = crate::Message { from: n(3), to: n(1), term: Term::new(5), body: gives([given]) };
+    cluster.on(n(1), |raft| {
+        raft.step(now, Input::Message(message));
+        raft.step(now, Input::SnapshotInstalled(meta.clone()));
+    });
+
+    let write = cluster.server(1).writes.back().unwrap();
+    assert_eq!((write.compact, &write.repair[..]), (Some(meta.last), &[][..]));
+}

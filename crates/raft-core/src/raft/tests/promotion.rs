@@ -188,3 +188,23 @@ fn nobody_is_promoted_while_leadership_is_transferred() {
     }
     assert!(is_voter(&cluster, 1, 4));
 }
+
+#[test]
+fn a_voter_that_is_slow_is_no_slow_learner() {
+    let mut cluster = led_by_1();
+    cluster.change(1, &change().add_voter(n(4), "")).unwrap();
+    cluster.settle();
+    cluster.isolate(4);
+
+    for _ in 0..12 {
+        let before = cluster.last(1);
+        cluster.propose(1, "x").unwrap();
+        for _ in 0..11 {
+            cluster.heartbeat(1);
+            cluster.settle();
+        }
+        cluster.hear(1, 4, 2, accepted(before.get()));
+    }
+
+    assert!(!cluster.server(1).events.contains(&Event::LearnerTooSlow { peer: n(4) }));
+}

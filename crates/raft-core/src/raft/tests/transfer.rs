@@ -355,6 +355,7 @@ fn a_leader_that_has_to_go_while_it_hands_over_goes_whether_or_not_that_succeeds
     wait(&mut cluster);
 
     assert_eq!(cluster.role(1), RoleKind::Follower);
+    assert!((1..=4).all(|id| cluster.term(id) == Term::new(2)), "nobody else was told");
     assert!(cluster.server(1).events.contains(&Event::TransferFailed { to: n(2) }));
 }
 
@@ -378,6 +379,7 @@ fn a_leader_that_has_to_go_steps_down_when_its_successor_fails() {
     wait(&mut cluster);
 
     assert_eq!(cluster.role(1), RoleKind::Follower);
+    assert!((1..=4).all(|id| cluster.term(id) == Term::new(2)), "nobody else was told");
     assert!(cluster.server(1).events.contains(&Event::TransferFailed { to }));
 }
 
