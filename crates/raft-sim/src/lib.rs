@@ -92,7 +92,9 @@ pub use crate::check::{Call, History, Outcome, Rule, Violation};
 pub use crate::random::Random;
 pub use crate::registers::{Before, Change, Registers, Store, Update};
 pub use crate::run::{Case, Report};
-pub use crate::schedule::{Class, DiskCall, Fault, Planned, Schedule, Storm, Target};
+pub use crate::schedule::{
+    Change as MemberChange, Class, DiskCall, Fault, Planned, Schedule, Storm, Target,
+};
 pub use crate::settings::{Asks, Clients, Disk, Network, Protocol, Settings};
 pub use crate::shrink::shrink;
 pub use crate::tally::{Point, Standing, Tally};

@@ -103,6 +103,29 @@ pub enum Fault {
         /// To whom.
         to: Target,
     },
+    /// An operator changes the members.
+    Members(Change),
+}
+
+/// What an operator changes of the members.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A server joins, and votes as soon as it has caught up.
+    AddVoter(Target),
+    /// A server joins, and does not vote; who did no longer does.
+    AddLearner(Target),
+    /// A learner becomes a voter.
+    Promote(Target),
+    /// A voter becomes a learner.
+    Demote(Target),
+    /// A member leaves.
+    Remove(Target),
+    /// Several of these at once.
+    Many {
+        /// Two bits for each member: it stays as it is, becomes a voter, a learner, or leaves.
+        parts: u32,
+    },
 }
 
 /// What the weather does to packets.
@@ -144,6 +167,8 @@ pub enum Target {
     Candidate,
     /// One who does not vote, if there is any.
     Learner,
+    /// One who runs and is no member, if there is any.
+    Outsider,
 }
 
 /// Kinds of faults, to be counted.
@@ -174,11 +199,12 @@ pub enum Class {
     BitRot,
     DiskLost,
     Transfer,
+    MemberChange,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -202,6 +228,7 @@ impl Class {
         Self::BitRot,
         Self::DiskLost,
         Self::Transfer,
+        Self::MemberChange,
     ];
 
     #[expect(clippy::as_conversions, reason = "an enum without fields is a number")]
@@ -236,6 +263,7 @@ impl Class {
             Self::BitRot => "bit rot",
             Self::DiskLost => "disk lost",
             Self::Transfer => "transfer",
+            Self::MemberChange => "member change",
         }
     }
 }
@@ -247,7 +275,7 @@ impl fmt::Display for Class {
 }
 
 /// What a draw chooses from, and how often it usually does.
-const KINDS: [(Kind, u32); 19] = [
+const KINDS: [(Kind, u32); 20] = [
     (Kind::OneWay, 10),
     (Kind::Pair, 10),
     (Kind::Parts, 20),
@@ -267,6 +295,7 @@ const KINDS: [(Kind, u32); 19] = [
     (Kind::DiskFull, 4),
     (Kind::Damage, 4),
     (Kind::Transfer, 8),
+    (Kind::Members, 25),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -286,6 +315,7 @@ enum Kind {
     DiskFull,
     Damage,
     Transfer,
+    Members,
 }
 
 impl Schedule {
@@ -356,6 +386,7 @@ impl Kind {
             Self::Damage if r.coin() => Fault::Rot { node, at: r.draw() },
             Self::Damage => Fault::DiskLost(node),
             Self::Transfer => Fault::Transfer { to: node },
+            Self::Members => Fault::Members(Change::draw(r)),
         }
     }
 }
@@ -363,6 +394,36 @@ impl Kind {
 /// Zero to let everything that was not synced be at stake; otherwise a write is cut in the middle.
 fn drawn_calls(r: &mut Random) -> u8 {
     u8::try_from(r.below(8)).expect("it is below 8")
+}
+
+impl Change {
+    /// Whom it is about, if it is one.
+    pub(crate) const fn target(self) -> Option<Target> {
+        match self {
+            Self::AddVoter(target)
+            | Self::AddLearner(target)
+            | Self::Promote(target)
+            | Self::Demote(target)
+            | Self::Remove(target) => Some(target),
+            Self::Many { .. } => None,
+        }
+    }
+
+    fn draw(r: &mut Random) -> Self {
+        let of = |usual, r: &mut Random| if r.below(4) > 0 { usual } else { Target::draw(r) };
+        match r.below(12) {
+            0..4 => Self::AddVoter(of(Target::Outsider, r)),
+            4 => Self::AddLearner(of(Target::Outsider, r)),
+            5 => Self::Promote(of(Target::Learner, r)),
+            6 => Self::Demote(Target::draw(r)),
+            7..9 => Self::Remove(Target::draw(r)),
+            _ => {
+                // Mostly they stay, or become voters.
+                let part = |r: &mut Random| r.pick(&[0, 0, 0, 1, 1, 2, 3]);
+                Self::Many { parts: (0..16).fold(0, |parts, at| parts | part(r) << (2 * at)) }
+            }
+        }
+    }
 }
 
 impl Target {

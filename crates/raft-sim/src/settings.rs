@@ -16,6 +16,8 @@ pub struct Settings {
     pub voters: u8,
     /// Founding learners.
     pub learners: u8,
+    /// Servers that wait to become members.
+    pub spares: u8,
     /// Of the core, the same on every node; see [`Config`].
     pub protocol: Protocol,
     /// Of the driver, the same on every node.
@@ -138,6 +140,7 @@ impl Settings {
         Self {
             voters: 3,
             learners: 0,
+            spares: 0,
             protocol: Protocol {
                 election_timeout: millis(150),
                 heartbeat_interval: millis(50),
@@ -212,6 +215,7 @@ impl Settings {
         settings.marks_idle = r.coin();
         settings.clients = Clients::drawn(r);
         settings.chaos = Duration::from_secs(r.pick(&[10, 30, 60, 120]));
+        settings.spares = r.pick(&[0, 0, 1, 2, 3, 4]);
         settings
     }
 

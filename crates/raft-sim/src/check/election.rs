@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{HardState, NodeId, RoleKind, Term};
+use raft_core::{HardState, Membership, NodeId, RoleKind, Term, VoteOutcome};
 
 use super::{Rule, View, Violation, ensure};
 
@@ -36,6 +36,22 @@ impl Elections {
         let first = *self.votes.entry((voter, term)).or_insert(vote);
         ensure(first == vote, Rule::OneVote, || {
             format!("{voter} voted for {first} and for {vote} in term {term}")
+        })
+    }
+
+    /// Checks that a quorum has voted for who has just taken office.
+    pub(crate) fn check_quorum(
+        &self,
+        view: &View<'_>,
+        membership: &Membership,
+    ) -> Result<(), Violation> {
+        let term = view.hard_state.term;
+        let has_vote_of = |voter| self.votes.get(&(voter, term)) == Some(&view.id);
+        let outcome = membership.quorum().tally(|voter| Some(has_vote_of(voter)));
+        ensure(outcome == VoteOutcome::Won, Rule::ElectedByQuorum, || {
+            let voters = membership.quorum().voters();
+            let votes: Vec<_> = voters.filter(|voter| has_vote_of(*voter)).collect();
+            format!("{} leads term {term} with the votes of {votes:?} of {membership:?}", view.id)
         })
     }
 

@@ -8,6 +8,7 @@ mod election;
 mod history;
 mod leader;
 mod matching;
+mod membership;
 mod memory;
 mod monotone;
 mod promises;
@@ -25,6 +26,7 @@ pub(crate) use self::election::Elections;
 pub use self::history::{Call, History, Outcome};
 pub(crate) use self::leader::{Leaders, check_completeness};
 pub(crate) use self::matching::Matching;
+pub(crate) use self::membership::{Appender, Memberships, survives};
 pub(crate) use self::memory::check_memory;
 pub(crate) use self::monotone::Monotone;
 pub(crate) use self::promises::check_promise;
@@ -39,6 +41,8 @@ use crate::world::Mirror;
 pub enum Rule {
     /// At most one leader in a term (paper §5.2).
     ElectionSafety,
+    /// A quorum of the membership in its log has voted for a leader, durably.
+    ElectedByQuorum,
     /// At most one vote of each server in a term (paper §5.2).
     OneVote,
     /// A leader never changes or removes entries of its log (paper §5.3).
@@ -67,6 +71,9 @@ pub enum Rule {
     Callers,
     /// Members change one step at a time (thesis §4.3).
     OneMembershipChange,
+    /// Every server uses the newest membership of its log, and who changes the members is told
+    /// the truth about it.
+    Membership,
     /// What is kept in memory is bounded.
     BoundedMemory,
     /// What was sent is what arrives, or nothing.
@@ -83,6 +90,7 @@ impl Rule {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ElectionSafety => "election-safety",
+            Self::ElectedByQuorum => "elected-by-quorum",
             Self::OneVote => "one-vote",
             Self::LeaderAppendOnly => "leader-append-only",
             Self::LogMatching => "log-matching",
@@ -97,6 +105,7 @@ impl Rule {
             Self::Linearizability => "linearizability",
             Self::Callers => "callers",
             Self::OneMembershipChange => "one-membership-change",
+            Self::Membership => "membership",
             Self::BoundedMemory => "bounded-memory",
             Self::Codec => "codec",
             Self::Progress => "progress",

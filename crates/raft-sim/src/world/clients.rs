@@ -46,16 +46,25 @@ impl<A: App> World<A> {
         // At the end, a command must get through: it goes where it is sent.
         let roams = settings.asks == Asks::Anyone && !self.is_settling;
         if roams || client.is_disappointed {
-            client.target = client.random.pick(&self.targets);
             client.is_disappointed = false;
+            self.choose_target(number);
         }
-        let target = client.target;
+        let target = self.clients[usize::from(number)].target;
         for _ in 0..burst {
             let ask = self.app.draw(&mut self.clients[usize::from(number)].random);
             self.ask(number, target, ask)?;
         }
         self.rest(number);
         Ok(())
+    }
+
+    fn choose_target(&mut self, number: u16) {
+        // At the end it knows who still is a member.
+        let is_useful = |at: &&usize| !self.is_settling || self.is_expected(**at);
+        let useful: Vec<_> = self.targets.iter().filter(is_useful).copied().collect();
+        let client = &mut self.clients[usize::from(number)];
+        let targets = if useful.is_empty() { &self.targets } else { &useful };
+        client.target = client.random.pick(targets);
     }
 
     /// Lets a client that waits for nothing pause before it asks again.

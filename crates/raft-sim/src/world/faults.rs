@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use raft::driver::TransferRefusal;
+use raft_core::{LogIndex, Membership};
 use raft_wal::sim::{SimFault, SimOp};
 
 use super::network::{Weather, micros};
 use super::process::End;
 use super::{Event, World, small};
 use crate::app::App;
-use crate::check::Violation;
+use crate::check::{Violation, survives};
 use crate::schedule::{Class, DiskCall, Fault, Storm, Target};
 use crate::tally::{Point, Standing};
 
@@ -172,6 +173,10 @@ impl<A: App> World<A> {
                 self.transfer(to)?;
                 None
             }
+            Fault::Members(change) => {
+                self.change_members(change)?;
+                None
+            }
             Fault::DiskLost(node) => {
                 if let Some(at) = self.find(node).filter(|at| self.may_lose_data(*at)) {
                     self.tally.hit(Class::DiskLost, self.standing(at));
@@ -213,14 +218,22 @@ impl<A: App> World<A> {
     /// they had made durable: so an intact copy of every committed entry is left, and whether one
     /// was lost can be decided.
     fn may_lose_data(&self, at: usize) -> bool {
-        let voters = usize::from(self.settings.voters);
-        let is_hurt = |at: usize| self.nodes[at].is_lost || self.nodes[at].is_damaged;
-        let hurt = (0..voters).filter(|other| *other != at && is_hurt(*other)).count();
-        at >= voters || hurt < (voters - 1) / 2
+        let id = self.nodes[at].id;
+        let is_lost = |other| other == id || self.is_hurt(other);
+        self.memberships_in_play().all(|membership| {
+            // Who is about to vote is as good as a voter, and changes how many are needed.
+            survives(membership, is_lost) && !membership.promotions().any(|other| other == id)
+        })
+    }
+
+    /// The memberships by which somebody may count, now or later.
+    pub(super) fn memberships_in_play(&self) -> impl Iterator<Item = &Membership> {
+        let mirrors = self.nodes.iter().map(|node| &node.mirror);
+        self.checks.memberships.relevant(&self.checks.committed, mirrors)
     }
 
     /// The node that a fault hits; `None` if there is none that it could hit.
-    fn find(&self, target: Target) -> Option<usize> {
+    pub(super) fn find(&self, target: Target) -> Option<usize> {
         let with =
             |standing: Standing| (0..self.nodes.len()).find(|at| self.role(*at) == Some(standing));
         match target {
@@ -228,7 +241,18 @@ impl<A: App> World<A> {
             Target::Leader => self.leader(),
             Target::Candidate => with(Standing::Candidate),
             Target::Learner => with(Standing::Learner),
+            Target::Outsider => self.outsider(),
         }
+    }
+
+    fn outsider(&self) -> Option<usize> {
+        let newest =
+            self.checks.memberships.committed(&self.checks.committed, LogIndex::new(u64::MAX));
+        let is_member = |id| newest.is_some_and(|(_, membership)| membership.contains(id));
+        (0..self.nodes.len()).find(|at| {
+            let node = &self.nodes[*at];
+            node.is_awake() && !is_member(node.id)
+        })
     }
 
     fn role(&self, at: usize) -> Option<Standing> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use raft_core::LogIndex;
 
 use super::network::micros;
-use super::{Event, World};
+use super::{Checks, Event, World};
 use crate::app::App;
-use crate::check::{Rule, Violation};
+use crate::check::{Rule, Violation, survives};
 use crate::random::Random;
 use crate::settings::Stream;
 use crate::tally::Point;
@@ -49,20 +49,40 @@ impl<A: App> World<A> {
             || node.is_damaged
     }
 
-    fn spare_quorum(&mut self) -> Result<Option<Goal>, Violation> {
-        let voters = usize::from(self.settings.voters);
+    /// Nodes that are enough to decide by every membership that may count; `None` if there are no
+    /// such.
+    fn draw_quorum(&self) -> Option<Vec<usize>> {
         let mut random = Random::of(self.seed, Stream::LIVENESS);
-        let mut able: Vec<_> = (0..voters).filter(|at| !self.is_excused(*at)).collect();
-        let needed = voters / 2 + 1;
-        if able.len() < needed {
-            return Ok(None);
+        let memberships: Vec<_> = self.memberships_in_play().collect();
+        let is_able = |at: &usize| !self.is_excused(*at);
+        let suffices = |nodes: &[usize]| {
+            let has = |id| nodes.iter().any(|at| self.nodes[*at].id == id);
+            memberships.iter().all(|membership| survives(membership, |id| !has(id)))
+        };
+        let mut quorum: Vec<_> = (0..self.nodes.len()).filter(is_able).collect();
+        if !suffices(&quorum) {
+            return None;
         }
-        // A bare quorum, or everybody who is able.
-        let size = if random.coin() { needed } else { able.len() };
-        while able.len() > size {
-            able.swap_remove(random.position(able.len()));
+        // Everybody who is able, or as few as possible.
+        if random.coin() {
+            return Some(quorum);
         }
-        let quorum = able;
+        let mut candidates = quorum.clone();
+        while !candidates.is_empty() {
+            let at = candidates.swap_remove(random.position(candidates.len()));
+            let id = self.nodes[at].id;
+            // Who is about to vote changes how many are needed.
+            let may_vote_soon = memberships.iter().any(|m| m.promotions().any(|other| other == id));
+            let others: Vec<_> = quorum.iter().copied().filter(|other| *other != at).collect();
+            if !may_vote_soon && suffices(&others) {
+                quorum = others;
+            }
+        }
+        Some(quorum)
+    }
+
+    fn spare_quorum(&mut self) -> Result<Option<Goal>, Violation> {
+        let Some(quorum) = self.draw_quorum() else { return Ok(None) };
         self.is_settling = true;
         self.record_relief(|| format!("faults are over for the nodes at {quorum:?}"));
         self.schedule.faults.clear();
@@ -105,10 +125,18 @@ impl<A: App> World<A> {
         let answered = self.checks.history.calls()[goal.calls..].iter();
         let is_answered = |call: &crate::check::Call<A>| call.is_answered_command();
         answered.into_iter().any(is_answered)
-            && goal.quorum.iter().filter(|at| !self.is_out_of_reach(**at)).all(|at| {
+            && goal.quorum.iter().filter(|at| self.is_expected(**at)).all(|at| {
                 let process = self.nodes[*at].process.as_ref();
                 process.is_some_and(|process| process.machine.applied() > goal.after)
             })
+    }
+
+    /// Whether a member of the quorum must come as far as the others.
+    pub(super) fn is_expected(&self, at: usize) -> bool {
+        let Checks { memberships, committed, .. } = &self.checks;
+        let newest = memberships.committed(committed, LogIndex::new(u64::MAX));
+        let is_member = newest.is_none_or(|(_, m)| m.contains(self.nodes[at].id));
+        is_member && !self.is_out_of_reach(at)
     }
 
     /// Whether a member of the quorum is cut off from a leader who is none. The others may follow

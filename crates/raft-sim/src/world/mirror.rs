@@ -123,6 +123,16 @@ impl Mirror {
         &self.pending
     }
 
+    /// The entry before the first one that was submitted and not forgotten.
+    pub(crate) const fn base(&self) -> LogId {
+        self.log.base
+    }
+
+    /// Whether an entry is in the log, or may be found there after a crash.
+    pub(crate) fn may_hold(&self, id: LogId) -> bool {
+        self.log.id_at(id.index) == Some(id) || self.disk.id_at(id.index) == Some(id)
+    }
+
     /// The last entry that was submitted.
     pub(crate) fn last(&self) -> LogId {
         self.log.last()
@@ -162,11 +172,15 @@ impl Mirror {
         before
     }
 
-    /// Takes the news that writes up to `seq` are durable.
-    pub(crate) fn on_durable(&mut self, seq: WriteSeq) {
+    /// Takes the news that writes up to `seq` are durable; gives every term and vote that became
+    /// so.
+    pub(crate) fn on_durable(&mut self, seq: WriteSeq) -> Vec<HardState> {
+        let mut states = Vec::new();
         while let Some(write) = self.pending.pop_front_if(|write| write.seq <= seq) {
             write.carry_out(&mut self.disk, &mut self.hard_state);
+            states.extend(write.hard_state);
         }
+        states
     }
 
     /// Whether a disk that holds this could be the one after a crash: what was durable, some of the

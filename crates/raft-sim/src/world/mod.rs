@@ -3,6 +3,7 @@
 mod clients;
 mod faults;
 mod liveness;
+mod members;
 mod mirror;
 mod network;
 mod node;
@@ -25,7 +26,7 @@ use self::notes::Noticed;
 use self::queue::{Event, Queue};
 use crate::app::App;
 use crate::check::{Callers, Committed, Elections, History, Leaders, Matching, Reads, Replicas};
-use crate::check::{Monotone, Violation};
+use crate::check::{Memberships, Monotone, Violation};
 use crate::digest::Digest;
 use crate::random::Random;
 use crate::run::Case;
@@ -62,6 +63,7 @@ pub(crate) struct World<A: App> {
     /// The newest term that had a leader, and since when.
     newest_led: Term,
     led_since: u64,
+    operator: members::Operator,
     /// Numbers the packets.
     packets: u64,
     /// What happened, if somebody wants to know.
@@ -75,6 +77,7 @@ struct Checks<A: App> {
     matching: Matching,
     leaders: Leaders,
     committed: Committed,
+    memberships: Memberships,
     replicas: Replicas,
     reads: Reads,
     history: History<A>,
@@ -100,6 +103,7 @@ impl<A: App> World<A> {
                 matching: Matching::default(),
                 leaders: Leaders::default(),
                 committed: Committed::default(),
+                memberships: Memberships::default(),
                 replicas: Replicas::default(),
                 reads: Reads::default(),
                 history: History::default(),
@@ -113,14 +117,13 @@ impl<A: App> World<A> {
             tally: Tally::default(),
             newest_led: Term::ZERO,
             led_since: 0,
+            operator: members::Operator::default(),
             packets: 0,
             trace,
             settings,
         };
-        let members: Vec<_> = world.founding.members().collect();
-        for id in members {
-            world.add_node(id);
-        }
+        let machines = world.settings.voters + world.settings.learners + world.settings.spares;
+        (0..machines).for_each(|number| world.add_node(node_id(number)));
         world.targets = (0..world.nodes.len()).collect();
         for (number, planned) in world.schedule.faults.iter().enumerate() {
             world.queue.push(micros(planned.at), Event::Fault(number));
@@ -154,6 +157,7 @@ impl<A: App> World<A> {
             noticed: Noticed::default(),
             monotone: Monotone::default(),
             callers: Callers::default(),
+            operators: Callers::default(),
         });
         self.queue.push(self.now, Event::Start(small(self.nodes.len() - 1)));
     }
@@ -236,11 +240,14 @@ impl<A: App> World<A> {
 
 /// The cluster's first membership.
 fn founding(settings: &Settings) -> Membership {
-    let id = |number: u8| NodeId::new(u64::from(number) + 1).expect("it is not zero");
-    let voters = Voters::new((0..settings.voters).map(id)).expect("there is at least one");
-    let learners = (settings.voters..settings.voters + settings.learners).map(id).collect();
+    let voters = Voters::new((0..settings.voters).map(node_id)).expect("there is at least one");
+    let learners = (settings.voters..settings.voters + settings.learners).map(node_id).collect();
     Membership::new(Quorum::Majority(voters), learners, BTreeMap::new())
         .expect("no learner is a voter")
+}
+
+fn node_id(number: u8) -> NodeId {
+    NodeId::new(u64::from(number) + 1).expect("it is not zero")
 }
 
 fn small(node: usize) -> u8 {

@@ -42,6 +42,8 @@ pub(super) struct Node<A: App> {
     pub(super) noticed: Noticed,
     pub(super) monotone: Monotone,
     pub(super) callers: Callers,
+    /// Those who wait for a change of the members.
+    pub(super) operators: Callers,
 }
 
 /// A process.

@@ -4,7 +4,8 @@
 
 use raft::driver::Refusal;
 use raft_core::{
-    AppendReply, Body, Event, LogId, LogIndex, Message, RoleKind, Term, VoteReply, Write,
+    AppendReply, Body, Event, LogId, LogIndex, Message, RoleKind, Term, VoteOutcome, VoteReply,
+    Write,
 };
 use raft_net::{ForwardOutcome, Packet};
 
@@ -49,10 +50,9 @@ impl<A: App> World<A> {
         let tally = &mut self.tally;
         match (before, role) {
             (_, RoleKind::Leader) => {
-                tally.reach(Point::LeaderElected);
-                tally.reach_if(self.settings.voters == 1, Point::LeaderOfOne);
-                tally.reach_if(self.settings.voters == 7, Point::SevenVoters);
-                tally.reach_if(term.get() > self.newest_led.get() + 1, Point::TermSkipped);
+                self.tally.reach(Point::LeaderElected);
+                self.tally.reach_if(term.get() > self.newest_led.get() + 1, Point::TermSkipped);
+                self.note_voters(at);
                 self.newest_led = self.newest_led.max(term);
                 self.led_since = self.now;
                 let leaders = (0..self.nodes.len()).filter(|at| self.is_led_by(*at)).count();
@@ -68,6 +68,14 @@ impl<A: App> World<A> {
             (RoleKind::PreCandidate, RoleKind::Follower) => tally.reach(Point::PreCandidateYields),
             (_, RoleKind::Follower | RoleKind::PreCandidate | RoleKind::Candidate) => {}
         }
+    }
+
+    /// Somebody takes office.
+    fn note_voters(&mut self, at: usize) {
+        let Some(process) = &self.nodes[at].process else { return };
+        let voters = process.membership.1.quorum().voters().count();
+        self.tally.reach_if(voters == 1, Point::LeaderOfOne);
+        self.tally.reach_if(voters >= 7, Point::SevenVoters);
     }
 
     pub(super) fn note_sent(&mut self, at: usize, packet: &Packet) {
@@ -112,10 +120,12 @@ impl<A: App> World<A> {
         if by == Class::Loss || !self.is_led_by(at) {
             return;
         }
-        let voters = usize::from(self.settings.voters);
-        let reaches = |to: &usize| *to == at || self.network.is_open(at, *to);
-        let reached = (0..voters).filter(reaches).count();
-        self.tally.reach_if(reached <= voters / 2, Point::MinorityLeads);
+        let Some(process) = &self.nodes[at].process else { return };
+        let reaches =
+            |voter| self.slot(voter).is_some_and(|to| to == at || self.network.is_open(at, to));
+        let quorum = process.membership.1.quorum();
+        let has_quorum = quorum.tally(|voter| Some(reaches(voter))) == VoteOutcome::Won;
+        self.tally.reach_if(!has_quorum, Point::MinorityLeads);
     }
 
     pub(super) fn note_arrival(&mut self, at: usize, packet: &Packet) {
@@ -150,8 +160,10 @@ impl<A: App> World<A> {
         tally.reach_if(last.distance_from(from) >= 3, Point::TruncatedMuch);
         tally.reach_if(mirror.durable_last().index < last, Point::TruncatedWhileWriting);
         let Some(removed) = mirror.id_at(from) else { return };
-        let holders = self.nodes.iter().filter(|node| node.mirror.holds(removed)).count();
-        let is_majority = holders > usize::from(self.settings.voters) / 2;
+        let Some(process) = &self.nodes[at].process else { return };
+        let holds = |voter| self.slot(voter).is_some_and(|at| self.nodes[at].mirror.holds(removed));
+        let quorum = process.membership.1.quorum();
+        let is_majority = quorum.tally(|voter| Some(holds(voter))) == VoteOutcome::Won;
         self.tally.reach_if(is_majority, Point::FigureEight);
     }
 
@@ -172,9 +184,11 @@ impl<A: App> World<A> {
         let is_elsewhere = node.mirror.durable_last().index < commit;
         self.tally.reach_if(is_old, Point::EntryOfOldTermCommitted);
         self.tally.reach_if(is_elsewhere, Point::CommittedWithoutLeadersDisk);
-        let voters = usize::from(self.settings.voters);
-        let up = self.nodes.iter().take(voters).filter(|node| node.is_awake()).count();
-        let is_bare = voters > 1 && up == voters / 2 + 1;
+        let Some(process) = &self.nodes[at].process else { return };
+        let voters = process.membership.1.quorum().incoming();
+        let is_up = |voter| self.slot(voter).is_some_and(|at| self.nodes[at].is_awake());
+        let up = voters.iter().filter(|voter| is_up(*voter)).count();
+        let is_bare = voters.count() > 1 && up == voters.majority();
         self.tally.reach_if(is_bare, Point::CommittedByFewest);
     }
 
@@ -211,6 +225,8 @@ impl<A: App> World<A> {
     pub(super) fn note_end(&mut self, at: usize) {
         if self.is_led_by(at) {
             self.tally.reach(Point::CrashedLeader);
+            let joint = self.nodes[at].process.as_ref().is_some_and(|p| p.membership.1.is_joint());
+            self.tally.reach_if(joint, Point::JointCrash);
         }
         let node = &mut self.nodes[at];
         node.noticed = Noticed::default();

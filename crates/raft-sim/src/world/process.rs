@@ -4,21 +4,25 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use raft::LogError;
 use raft::driver::{Driver, Entries, Job, Requests};
 use raft::sim::{Machine, SteppedLog};
 use raft_core::{
-    Entry, Fetch, Input, LogId, LogIndex, NodeId, Raft, Restored, RoleKind, Write, WriteSeq,
+    Entry, Fetch, HardState, Input, LogId, LogIndex, NodeId, Raft, Restored, RoleKind, Write,
+    WriteSeq,
 };
 use raft_net::{Integrity, Packet};
-use raft_wal::{FlushError, Identity, Tail};
+use raft_wal::sim::SimDisk;
+use raft_wal::{FlushError, Identity, Recovered, Tail};
 
 use super::network::{Fate, Passage, micros};
 use super::node::{Happening, Node, Process};
 use super::queue::{self, Transit};
-use super::{Event, Found, World, small};
+use super::{Checks, Event, Found, World, small};
 use crate::app::{App, Reply};
 use crate::check::{
-    Rule, View, Violation, check_completeness, check_memory, check_promise, check_recovery, ensure,
+    Appender, Rule, View, Violation, check_completeness, check_memory, check_promise,
+    check_recovery, ensure,
 };
 use crate::digest::Digest;
 use crate::random::Random;
@@ -53,70 +57,113 @@ impl<A: App> World<A> {
         );
         let (mut log, restored, recovered) = match opened {
             Ok(opened) => opened,
-            Err(_) if node.planned.is_some() => {
-                self.note_disk_fault(at);
-                self.end_process(at, End::Killed)?;
-                self.start_later(at);
-                return Ok(());
-            }
-            Err(error) => {
-                let is_full = error.to_string().contains("space");
-                self.tally.reach_if(node.is_damaged, Point::LogRefused);
-                ensure(node.is_damaged || is_full, Rule::Recovery, || {
-                    format!("{} cannot open its log, though nothing was damaged: {error}", node.id)
-                })?;
-                self.end_process(at, End::Killed)?;
-                self.start_later(at);
-                return Ok(());
-            }
+            Err(error) => return self.refuse_to_start(at, &error),
         };
         let restored = match restored {
-            Some(restored) => {
-                let is_doubtful = matches!(recovered.tail, Tail::Ambiguous(_));
-                self.tally.reach_if(is_doubtful, Point::RestartAmbiguous);
-                let (last, known) = (restored.last.index, node.mirror.last().index);
-                let durable = node.mirror.durable_last().index;
-                self.tally.reach_if(last < known, Point::RestartLosesEntries);
-                self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
-                let checked = check_recovery(node.id, &node.mirror, &restored);
-                if checked.is_err() && node.is_damaged && is_doubtful {
-                    // The log says that it may have lost what it had promised. A node that took
-                    // part all the same could break its promises; so it does not.
-                    node.is_lost = true;
-                    drop(log);
-                    return self.end_process(at, End::Killed);
-                }
-                checked?;
-                node.mirror.restart(&Found::of(&restored));
-                restored
-            }
-            None => {
-                ensure(
-                    node.is_damaged || node.mirror.durable_last() == LogId::ZERO,
-                    Rule::Recovery,
-                    || format!("{} finds an empty disk", node.id),
-                )?;
-                self.tally.reach_if(node.life > 1, Point::RestartFromNothing);
-                node.mirror = super::Mirror::default();
-                let restored = Restored::bootstrap(self.founding.clone());
-                let write = Write {
-                    seq: WriteSeq::default(),
-                    hard_state: Some(restored.hard_state),
-                    append: restored.tail.clone(),
-                    ..Write::default()
-                };
-                let before = node.mirror.on_submit(&write);
-                self.checks.matching.on_append(before, &write.append[0])?;
-                let is_written = log.submit(write).is_ok() && log.flush().is_ok();
-                if !is_written {
-                    drop(log);
-                    self.end_process(at, End::Killed)?;
-                    return Ok(());
-                }
-                node.mirror.on_durable(WriteSeq::default());
-                restored
-            }
+            Some(restored) => self.check_restored(at, restored, &recovered)?,
+            None => self.begin_anew(at, &mut log)?,
         };
+        let Some(restored) = restored else {
+            drop(log);
+            return self.end_process(at, End::Killed);
+        };
+        self.run_process(at, log, restored)
+    }
+
+    /// The log does not open.
+    fn refuse_to_start(&mut self, at: usize, error: &LogError) -> Result<(), Violation> {
+        let node = &self.nodes[at];
+        if node.planned.is_some() {
+            self.note_disk_fault(at);
+        } else {
+            let is_full = error.to_string().contains("space");
+            self.tally.reach_if(node.is_damaged, Point::LogRefused);
+            ensure(node.is_damaged || is_full, Rule::Recovery, || {
+                format!("{} cannot open its log, though nothing was damaged: {error}", node.id)
+            })?;
+        }
+        self.end_process(at, End::Killed)?;
+        self.start_later(at);
+        Ok(())
+    }
+
+    /// What a node starts from that has a log; `None` if it must not take part any more.
+    fn check_restored(
+        &mut self,
+        at: usize,
+        mut restored: Restored,
+        recovered: &Recovered,
+    ) -> Result<Option<Restored>, Violation> {
+        let node = &mut self.nodes[at];
+        let is_doubtful = matches!(recovered.tail, Tail::Ambiguous(_));
+        self.tally.reach_if(is_doubtful, Point::RestartAmbiguous);
+        let (last, known) = (restored.last.index, node.mirror.last().index);
+        let durable = node.mirror.durable_last().index;
+        self.tally.reach_if(last < known, Point::RestartLosesEntries);
+        self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
+        let checked = check_recovery(node.id, &node.mirror, &restored);
+        if checked.is_err() && node.is_damaged && is_doubtful {
+            // The log says that it may have lost what it had promised. A node that took
+            // part all the same could break its promises; so it does not.
+            node.is_lost = true;
+            return Ok(None);
+        }
+        checked?;
+        node.mirror.restart(&Found::of(&restored));
+        self.checks.elections.on_durable(node.id, restored.hard_state)?;
+        if restored.memberships.is_empty() {
+            // It may have voted, and has received nothing.
+            restored.memberships = Restored::joining(self.founding.clone()).memberships;
+        }
+        let is_member = restored.memberships.last().is_some_and(|(_, m)| m.contains(node.id));
+        let was_member = restored.memberships.iter().any(|(_, m)| m.contains(node.id));
+        self.tally.reach_if(was_member && !is_member, Point::RemovedRestarts);
+        Ok(Some(restored))
+    }
+
+    /// What a node starts from that has no log; `None` if it cannot write one.
+    fn begin_anew(
+        &mut self,
+        at: usize,
+        log: &mut SteppedLog<SimDisk>,
+    ) -> Result<Option<Restored>, Violation> {
+        let node = &mut self.nodes[at];
+        let had_nothing = node.mirror.durable_last() == LogId::ZERO
+            && node.mirror.hard_state() == HardState::default();
+        ensure(node.is_damaged || had_nothing, Rule::Recovery, || {
+            format!("{} finds an empty disk", node.id)
+        })?;
+        self.tally.reach_if(node.life > 1, Point::RestartFromNothing);
+        node.mirror = super::Mirror::default();
+        if !self.founding.contains(node.id) {
+            return Ok(Some(Restored::joining(self.founding.clone())));
+        }
+        let restored = Restored::bootstrap(self.founding.clone());
+        let write = Write {
+            seq: WriteSeq::default(),
+            hard_state: Some(restored.hard_state),
+            append: restored.tail.clone(),
+            ..Write::default()
+        };
+        let before = node.mirror.on_submit(&write);
+        let entry = &write.append[0];
+        self.checks.matching.on_append(before, entry)?;
+        let appender = Appender { id: node.id, role: RoleKind::Follower, commit: LogIndex::ZERO };
+        let Checks { memberships, committed, .. } = &mut self.checks;
+        memberships.on_append(appender, entry, &node.mirror, committed)?;
+        if log.submit(write).is_err() || log.flush().is_err() {
+            return Ok(None);
+        }
+        node.mirror.on_durable(WriteSeq::default());
+        Ok(Some(restored))
+    }
+
+    fn run_process(
+        &mut self,
+        at: usize,
+        log: SteppedLog<SimDisk>,
+        restored: Restored,
+    ) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         node.monotone.restart(restored.hard_state.term);
         let config = self.settings.config(node.id);
@@ -167,6 +214,7 @@ impl<A: App> World<A> {
         };
         self.record_stop(at, how);
         self.digest.word(0xdead);
+        drop(self.nodes[at].operators.take());
         let lost: Vec<_> = self.nodes[at].callers.take().collect();
         lost.into_iter().try_for_each(|call| {
             self.tally.reach(Point::UnknownCrash);
@@ -247,7 +295,9 @@ impl<A: App> World<A> {
         }
         self.set_alarm(at);
         let node = &self.nodes[at];
-        node.callers.check(node.clock.at(self.now).as_micros())
+        let now = node.clock.at(self.now).as_micros();
+        node.callers.check(now)?;
+        node.operators.check(now)
     }
 
     fn take_inbox(&mut self, at: usize) {
@@ -312,8 +362,7 @@ impl<A: App> World<A> {
             refused,
             reads_timed_out,
             reads_refused,
-            // Members do not change here yet.
-            changes: _,
+            changes,
             transfers,
             events,
         } = requests;
@@ -351,7 +400,13 @@ impl<A: App> World<A> {
             self.lose(call)?;
         }
         transfers.into_iter().for_each(|(_, outcome)| self.note_transfer(outcome));
-        events.iter().for_each(|event| self.note_event(at, event));
+        for (call, outcome) in changes {
+            self.on_change(at, call, outcome)?;
+        }
+        for event in &events {
+            self.note_event(at, event);
+            self.check_membership_event(at, event)?;
+        }
         Ok(())
     }
 
@@ -362,8 +417,12 @@ impl<A: App> World<A> {
         let node = &mut self.nodes[at];
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut before = node.mirror.on_submit(&write);
+        let status = process.driver.raft().status();
+        let appender = Appender { id: node.id, role: status.role, commit: status.commit };
+        let Checks { matching, memberships, committed, .. } = &mut self.checks;
         for entry in &write.append {
-            self.digest.word(self.checks.matching.on_append(before, entry)?);
+            self.digest.word(matching.on_append(before, entry)?);
+            memberships.on_append(appender, entry, &node.mirror, committed)?;
             before = entry.id;
         }
         process.writes += 1;
@@ -412,8 +471,9 @@ impl<A: App> World<A> {
                     self.queue.push(self.now + wait, event);
                 }
                 self.tally.reach_if(node.mirror.pending().len() > 1, Point::FlushOfMany);
-                node.mirror.on_durable(seq);
-                self.checks.elections.on_durable(node.id, node.mirror.hard_state())?;
+                for state in node.mirror.on_durable(seq) {
+                    self.checks.elections.on_durable(node.id, state)?;
+                }
                 self.record_durable(at);
                 self.hand_over(at, Happening::Durable(seq))
             }
@@ -751,8 +811,14 @@ impl<A: App> World<A> {
         let mut monotone = node.monotone;
         let before = monotone.check(&view)?;
         checks.leaders.check_append_only(at, &view)?;
+        let in_use = (status.membership_id, status.membership);
+        checks.memberships.check_in_force(&view, in_use, &checks.committed)?;
         if view.role == RoleKind::Leader && checks.elections.on_leader(&view)? {
             check_completeness(&checks.committed, &view)?;
+            // What it has appended since, if anything, counts for what is to come.
+            let membership = &process.membership.1;
+            checks.elections.check_quorum(&view, membership)?;
+            self.tally.reach_if(membership.is_joint(), Point::JointElection);
         }
         if view.commit > before.commit {
             let holds = |voter, id| {
@@ -779,7 +845,10 @@ impl<A: App> World<A> {
             process.inherited = last;
         }
         if let (Some(changed), Some(process)) = (changed, &mut node.process) {
-            process.membership = changed;
+            let (id, after) = (changed.0, changed.1.clone());
+            let before = std::mem::replace(&mut process.membership, changed);
+            self.tally.reach_if(id.index < before.0.index, Point::MembershipTakenBack);
+            self.note_membership(at, &before.1, &after);
         }
         if commit > before.commit {
             self.record_commit(at);

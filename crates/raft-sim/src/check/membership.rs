@@ -1,0 +1,164 @@
+//! Members change one step at a time, and every server uses the newest membership of its log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use raft_core::{
+    Entry, EntryPayload, LogId, LogIndex, Membership, NodeId, Quorum, RoleKind, Term, VoteOutcome,
+    Voters,
+};
+
+use super::{Committed, Rule, View, Violation, ensure};
+use crate::world::Mirror;
+
+/// Every membership that was ever in a log, by the id of its entry.
+#[derive(Debug, Default)]
+pub(crate) struct Memberships {
+    known: BTreeMap<(LogIndex, Term), Membership>,
+}
+
+/// How the server that appends an entry stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Appender {
+    pub(crate) id: NodeId,
+    pub(crate) role: RoleKind,
+    pub(crate) commit: LogIndex,
+}
+
+impl Memberships {
+    /// Takes an entry that a server has appended.
+    pub(crate) fn on_append(
+        &mut self,
+        appender: Appender,
+        entry: &Entry,
+        mirror: &Mirror,
+        committed: &Committed,
+    ) -> Result<(), Violation> {
+        let EntryPayload::Membership(membership) = &entry.payload else { return Ok(()) };
+        let id = entry.id;
+        let key = (id.index, id.term);
+        if self.known.contains_key(&key) {
+            return Ok(());
+        }
+        let before = self.newest(mirror, committed, id.index.prev());
+        if let Some((before_id, before)) = before {
+            check_step(id, before, membership)?;
+            if appender.role == RoleKind::Leader {
+                check_turn(appender, id, before_id, mirror)?;
+            }
+        }
+        self.known.insert(key, (**membership).clone());
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, id: LogId) -> Option<&Membership> {
+        self.known.get(&(id.index, id.term))
+    }
+
+    /// The newest membership of a server's log; `None` if it has none.
+    pub(crate) fn in_force(
+        &self,
+        mirror: &Mirror,
+        committed: &Committed,
+    ) -> Option<(LogId, &Membership)> {
+        self.newest(mirror, committed, LogIndex::new(u64::MAX))
+    }
+
+    /// The newest one up to `upto` that is in a server's log, or before its beginning.
+    fn newest(
+        &self,
+        mirror: &Mirror,
+        committed: &Committed,
+        upto: LogIndex,
+    ) -> Option<(LogId, &Membership)> {
+        let base = mirror.base().index;
+        let upto = upto.min(mirror.last().index);
+        let known = self.known.range(..=(upto, Term::new(u64::MAX))).rev();
+        let mut known = known.map(|((index, term), m)| (LogId::new(*term, *index), m));
+        known.find(|(id, _)| {
+            mirror.id_at(id.index) == Some(*id)
+                || id.index < base && committed.id_at(id.index) == Some(*id)
+        })
+    }
+
+    /// The newest that is committed, up to `upto`.
+    pub(crate) fn committed(
+        &self,
+        committed: &Committed,
+        upto: LogIndex,
+    ) -> Option<(LogId, &Membership)> {
+        let known = self.known.range(..=(upto, Term::new(u64::MAX))).rev();
+        let mut known = known.map(|((index, term), m)| (LogId::new(*term, *index), m));
+        known.find(|(id, _)| committed.id_at(id.index) == Some(*id))
+    }
+
+    /// Those by which a leader may count, now or later: the newest that is committed, and later
+    /// ones that are in some log.
+    pub(crate) fn relevant<'a>(
+        &'a self,
+        committed: &'a Committed,
+        mirrors: impl Iterator<Item = &'a Mirror> + Clone + 'a,
+    ) -> impl Iterator<Item = &'a Membership> + 'a {
+        let newest = self.committed(committed, LogIndex::new(u64::MAX));
+        let from = newest.map_or(LogIndex::ZERO, |(id, _)| id.index);
+        let later = self.known.range((from.next(), Term::ZERO)..);
+        let later = later.filter(move |((index, term), _)| {
+            let id = LogId::new(*term, *index);
+            mirrors.clone().any(|mirror| mirror.may_hold(id))
+        });
+        newest.into_iter().map(|(_, m)| m).chain(later.map(|(_, m)| m))
+    }
+
+    /// Checks that a server uses the newest membership of its log (paper §6).
+    pub(crate) fn check_in_force(
+        &self,
+        view: &View<'_>,
+        (used_id, used): (LogId, &Membership),
+        committed: &Committed,
+    ) -> Result<(), Violation> {
+        let Some((id, membership)) = self.in_force(view.mirror, committed) else { return Ok(()) };
+        ensure(used_id == id && used == membership, Rule::Membership, || {
+            format!("{} uses the membership of {used_id}, but its log has that of {id}", view.id)
+        })
+    }
+}
+
+/// One step (paper §6, thesis §4.1): whoever decides before and after it have somebody in common.
+fn check_step(id: LogId, before: &Membership, after: &Membership) -> Result<(), Violation> {
+    let is_step = match (before.quorum(), after.quorum()) {
+        (Quorum::Majority(old), Quorum::Majority(new)) => difference(old, new) <= 1,
+        (Quorum::Majority(old), Quorum::Joint { outgoing, .. }) => old == outgoing,
+        (Quorum::Joint { incoming, .. }, Quorum::Majority(new)) => incoming == new,
+        (Quorum::Joint { .. }, Quorum::Joint { .. }) => false,
+    };
+    ensure(is_step, Rule::OneMembershipChange, || {
+        format!("the membership of {id} follows {before:?}, and is {after:?}")
+    })
+}
+
+/// The one before is committed, and so is something of the leader's term (thesis §4.1, and its
+/// erratum).
+fn check_turn(
+    leader: Appender,
+    id: LogId,
+    before: LogId,
+    mirror: &Mirror,
+) -> Result<(), Violation> {
+    let Appender { id: node, commit, .. } = leader;
+    ensure(before.index <= commit, Rule::OneMembershipChange, || {
+        format!("{node} changes the members at {id}, though the change at {before} is pending")
+    })?;
+    let known = mirror.id_at(commit).map(|known| known.term);
+    ensure(known == Some(id.term), Rule::OneMembershipChange, || {
+        format!("{node} changes the members at {id} before anything of its term is committed")
+    })
+}
+
+fn difference(one: &Voters, other: &Voters) -> usize {
+    let (one, other): (BTreeSet<_>, BTreeSet<_>) = (one.iter().collect(), other.iter().collect());
+    one.symmetric_difference(&other).count()
+}
+
+/// Whether nobody who decides in `membership` needs any of `lost`.
+pub(crate) fn survives(membership: &Membership, is_lost: impl Fn(NodeId) -> bool) -> bool {
+    membership.quorum().tally(|voter| Some(!is_lost(voter))) == VoteOutcome::Won
+}

@@ -1,0 +1,222 @@
+//! An operator changes the members, and is told what became of it.
+
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is of no interest is not listed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use raft::driver::ChangeRefusal;
+use raft_core::{Event, LogId, Membership, MembershipChange, NodeId, Quorum, RoleKind, Voters};
+
+use super::World;
+use crate::app::App;
+use crate::check::{Rule, Violation, ensure, survives};
+use crate::schedule::{Change, Class};
+use crate::tally::Point;
+
+/// More voters than anybody would have.
+const VOTERS_MAX: usize = 7;
+
+/// Changes whose outcome the operator waits for.
+#[derive(Debug, Default)]
+pub(super) struct Operator {
+    asked: u32,
+    /// By number: the node that was asked, and the entry that it appended.
+    waiting: BTreeMap<u32, (NodeId, LogId)>,
+}
+
+/// A change as it is asked for, and who votes once it is complete.
+struct Wish {
+    change: MembershipChange,
+    voters: BTreeSet<NodeId>,
+}
+
+impl<A: App> World<A> {
+    /// An operator has the leader change the members.
+    pub(super) fn change_members(&mut self, change: Change) -> Result<(), Violation> {
+        let Some(leader) = self.leader().filter(|at| self.nodes[*at].is_awake()) else {
+            return Ok(());
+        };
+        let Some(wish) = self.wish(leader, change) else { return Ok(()) };
+        // Nobody in his senses makes a cluster of machines that are gone.
+        let Some(voters) = Voters::new(wish.voters.iter().copied()) else { return Ok(()) };
+        if voters.count() > VOTERS_MAX || !self.survives(&Quorum::Majority(voters)) {
+            return Ok(());
+        }
+        self.operator.asked += 1;
+        let call = self.operator.asked;
+        let standing = self.standing(change.target().and_then(|t| self.find(t)).unwrap_or(leader));
+        let node = &mut self.nodes[leader];
+        let (id, now) = (node.id, node.clock.at(self.now));
+        let Some(process) = &mut node.process else { return Ok(()) };
+        let before = process.driver.raft().status().membership_id;
+        process.driver.change_membership(now, &wish.change, call);
+        let first = process.driver.raft().status().membership_id;
+        if first != before {
+            let deadline = now.after(self.settings.driver.request_timeout);
+            node.operators.on_call(call);
+            node.operators.on_taken(call, deadline.as_micros());
+            self.operator.waiting.insert(call, (id, first));
+            self.tally.hit(Class::MemberChange, standing);
+        }
+        self.turn(leader)
+    }
+
+    /// What a change means for the members as the leader knows them; `None` if there is nobody to
+    /// whom it could be done.
+    fn wish(&self, leader: usize, change: Change) -> Option<Wish> {
+        let process = self.nodes[leader].process.as_ref()?;
+        let membership = process.driver.raft().status().membership;
+        let mut voters: BTreeSet<_> = membership.quorum().incoming().iter().collect();
+        let edit = MembershipChange::new();
+        let id = |target| Some(self.nodes[self.find(target)?].id);
+        // Who has an address can be told from who has none.
+        let address = |id: NodeId| format!("node-{id}");
+        let change = match change {
+            Change::AddVoter(target) => {
+                let id = id(target)?;
+                voters.insert(id);
+                edit.add_voter(id, address(id))
+            }
+            Change::AddLearner(target) => {
+                let id = id(target)?;
+                voters.remove(&id);
+                edit.add_learner(id, address(id))
+            }
+            Change::Promote(target) => {
+                let id = id(target)?;
+                voters.insert(id);
+                edit.promote(id)
+            }
+            Change::Demote(target) => {
+                let id = id(target)?;
+                voters.remove(&id);
+                edit.demote(id)
+            }
+            Change::Remove(target) => {
+                let id = id(target)?;
+                voters.remove(&id);
+                edit.remove(id)
+            }
+            Change::Many { parts } => membership.members().fold(edit, |edit, id| {
+                match parts >> (2 * (id.get() % 16)) & 3 {
+                    1 => {
+                        voters.insert(id);
+                        edit.promote(id)
+                    }
+                    2 => {
+                        voters.remove(&id);
+                        edit.demote(id)
+                    }
+                    3 => {
+                        voters.remove(&id);
+                        edit.remove(id)
+                    }
+                    _ => edit,
+                }
+            }),
+        };
+        voters.extend(membership.promotions().filter(|id| self.is_hurt(*id)));
+        Some(Wish { change, voters })
+    }
+
+    /// Takes what the operator is told.
+    pub(super) fn on_change(
+        &mut self,
+        at: usize,
+        call: u32,
+        outcome: Result<LogId, ChangeRefusal>,
+    ) -> Result<(), Violation> {
+        let id = self.nodes[at].id;
+        let Some((_, first)) = self.operator.waiting.remove(&call) else {
+            let is_refused = matches!(outcome, Err(ChangeRefusal::Refused(_)));
+            self.tally.reach_if(is_refused, Point::ChangeRefused);
+            return ensure(is_refused, Rule::Callers, || {
+                format!("{id} answers change {call} again, or one that it refused: {outcome:?}")
+            });
+        };
+        self.nodes[at].operators.on_answer(call);
+        let agreed = self.checks.committed.id_at(first.index);
+        match outcome {
+            Ok(done) => {
+                self.tally.reach(Point::ChangeDone);
+                let is_done = self.checks.committed.id_at(done.index) == Some(done)
+                    && self.checks.memberships.get(done).is_some_and(|m| !m.is_joint());
+                ensure(is_done && agreed == Some(first), Rule::Membership, || {
+                    format!("{id} says that the change at {first} is complete with {done}")
+                })
+            }
+            Err(ChangeRefusal::Superseded) => {
+                self.tally.reach(Point::ChangeSuperseded);
+                ensure(agreed != Some(first), Rule::Membership, || {
+                    format!("{id} says that another entry took the place of {first}")
+                })
+            }
+            Err(ChangeRefusal::TimedOut) => {
+                self.tally.reach(Point::ChangeTimedOut);
+                Ok(())
+            }
+            Err(ChangeRefusal::Refused(error)) => ensure(false, Rule::Membership, || {
+                format!("{id} refuses the change that it has appended at {first}: {error}")
+            }),
+        }
+    }
+
+    /// Checks what a server says about members.
+    pub(super) fn check_membership_event(
+        &mut self,
+        at: usize,
+        event: &Event,
+    ) -> Result<(), Violation> {
+        let id = self.nodes[at].id;
+        let (memberships, committed) = (&self.checks.memberships, &self.checks.committed);
+        let agreed = |entry: LogId| committed.id_at(entry.index) == Some(entry);
+        match *event {
+            Event::Removed { by } => {
+                self.tally.reach(Point::RemovedAndTold);
+                let without = memberships.get(by).is_some_and(|m| !m.contains(id));
+                ensure(without && agreed(by), Rule::Membership, || {
+                    format!("{id} believes to be removed by the membership of {by}")
+                })
+            }
+            Event::MembershipCommitted { id: entry } => {
+                let is_complete = memberships.get(entry).is_some_and(|m| !m.is_joint());
+                ensure(is_complete && agreed(entry), Rule::Membership, || {
+                    format!("{id} believes that the membership of {entry} is committed")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn note_membership(&mut self, at: usize, before: &Membership, after: &Membership) {
+        let leads = self.nodes[at]
+            .process
+            .as_ref()
+            .is_some_and(|process| process.driver.raft().status().role == RoleKind::Leader);
+        let is_voter = |m: &Membership, id| m.quorum().incoming().contains(id);
+        let id = self.nodes[at].id;
+        let tally = &mut self.tally;
+        if leads {
+            tally.reach_if(after.is_joint(), Point::JointBegun);
+            tally.reach_if(before.is_joint() && !after.is_joint(), Point::JointLeft);
+            tally.reach_if(!is_voter(after, id), Point::LeaderLeaves);
+            tally.reach_if(after.quorum().voters().count() >= 7, Point::SevenVoters);
+            let promoted = before.promotions().any(|learner| is_voter(after, learner));
+            tally.reach_if(promoted, Point::LearnerPromoted);
+            let is_strange = after.quorum().incoming().iter().all(|v| !self.founding.is_voter(v));
+            tally.reach_if(is_strange, Point::FoundersReplaced);
+        }
+        tally.reach_if(!before.contains(id) && after.contains(id), Point::MemberJoins);
+    }
+
+    /// Whether those who decide are enough without the nodes whose data are gone.
+    fn survives(&self, quorum: &Quorum) -> bool {
+        let all = Membership::new(quorum.clone(), BTreeSet::new(), BTreeMap::new());
+        all.is_ok_and(|membership| survives(&membership, |id| self.is_hurt(id)))
+    }
+
+    pub(super) fn is_hurt(&self, id: NodeId) -> bool {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        node.is_some_and(|node| node.is_lost || node.is_damaged)
+    }
+}
