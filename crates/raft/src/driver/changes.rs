@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{ChangeError, LogId, LogIndex, Timestamp};
+use raft_core::{ChangeError, LogId, LogIndex, Timestamp, Write};
 
 use super::earliest;
 
@@ -15,6 +15,8 @@ pub enum ChangeRefusal {
     Superseded,
     /// Unknown: it was not complete in time, and goes on.
     TimedOut,
+    /// Unknown: a snapshot took the place of the log that would tell.
+    OutcomeLost,
 }
 
 /// How a change ended, for its caller: with the entry of the membership that is in force then.
@@ -23,7 +25,15 @@ pub(super) type Outcome<P> = (P, Result<LogId, ChangeRefusal>);
 /// Changes whose first entry was appended here, by that entry.
 #[derive(Debug)]
 pub(super) struct Changes<P> {
-    callers: BTreeMap<LogId, (P, Timestamp)>,
+    callers: BTreeMap<LogId, Waiting<P>>,
+}
+
+#[derive(Debug)]
+struct Waiting<P> {
+    caller: P,
+    deadline: Timestamp,
+    /// Its entry was removed from this log. Another leader may have it all the same.
+    is_doubtful: bool,
 }
 
 impl<P> Default for Changes<P> {
@@ -34,7 +44,15 @@ impl<P> Default for Changes<P> {
 
 impl<P> Changes<P> {
     pub(super) fn push(&mut self, first: LogId, caller: P, deadline: Timestamp) {
-        self.callers.insert(first, (caller, deadline));
+        self.callers.insert(first, Waiting { caller, deadline, is_doubtful: false });
+    }
+
+    /// Takes note of what a write removes from the log.
+    pub(super) fn on_write(&mut self, write: &Write) {
+        let from = if write.reset.is_some() { Some(LogIndex::ZERO) } else { write.truncate };
+        let Some(from) = from else { return };
+        let removed = self.callers.iter_mut().filter(|(first, _)| first.index >= from);
+        removed.for_each(|(_, waiting)| waiting.is_doubtful = true);
     }
 
     /// Takes the news that the membership of entry `done`, which is not joint, was committed;
@@ -45,23 +63,26 @@ impl<P> Changes<P> {
         id_at: impl Fn(LogIndex) -> Option<LogId>,
     ) -> Vec<Outcome<P>> {
         let over = self.callers.extract_if(.., |first, _| first.index <= done.index);
-        let outcome = |first: LogId| {
-            let kept = id_at(first.index).is_none_or(|id| id == first);
-            if kept { Ok(done) } else { Err(ChangeRefusal::Superseded) }
+        let outcome = |first: LogId, is_doubtful| match id_at(first.index) {
+            Some(id) if id == first => Ok(done),
+            Some(_) => Err(ChangeRefusal::Superseded),
+            // The log begins later, and what it has forgotten it had, or not.
+            None if is_doubtful => Err(ChangeRefusal::OutcomeLost),
+            None => Ok(done),
         };
-        over.map(|(first, (caller, _))| (caller, outcome(first))).collect()
+        over.map(|(first, w)| (w.caller, outcome(first, w.is_doubtful))).collect()
     }
 
     pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<Outcome<P>> {
-        let expired = self.callers.extract_if(.., |_, (_, deadline)| *deadline <= now);
-        expired.map(|(_, (caller, _))| (caller, Err(ChangeRefusal::TimedOut))).collect()
+        let expired = self.callers.extract_if(.., |_, waiting| waiting.deadline <= now);
+        expired.map(|(_, waiting)| (waiting.caller, Err(ChangeRefusal::TimedOut))).collect()
     }
 
     pub(super) fn deadline(&self) -> Timestamp {
-        earliest(self.callers.values().map(|(_, deadline)| *deadline))
+        earliest(self.callers.values().map(|waiting| waiting.deadline))
     }
 
     pub(super) fn into_callers(self) -> Vec<P> {
-        self.callers.into_values().map(|(caller, _)| caller).collect()
+        self.callers.into_values().map(|waiting| waiting.caller).collect()
     }
 }

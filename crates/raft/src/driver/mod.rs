@@ -586,6 +586,7 @@ impl<P, R> Driver<P, R> {
         let Output { write, messages, commit, install, fetches, reads, events } = output;
         if let Some(write) = write {
             self.apply.on_write(&write, self.options.apply_bytes_max);
+            self.changes.on_write(&write);
             let bytes: usize = write.append.iter().map(weight).sum();
             self.snapshots.on_append(u64::try_from(bytes).unwrap_or(u64::MAX));
             self.requests.writes.push(write);

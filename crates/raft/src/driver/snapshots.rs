@@ -174,6 +174,9 @@ pub(super) struct Snapshots {
     taking: Taking,
     /// What the state machine is being restored from.
     pub(super) restoring: Option<SnapshotMeta>,
+    /// To be published then, and not before: what the state machine is restored from must not give
+    /// way to it.
+    publishable: Option<SnapshotId>,
 }
 
 /// By how much the log has grown since a snapshot was last begun.
@@ -213,6 +216,7 @@ impl Snapshots {
             growth: Growth { from: base, bytes: 0, snapshot_bytes: 0, entry_bytes: 1, begun: 0 },
             taking: Taking::Idle,
             restoring: None,
+            publishable: None,
         }
     }
 
@@ -382,7 +386,7 @@ impl Snapshots {
                     tasks.push(SnapshotTask::Prepare { manifest });
                 }
                 ReceiverAction::Write { chunk } => tasks.push(SnapshotTask::Write { chunk }),
-                ReceiverAction::Publish { id } => tasks.push(SnapshotTask::Publish { id }),
+                ReceiverAction::Publish { id } => self.publishable = Some(id),
                 ReceiverAction::Finished { meta, outcome: Ok(id), .. } => {
                     received.push(Received::Complete(id, *meta));
                 }
@@ -390,6 +394,11 @@ impl Snapshots {
                     received.push(Received::Failed(*meta));
                 }
             }
+        }
+        if self.restoring.is_none()
+            && let Some(id) = self.publishable.take()
+        {
+            tasks.push(SnapshotTask::Publish { id });
         }
         received
     }

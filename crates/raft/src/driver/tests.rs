@@ -678,6 +678,28 @@ fn a_change_of_membership_that_another_leader_replaced_is_superseded() {
 }
 
 #[test]
+fn a_change_of_membership_that_a_snapshot_replaced_is_unknown() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.change(1, &MembershipChange::new().remove(n(3)), "operator");
+    cluster.settle();
+    cluster.wait(Duration::from_secs(3));
+    let leader = if cluster.leads(2) { 2 } else { 3 };
+    cluster.change(leader, &MembershipChange::new().demote(n(1)), "other");
+    cluster.propose(leader, &["a"]);
+    cluster.settle();
+    for id in [2, 3] {
+        cluster.node(id).driver.want_snapshot();
+    }
+    cluster.settle();
+
+    cluster.cut.clear();
+    cluster.wait(Duration::from_secs(1));
+
+    assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::OutcomeLost))]);
+}
+
+#[test]
 fn a_change_of_membership_that_is_not_committed_in_time_is_unknown() {
     let mut cluster = Cluster::led(3, options());
     cluster.isolate(1);
@@ -781,6 +803,30 @@ fn nothing_is_applied_until_every_snapshot_is_installed() {
     cluster.settle();
 
     assert_eq!(cluster.node(3).jobs.len(), jobs);
+}
+
+#[test]
+fn a_snapshot_does_not_take_the_place_of_one_from_which_the_state_machine_is_being_restored() {
+    let mut cluster = with_one_behind();
+    cluster.node(3).restores = false;
+    cluster.cut.clear();
+    cluster.wait(Duration::from_secs(2));
+    let [first] = <[_; 1]>::try_from(cluster.node(3).behind.clone()).unwrap();
+
+    // Another leader has a newer one.
+    cluster.transfer(1, 2, "operator");
+    cluster.wait(Duration::from_secs(1));
+    cluster.propose(2, &["c"]);
+    cluster.settle();
+    snapshot_behind(&mut cluster);
+    cluster.wait(Duration::from_secs(2));
+    assert_eq!(cluster.node(3).shelf.kept()[0].meta, first);
+
+    let now = cluster.now;
+    cluster.node(3).driver.on_snapshot(now, SnapshotDone::Restored { meta: first.clone() });
+    cluster.wait(Duration::from_secs(2));
+
+    assert!(cluster.node(3).shelf.kept()[0].id.last > first.last);
 }
 
 #[test]
