@@ -93,9 +93,9 @@ pub use crate::random::Random;
 pub use crate::registers::{Before, Change, Registers, Store, Update};
 pub use crate::run::{Case, Report};
 pub use crate::schedule::{
-    Change as MemberChange, Class, DiskCall, Fault, Planned, Schedule, Storm, Target,
+    Change as MemberChange, Class, DiskCall, Fault, Medium, Planned, Schedule, Storm, Target,
 };
-pub use crate::settings::{Asks, Clients, Disk, Network, Protocol, Settings};
+pub use crate::settings::{Asks, Clients, Disk, Network, Protocol, Settings, Snapshots};
 pub use crate::shrink::shrink;
 pub use crate::tally::{Point, Standing, Tally};
 pub use crate::trace::Trace;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
+use std::io::{self, Read as _, Write as _};
 
-use raft::{Applied, StateMachine};
+use raft::{Applied, Frozen, SnapshotReader, StateMachine};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{App, Ask};
@@ -87,6 +88,30 @@ impl StateMachine for Store {
 
     fn query(&self, key: u16) -> u64 {
         self.0.get(&key).copied().unwrap_or_default()
+    }
+
+    fn freeze(&self) -> Option<Frozen> {
+        let registers = self.0.clone();
+        Some(Frozen::new(move |to| {
+            registers.iter().try_for_each(|(key, value)| {
+                to.write_all(&key.to_le_bytes())?;
+                to.write_all(&value.to_le_bytes())
+            })
+        }))
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader<'_>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)?;
+        let (pairs, rest) = bytes.as_chunks::<10>();
+        if !rest.is_empty() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let pair = |&[a, b, ref value @ ..]: &[u8; 10]| {
+            (u16::from_le_bytes([a, b]), u64::from_le_bytes(*value))
+        };
+        self.0 = pairs.iter().map(pair).collect();
+        Ok(())
     }
 }
 

@@ -82,6 +82,8 @@ pub enum Fault {
     DiskError {
         /// Whose.
         node: Target,
+        /// Which disk.
+        of: Medium,
         /// Which call.
         call: DiskCall,
         /// How many calls of that kind succeed before.
@@ -93,6 +95,8 @@ pub enum Fault {
     Rot {
         /// Whose.
         node: Target,
+        /// Which disk.
+        of: Medium,
         /// Where, of what is there.
         at: u64,
     },
@@ -142,6 +146,15 @@ pub enum Storm {
     Delay,
     /// A part of them is damaged.
     Corrupt,
+}
+
+/// Which of a node's disks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Medium {
+    /// That of the log.
+    Log,
+    /// That of the snapshots.
+    Snapshots,
 }
 
 /// Which call to a disk fails.
@@ -352,6 +365,17 @@ impl Schedule {
                 continue;
             }
             faults.push(Planned { at, lasts, fault: kind.draw(r, election) });
+            // While members change, a leader that goes down is of most interest.
+            if matches!(kind, Kind::Members) && r.below(4) == 0 {
+                let soon = drawn_below(r, election / 4);
+                let node = Target::Leader;
+                let fault = match r.below(3) {
+                    0 => Fault::Kill(node),
+                    1 => Fault::Pair(node, Target::draw(r)),
+                    _ => Fault::PowerLoss { node, calls: drawn_calls(r) },
+                };
+                faults.push(Planned { at: at + soon, lasts, fault });
+            }
         }
     }
 }
@@ -379,11 +403,12 @@ impl Kind {
             Self::Stall => Fault::Stall(node),
             Self::DiskError => Fault::DiskError {
                 node,
+                of: Medium::draw(r),
                 call: r.pick(&[DiskCall::Write, DiskCall::Sync, DiskCall::Read]),
                 skip: u8::try_from(r.below(20)).expect("it is below 20"),
             },
             Self::DiskFull => Fault::DiskFull(node),
-            Self::Damage if r.coin() => Fault::Rot { node, at: r.draw() },
+            Self::Damage if r.coin() => Fault::Rot { node, of: Medium::draw(r), at: r.draw() },
             Self::Damage => Fault::DiskLost(node),
             Self::Transfer => Fault::Transfer { to: node },
             Self::Members => Fault::Members(Change::draw(r)),
@@ -423,6 +448,12 @@ impl Change {
                 Self::Many { parts: (0..16).fold(0, |parts, at| parts | part(r) << (2 * at)) }
             }
         }
+    }
+}
+
+impl Medium {
+    fn draw(r: &mut Random) -> Self {
+        r.pick(&[Self::Log, Self::Log, Self::Snapshots])
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use raft::driver::{Forwarding, Options, SnapshotOptions, SnapshotPolicy};
 use raft_core::{ClusterId, Config, Lease, NodeId};
 use raft_net::Integrity;
+use raft_snapshot::{ReceiverLimits, SenderLimits};
 
 use crate::random::Random;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub driver: Options,
     /// Of the log.
     pub log: raft_wal::Options,
+    /// How snapshots are kept; when they are taken, the driver's options say.
+    pub snapshots: Snapshots,
     /// Bytes of the newest entries that a restart reads back.
     pub restored_tail_bytes_max: usize,
     /// Whether frames carry a checksum.
@@ -71,6 +74,16 @@ pub struct Protocol {
     /// [`Config::lease`], for clocks that drift as much as [`Settings::drift_ppm_max`] says and
     /// never leap.
     pub has_lease: bool,
+}
+
+/// How snapshots are kept; see [`raft_snapshot::Options`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshots {
+    /// Bytes of a chunk.
+    pub chunk_bytes: u32,
+    /// How many are kept.
+    pub retain: usize,
 }
 
 /// How packets travel.
@@ -167,6 +180,7 @@ impl Settings {
                 tail_cache_bytes_max: 64 << 10,
                 ..raft_wal::Options::default()
             },
+            snapshots: Snapshots { chunk_bytes: 4_096, retain: 2 },
             restored_tail_bytes_max: 64 << 10,
             integrity: Integrity::Sealed,
             network: Network {
@@ -216,6 +230,8 @@ impl Settings {
         settings.clients = Clients::drawn(r);
         settings.chaos = Duration::from_secs(r.pick(&[10, 30, 60, 120]));
         settings.spares = r.pick(&[0, 0, 1, 2, 3, 4]);
+        settings.snapshots = Snapshots::drawn(r);
+        settings.driver.snapshots = drawn_snapshots(r, settings.protocol.election_timeout);
         settings
     }
 
@@ -265,6 +281,12 @@ impl Protocol {
             gather_after_entries: r.pick(&[1, 4, 32]),
             has_lease: r.coin(),
         }
+    }
+}
+
+impl Snapshots {
+    fn drawn(r: &mut Random) -> Self {
+        Self { chunk_bytes: r.pick(&[20, 64, 4_096]), retain: r.pick(&[1, 2]) }
     }
 }
 
@@ -325,6 +347,30 @@ fn drawn_driver(r: &mut Random, election_timeout: Duration) -> Options {
 /// The cluster in which all runs take place.
 pub(crate) const CLUSTER: ClusterId = ClusterId::new(*b"raft-sim cluster");
 
+/// Mostly far too often, in some runs never.
+fn drawn_snapshots(r: &mut Random, election: Duration) -> SnapshotOptions {
+    let policy = SnapshotPolicy {
+        log_bytes_min: r.pick(&[500, 5_000, 50_000, u64::MAX]),
+        log_entries_max: r.pick(&[3, 20, 100, u64::MAX]),
+        trailing_entries: r.pick(&[0, 1, 10, 100]),
+        trailing_bytes: r.pick(&[0, 1_000, 64 << 20]),
+    };
+    let sender = SenderLimits {
+        transfers_max: r.pick(&[1, 2]),
+        requests_max: r.pick(&[1, 16]),
+        idle_after: 4 * election,
+        ..SenderLimits::default()
+    };
+    let receiver = ReceiverLimits {
+        window: r.pick(&[1, 4]),
+        retry_after: election,
+        busy_for: election / 2,
+        patience: 10 * election,
+        ..ReceiverLimits::default()
+    };
+    SnapshotOptions { policy, sender, receiver, ..SnapshotOptions::new(CLUSTER) }
+}
+
 /// The log grows for ever.
 fn no_snapshots() -> SnapshotOptions {
     let never = SnapshotPolicy {
@@ -358,4 +404,5 @@ impl Stream {
     pub(crate) const DISKS: u64 = 3 << 16;
     pub(crate) const LINKS: u64 = 4 << 16;
     pub(crate) const STARTS: u64 = 5 << 16;
+    pub(crate) const SHELVES: u64 = 6 << 16;
 }

@@ -1,8 +1,10 @@
 //! Commands that carry the number of the call that made them, so that it is known what became of
 //! each.
 
+use std::io;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
-use raft::{Applied, Command, CommandError, StateMachine};
+use raft::{Applied, Command, CommandError, Frozen, SnapshotReader, SnapshotWriter, StateMachine};
 
 /// A state machine whose commands and responses carry a number.
 #[derive(Debug)]
@@ -53,5 +55,17 @@ impl<M: StateMachine> StateMachine for Tracked<M> {
 
     fn query(&self, query: M::Query) -> M::Answer {
         self.0.query(query)
+    }
+
+    fn snapshot(&self, to: &mut SnapshotWriter<'_>) -> io::Result<()> {
+        self.0.snapshot(to)
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader<'_>) -> io::Result<()> {
+        self.0.restore(from)
+    }
+
+    fn freeze(&self) -> Option<Frozen> {
+        self.0.freeze()
     }
 }

@@ -1,9 +1,9 @@
 //! State Machine Safety, and that what is committed is durable on a quorum.
 
-use raft_core::{Entry, LogId, LogIndex, Membership, NodeId, Term, VoteOutcome};
+use raft_core::{Entry, LogId, LogIndex, Membership, NodeId, Term};
 
 use super::matching::content;
-use super::{Matching, Rule, View, Violation, ensure};
+use super::{Matching, Rule, View, Violation, decides, ensure};
 
 /// The one sequence of entries that all servers agree on.
 #[derive(Debug, Default)]
@@ -66,9 +66,9 @@ impl Committed {
             self.entries.push(Agreed { id, known_in: view.hard_state.term });
         }
         let last = self.entries.last().map_or(LogId::ZERO, |agreed| agreed.id);
-        let is_durable = memberships.into_iter().any(|membership| {
-            membership.quorum().tally(|voter| Some(holds(voter, last))) == VoteOutcome::Won
-        });
+        let is_durable = memberships
+            .into_iter()
+            .any(|membership| decides(membership, |voter| holds(voter, last)));
         ensure(is_durable, Rule::QuorumDurability, || {
             format!("{} has committed {last}, which is not on the disks of a quorum", view.id)
         })

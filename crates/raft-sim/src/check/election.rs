@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{HardState, Membership, NodeId, RoleKind, Term, VoteOutcome};
+use raft_core::{HardState, Membership, NodeId, RoleKind, Term};
 
-use super::{Rule, View, Violation, ensure};
+use super::{Rule, View, Violation, decides, ensure};
 
 /// Who was elected, and by whom.
 #[derive(Debug, Default)]
@@ -47,8 +47,7 @@ impl Elections {
     ) -> Result<(), Violation> {
         let term = view.hard_state.term;
         let has_vote_of = |voter| self.votes.get(&(voter, term)) == Some(&view.id);
-        let outcome = membership.quorum().tally(|voter| Some(has_vote_of(voter)));
-        ensure(outcome == VoteOutcome::Won, Rule::ElectedByQuorum, || {
+        ensure(decides(membership, has_vote_of), Rule::ElectedByQuorum, || {
             let voters = membership.quorum().voters();
             let votes: Vec<_> = voters.filter(|voter| has_vote_of(*voter)).collect();
             format!("{} leads term {term} with the votes of {votes:?} of {membership:?}", view.id)

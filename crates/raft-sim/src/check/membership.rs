@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use raft_core::{
-    Entry, EntryPayload, LogId, LogIndex, Membership, NodeId, Quorum, RoleKind, Term, VoteOutcome,
-    Voters,
+    Entry, EntryPayload, LogId, LogIndex, Membership, NodeId, Quorum, RoleKind, Term, Voters,
 };
 
 use super::{Committed, Rule, View, Violation, ensure};
@@ -158,7 +157,20 @@ fn difference(one: &Voters, other: &Voters) -> usize {
     one.symmetric_difference(&other).count()
 }
 
-/// Whether nobody who decides in `membership` needs any of `lost`.
+/// Whether those who agree are enough to decide in `membership`: more than half of its voters, and
+/// while it is joint, more than half of both sets (paper §6).
+///
+/// The simulator counts for itself: what the core counts wrongly, it must not find right.
+pub(crate) fn decides(membership: &Membership, agrees: impl Fn(NodeId) -> bool) -> bool {
+    let quorum = membership.quorum();
+    let mut halves = std::iter::once(quorum.incoming()).chain(quorum.outgoing());
+    halves.all(|voters| {
+        let agreeing = voters.iter().filter(|voter| agrees(*voter)).count();
+        2 * agreeing > voters.iter().count()
+    })
+}
+
+/// Whether those who decide in `membership` are enough without the ones that are lost.
 pub(crate) fn survives(membership: &Membership, is_lost: impl Fn(NodeId) -> bool) -> bool {
-    membership.quorum().tally(|voter| Some(!is_lost(voter))) == VoteOutcome::Won
+    decides(membership, |voter| !is_lost(voter))
 }

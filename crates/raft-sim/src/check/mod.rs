@@ -26,7 +26,7 @@ pub(crate) use self::election::Elections;
 pub use self::history::{Call, History, Outcome};
 pub(crate) use self::leader::{Leaders, check_completeness};
 pub(crate) use self::matching::Matching;
-pub(crate) use self::membership::{Appender, Memberships, survives};
+pub(crate) use self::membership::{Appender, Memberships, decides, survives};
 pub(crate) use self::memory::check_memory;
 pub(crate) use self::monotone::Monotone;
 pub(crate) use self::promises::check_promise;
@@ -55,6 +55,8 @@ pub enum Rule {
     StateMachineSafety,
     /// What is committed is durable on a quorum of its membership.
     QuorumDurability,
+    /// A state machine is never ahead of the log on its disk.
+    Durability,
     /// No vote and no acknowledgement leaves before its ground is durable (thesis §3.8).
     PromiseBeforeDisk,
     /// Terms, commit and applied indexes only grow.
@@ -96,6 +98,7 @@ impl Rule {
             Self::LogMatching => "log-matching",
             Self::LeaderCompleteness => "leader-completeness",
             Self::StateMachineSafety => "state-machine-safety",
+            Self::Durability => "durability",
             Self::QuorumDurability => "quorum-durability",
             Self::PromiseBeforeDisk => "promise-before-disk",
             Self::Monotonicity => "monotonicity",

@@ -18,7 +18,7 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
             durable.term > term || durable.term == term && durable.vote == Some(from)
         }
         Body::AppendReply(AppendReply::Accepted { matched }) => {
-            in_term && disk.durable_last().index >= *matched
+            in_term && disk.durable_until() >= *matched
         }
         Body::AppendReply(AppendReply::Rejected { .. })
         | Body::VoteReply(VoteReply::Denied)
@@ -41,7 +41,7 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
         format!(
             "{from} sends {body:?} of term {term} to {to} with {durable:?} and entries up to {} on \
              its disk",
-            disk.durable_last()
+            disk.durable_until()
         )
     })
 }

@@ -11,7 +11,7 @@ use super::process::End;
 use super::{Event, World, small};
 use crate::app::App;
 use crate::check::{Violation, survives};
-use crate::schedule::{Class, DiskCall, Fault, Storm, Target};
+use crate::schedule::{Class, DiskCall, Fault, Medium, Storm, Target};
 use crate::tally::{Point, Standing};
 
 /// The caller of what no client asks for.
@@ -89,6 +89,11 @@ impl<A: App> World<A> {
         node.planned = None;
         node.disk.set_capacity(u64::MAX);
         node.disk.forget_faults();
+        node.shelf_disk.forget_faults();
+        if std::mem::take(&mut node.is_shelf_faulty) {
+            // Its shelf may be in doubt of what is there, until it is opened again.
+            self.end_process(at, End::Killed)?;
+        }
         if self.nodes[at].process.is_some() { self.turn(at) } else { self.start(at) }
     }
 
@@ -152,9 +157,9 @@ impl<A: App> World<A> {
                 }
                 None
             }
-            Fault::DiskError { node, call, skip } => {
+            Fault::DiskError { node, of, call, skip } => {
                 if let Some(at) = self.find(node) {
-                    self.break_disk(at, call, skip);
+                    self.break_disk(at, of, call, skip);
                 }
                 None
             }
@@ -163,9 +168,9 @@ impl<A: App> World<A> {
                 disk.set_capacity(disk.bytes_used());
                 Relief::Space(at)
             }),
-            Fault::Rot { node, at: place } => {
+            Fault::Rot { node, of, at: place } => {
                 if let Some(at) = self.find(node).filter(|at| self.may_lose_data(*at)) {
-                    self.rot(at, place);
+                    self.rot(at, of, place);
                 }
                 None
             }
@@ -312,30 +317,43 @@ impl<A: App> World<A> {
         Ok(Some(Relief::Start(vec![at])))
     }
 
-    fn break_disk(&mut self, at: usize, call: DiskCall, skip: u8) {
+    fn break_disk(&mut self, at: usize, of: Medium, call: DiskCall, skip: u8) {
         let (op, class) = match call {
             DiskCall::Write => (SimOp::Write, Class::WriteError),
             DiskCall::Sync => (SimOp::Sync, Class::SyncError),
             DiskCall::Read => (SimOp::Read, Class::ReadError),
         };
+        let standing = self.standing(at);
         let node = &mut self.nodes[at];
-        if node.planned.is_none() {
-            node.planned = Some(class);
-            node.disk.fail(op, skip.into(), SimFault::Io);
+        match of {
+            Medium::Snapshots => {
+                node.is_shelf_faulty = true;
+                node.shelf_disk.fail(op, skip.into(), SimFault::Io);
+                self.tally.hit(class, standing);
+            }
+            Medium::Log if node.planned.is_none() => {
+                node.planned = Some(class);
+                node.disk.fail(op, skip.into(), SimFault::Io);
+            }
+            Medium::Log => {}
         }
     }
 
     /// Flips a bit of what is on a disk. Of what is not durable a crash may keep anything, so it
     /// makes no difference there.
-    fn rot(&mut self, at: usize, place: u64) {
+    fn rot(&mut self, at: usize, of: Medium, place: u64) {
         let node = &mut self.nodes[at];
-        let names = node.disk.file_names();
+        let disk = match of {
+            Medium::Log => &node.disk,
+            Medium::Snapshots => &node.shelf_disk,
+        };
+        let names = disk.file_names();
         if names.is_empty() {
             return;
         }
         let len = u64::try_from(names.len()).expect("an address fits into 64 bits");
         let name = &names[usize::try_from(place % len).expect("it is below a length")];
-        let bytes = node.disk.file_bytes(name).unwrap_or_default();
+        let bytes = disk.file_bytes(name).unwrap_or_default();
         // Only where something is: most of a file may be zeros for later.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let used = u64::try_from(used).expect("an address fits into 64 bits");
@@ -343,7 +361,7 @@ impl<A: App> World<A> {
             return;
         }
         let bit = u32::try_from(place >> 32 & 7).expect("it is below 8");
-        node.disk.flip_bit(name, (place >> 8) % used, bit);
+        disk.flip_bit(name, (place >> 8) % used, bit);
         node.is_damaged = true;
         self.tally.hit(Class::BitRot, self.standing(at));
     }

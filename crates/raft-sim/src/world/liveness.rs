@@ -116,7 +116,7 @@ impl<A: App> World<A> {
         let disk = 3 * micros(settings.disk.sync_max) + micros(settings.disk.read_max);
         let heartbeat = micros(settings.protocol.heartbeat_interval);
         let entry = trip + disk + 2 * micros(settings.apply_delay_max) + heartbeat / 4;
-        60 * micros(settings.protocol.election_timeout)
+        80 * micros(settings.protocol.election_timeout)
             + 4 * micros(settings.driver.request_timeout)
             + lag * entry
     }
@@ -139,10 +139,13 @@ impl<A: App> World<A> {
         is_member && !self.is_out_of_reach(at)
     }
 
-    /// Whether a member of the quorum is cut off from a leader who is none. The others may follow
+    /// Whether a member of the quorum is cut off from a leader who is none, or needs a snapshot that
+    /// such a leader cannot read. The others may follow
     /// that one, and go on without it: they would be wrong to depose a leader who serves them.
     fn is_out_of_reach(&self, at: usize) -> bool {
-        self.leader().is_some_and(|leader| !self.network.is_open(at, leader))
+        let is_bad =
+            |leader: usize| self.nodes[leader].is_damaged || self.nodes[leader].is_shelf_faulty;
+        self.leader().is_some_and(|leader| !self.network.is_open(at, leader) || is_bad(leader))
     }
 
     fn lack(&self, goal: &Goal) -> String {

@@ -1,5 +1,6 @@
 //! What a node has written and what of it must be on its disk, as the simulator saw it go by.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use raft_core::{HardState, LogId, LogIndex, Restored, Term, Write, WriteSeq};
@@ -12,6 +13,8 @@ pub(crate) struct Mirror {
     /// The log that is durable.
     disk: Ids,
     hard_state: HardState,
+    /// The end of the newest snapshot that is durable.
+    snapshot: LogId,
     pending: VecDeque<Pending>,
 }
 
@@ -72,6 +75,12 @@ impl Ids {
         }
     }
 
+    /// The entry at `index`, if it was there before the log was compacted.
+    fn bring_back(&self, index: LogIndex) -> LogId {
+        let term = index.get().checked_sub(1).and_then(|_| self.terms.get(position(index)));
+        term.map_or(LogId::ZERO, |term| LogId::new(*term, index))
+    }
+
     /// The first entry of each term.
     fn term_starts(&self) -> impl Iterator<Item = LogId> + '_ {
         let from = position(self.base.index.next());
@@ -119,6 +128,28 @@ impl Mirror {
         self.disk.last()
     }
 
+    /// The end of the newest snapshot that is durable.
+    pub(crate) const fn snapshot(&self) -> LogId {
+        self.snapshot
+    }
+
+    /// A snapshot that ends there is durable.
+    pub(crate) fn on_snapshot(&mut self, last: LogId) {
+        if last.index > self.snapshot.index {
+            self.snapshot = last;
+        }
+    }
+
+    /// A restart has found no newer snapshot than this.
+    pub(crate) const fn set_snapshot(&mut self, last: LogId) {
+        self.snapshot = last;
+    }
+
+    /// Up to where everything is durable, in the log or in a snapshot.
+    pub(crate) fn durable_until(&self) -> LogIndex {
+        self.disk.last().index.max(self.snapshot.index)
+    }
+
     pub(crate) const fn pending(&self) -> &VecDeque<Pending> {
         &self.pending
     }
@@ -145,7 +176,8 @@ impl Mirror {
 
     /// Whether an entry is durable, or in a snapshot that is.
     pub(crate) fn holds(&self, id: LogId) -> bool {
-        id.index < self.disk.base.index || self.disk.id_at(id.index) == Some(id)
+        let gone = self.disk.base.index.max(self.snapshot.index.next());
+        id.index < gone || self.disk.id_at(id.index) == Some(id)
     }
 
     /// Takes a write that is submitted; gives the id before its first entry.
@@ -254,6 +286,11 @@ impl<'a> Found<'a> {
     }
 
     fn is_log(&self, disk: &Ids) -> bool {
+        // What was compacted may come back, and does as it was.
+        let mut disk = Cow::Borrowed(disk);
+        if self.base.index < disk.base.index {
+            disk.to_mut().base = disk.bring_back(self.base.index);
+        }
         let is_end = disk.last() == self.last && disk.base == self.base;
         is_end && disk.term_starts().eq(self.term_starts.iter().copied())
     }

@@ -11,6 +11,8 @@ mod notes;
 mod process;
 mod queue;
 mod record;
+mod shelf;
+mod start;
 
 use std::collections::BTreeMap;
 
@@ -139,10 +141,13 @@ impl<A: App> World<A> {
     fn add_node(&mut self, id: NodeId) {
         let mut random = Random::of(self.seed, Stream::NODES + id.get());
         let disk = SimDisk::new(Random::of(self.seed, Stream::DISKS + id.get()).draw());
+        let shelf_disk = SimDisk::new(Random::of(self.seed, Stream::SHELVES + id.get()).draw());
         let clock = Clock::start(self.now, self.settings.drift_ppm_max, &mut random);
         self.nodes.push(Node {
             id,
             disk,
+            shelf_disk,
+            is_shelf_faulty: false,
             clock,
             random,
             process: None,
@@ -184,6 +189,7 @@ impl<A: App> World<A> {
             Event::Idle { at, writes } => self.on_idle(at, writes),
             Event::Fetched { at, fetch } => self.on_fetched(at, fetch),
             Event::Job(at) => self.on_job(at),
+            Event::Shelf(at) => self.on_shelf(at),
             Event::Client(number) => self.on_client(number),
             Event::Start(node) => self.start(node.into()),
             Event::Fault(number) => self.on_fault(number),

@@ -73,6 +73,7 @@ struct Codec {
     writer: FrameWriter,
     control: FrameReader,
     append: FrameReader,
+    bulk: FrameReader,
 }
 
 impl Network {
@@ -90,6 +91,7 @@ impl Network {
             writer: FrameWriter::new(cluster, GroupId::FIRST, integrity),
             control: reader(Lane::Control),
             append: reader(Lane::Append),
+            bulk: reader(Lane::Bulk),
         };
         Self { settings, seed, codec, links: Vec::new(), weather: Weather::default() }
     }
@@ -127,10 +129,11 @@ impl Network {
         to: NodeId,
         bytes: Bytes,
     ) -> Result<Packet, String> {
-        let Codec { cluster, integrity, control, append, .. } = &mut self.codec;
+        let Codec { cluster, integrity, control, append, bulk, .. } = &mut self.codec;
         let reader = match lane {
             Lane::Control => control,
-            Lane::Append | Lane::Bulk => append,
+            Lane::Append => append,
+            Lane::Bulk => bulk,
         };
         reader.push(bytes);
         let frame = reader.next_frame();

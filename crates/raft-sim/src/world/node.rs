@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use raft::driver::{Driver, Job};
-use raft::sim::{Machine, SteppedLog};
-use raft_core::{Entry, Fetch, LogId, Membership, NodeId, ReadLevel, Timestamp, WriteSeq};
+use raft::Frozen;
+use raft::driver::{Driver, Job, SnapshotDone, SnapshotTask, TransferDone};
+use raft::sim::{Machine, SteppedLog, SteppedShelf};
+use raft_core::{
+    Entry, Fetch, LogId, Membership, NodeId, ReadLevel, SnapshotMeta, Timestamp, WriteSeq,
+};
 use raft_net::Packet;
 use raft_wal::sim::SimDisk;
 
@@ -21,6 +24,10 @@ use crate::tracked::Tracked;
 pub(super) struct Node<A: App> {
     pub(super) id: NodeId,
     pub(super) disk: SimDisk,
+    /// Where its snapshots are.
+    pub(super) shelf_disk: SimDisk,
+    /// A call to that one fails, or has failed.
+    pub(super) is_shelf_faulty: bool,
     pub(super) clock: Clock,
     pub(super) random: Random,
     pub(super) process: Option<Process<A>>,
@@ -50,11 +57,16 @@ pub(super) struct Node<A: App> {
 pub(super) struct Process<A: App> {
     pub(super) driver: Driver<u32, u32>,
     pub(super) log: SteppedLog<SimDisk>,
+    pub(super) shelf: SteppedShelf<SimDisk>,
     pub(super) machine: Machine<Tracked<A::Machine>>,
     pub(super) inbox: Vec<Happening>,
     pub(super) jobs: VecDeque<Job<u32, u32>>,
     /// A job is under way.
     pub(super) is_applying: bool,
+    /// What the shelf has to do.
+    pub(super) chores: VecDeque<Chore>,
+    /// It is doing something.
+    pub(super) is_shelving: bool,
     /// A flush is under way.
     pub(super) is_flushing: bool,
     /// Writes so far.
@@ -76,8 +88,18 @@ pub(super) enum Happening {
     Durable(WriteSeq),
     Fetched { fetch: Fetch, entries: Vec<Entry> },
     Unreachable(NodeId),
+    Gone(NodeId),
+    Transfer(TransferDone),
+    Snapshot(SnapshotDone),
     Propose(Vec<(Bytes, u32)>),
     Read(ReadLevel, Vec<u32>),
+}
+
+/// Work for the shelf of snapshots.
+#[derive(Debug)]
+pub(super) enum Chore {
+    Task(SnapshotTask),
+    Take { meta: SnapshotMeta, frozen: Frozen },
 }
 
 /// A clock that is wrong about how fast time passes.

@@ -4,14 +4,13 @@
 
 use raft::driver::Refusal;
 use raft_core::{
-    AppendReply, Body, Event, LogId, LogIndex, Message, RoleKind, Term, VoteOutcome, VoteReply,
-    Write,
+    AppendReply, Body, Event, LogId, LogIndex, Message, RoleKind, Term, VoteReply, Write,
 };
 use raft_net::{ForwardOutcome, Packet};
 
 use super::World;
 use crate::app::App;
-use crate::check::Outcome;
+use crate::check::{Outcome, decides};
 use crate::schedule::Class;
 use crate::tally::Point;
 
@@ -41,6 +40,7 @@ impl<A: App> World<A> {
             Event::QuorumLost { .. } => self.tally.reach(Point::LeaderResigned),
             Event::TransferFailed { .. } => self.tally.reach(Point::TransferFailed),
             Event::DiskStuck { .. } => self.tally.reach(Point::LeaderStuck),
+            Event::SnapshotOffered { .. } => self.tally.reach(Point::SnapshotOffered),
             _ => {}
         }
     }
@@ -123,8 +123,7 @@ impl<A: App> World<A> {
         let Some(process) = &self.nodes[at].process else { return };
         let reaches =
             |voter| self.slot(voter).is_some_and(|to| to == at || self.network.is_open(at, to));
-        let quorum = process.membership.1.quorum();
-        let has_quorum = quorum.tally(|voter| Some(reaches(voter))) == VoteOutcome::Won;
+        let has_quorum = decides(&process.membership.1, reaches);
         self.tally.reach_if(!has_quorum, Point::MinorityLeads);
     }
 
@@ -148,6 +147,7 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn note_write(&mut self, at: usize, write: &Write) {
+        self.note_snapshot_write(write);
         let leads = self.is_led_by(at);
         let mirror = &self.nodes[at].mirror;
         let tally = &mut self.tally;
@@ -162,8 +162,7 @@ impl<A: App> World<A> {
         let Some(removed) = mirror.id_at(from) else { return };
         let Some(process) = &self.nodes[at].process else { return };
         let holds = |voter| self.slot(voter).is_some_and(|at| self.nodes[at].mirror.holds(removed));
-        let quorum = process.membership.1.quorum();
-        let is_majority = quorum.tally(|voter| Some(holds(voter))) == VoteOutcome::Won;
+        let is_majority = decides(&process.membership.1, holds);
         self.tally.reach_if(is_majority, Point::FigureEight);
     }
 

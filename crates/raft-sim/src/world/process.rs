@@ -4,32 +4,23 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft::LogError;
-use raft::driver::{Driver, Entries, Job, Requests};
-use raft::sim::{Machine, SteppedLog};
-use raft_core::{
-    Entry, Fetch, HardState, Input, LogId, LogIndex, NodeId, Raft, Restored, RoleKind, Write,
-    WriteSeq,
-};
+use raft::driver::{Entries, Job, Requests};
+use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, RoleKind, Write};
 use raft_net::{Integrity, Packet};
-use raft_wal::sim::SimDisk;
-use raft_wal::{FlushError, Identity, Recovered, Tail};
+use raft_wal::FlushError;
 
 use super::network::{Fate, Passage, micros};
-use super::node::{Happening, Node, Process};
+use super::node::{Chore, Happening, Node, Process};
 use super::queue::{self, Transit};
-use super::{Checks, Event, Found, World, small};
+use super::{Checks, Event, World, small};
 use crate::app::{App, Reply};
 use crate::check::{
-    Appender, Rule, View, Violation, check_completeness, check_memory, check_promise,
-    check_recovery, ensure,
+    Appender, Rule, View, Violation, check_completeness, check_memory, check_promise, ensure,
 };
 use crate::digest::Digest;
-use crate::random::Random;
 use crate::schedule::Class;
-use crate::settings::{CLUSTER, Stream};
 use crate::tally::Point;
-use crate::tracked::{Done, Tracked};
+use crate::tracked::Done;
 
 /// Why a process ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,174 +32,23 @@ pub(super) enum End {
 }
 
 impl<A: App> World<A> {
-    /// Starts a process, from what is on its disk.
-    pub(super) fn start(&mut self, at: usize) -> Result<(), Violation> {
-        let node = &mut self.nodes[at];
-        if node.process.is_some() || node.outages > 0 || node.is_lost {
-            return Ok(());
-        }
-        node.life += 1;
-        let identity = Identity { cluster: CLUSTER, node: node.id };
-        let opened = SteppedLog::open(
-            node.disk.clone(),
-            identity,
-            self.settings.log.clone(),
-            self.settings.restored_tail_bytes_max,
-        );
-        let (mut log, restored, recovered) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return self.refuse_to_start(at, &error),
-        };
-        let restored = match restored {
-            Some(restored) => self.check_restored(at, restored, &recovered)?,
-            None => self.begin_anew(at, &mut log)?,
-        };
-        let Some(restored) = restored else {
-            drop(log);
-            return self.end_process(at, End::Killed);
-        };
-        self.run_process(at, log, restored)
-    }
-
-    /// The log does not open.
-    fn refuse_to_start(&mut self, at: usize, error: &LogError) -> Result<(), Violation> {
-        let node = &self.nodes[at];
-        if node.planned.is_some() {
-            self.note_disk_fault(at);
-        } else {
-            let is_full = error.to_string().contains("space");
-            self.tally.reach_if(node.is_damaged, Point::LogRefused);
-            ensure(node.is_damaged || is_full, Rule::Recovery, || {
-                format!("{} cannot open its log, though nothing was damaged: {error}", node.id)
-            })?;
-        }
-        self.end_process(at, End::Killed)?;
-        self.start_later(at);
-        Ok(())
-    }
-
-    /// What a node starts from that has a log; `None` if it must not take part any more.
-    fn check_restored(
-        &mut self,
-        at: usize,
-        mut restored: Restored,
-        recovered: &Recovered,
-    ) -> Result<Option<Restored>, Violation> {
-        let node = &mut self.nodes[at];
-        let is_doubtful = matches!(recovered.tail, Tail::Ambiguous(_));
-        self.tally.reach_if(is_doubtful, Point::RestartAmbiguous);
-        let (last, known) = (restored.last.index, node.mirror.last().index);
-        let durable = node.mirror.durable_last().index;
-        self.tally.reach_if(last < known, Point::RestartLosesEntries);
-        self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
-        let checked = check_recovery(node.id, &node.mirror, &restored);
-        if checked.is_err() && node.is_damaged && is_doubtful {
-            // The log says that it may have lost what it had promised. A node that took
-            // part all the same could break its promises; so it does not.
-            node.is_lost = true;
-            return Ok(None);
-        }
-        checked?;
-        node.mirror.restart(&Found::of(&restored));
-        self.checks.elections.on_durable(node.id, restored.hard_state)?;
-        if restored.memberships.is_empty() {
-            // It may have voted, and has received nothing.
-            restored.memberships = Restored::joining(self.founding.clone()).memberships;
-        }
-        let is_member = restored.memberships.last().is_some_and(|(_, m)| m.contains(node.id));
-        let was_member = restored.memberships.iter().any(|(_, m)| m.contains(node.id));
-        self.tally.reach_if(was_member && !is_member, Point::RemovedRestarts);
-        Ok(Some(restored))
-    }
-
-    /// What a node starts from that has no log; `None` if it cannot write one.
-    fn begin_anew(
-        &mut self,
-        at: usize,
-        log: &mut SteppedLog<SimDisk>,
-    ) -> Result<Option<Restored>, Violation> {
-        let node = &mut self.nodes[at];
-        let had_nothing = node.mirror.durable_last() == LogId::ZERO
-            && node.mirror.hard_state() == HardState::default();
-        ensure(node.is_damaged || had_nothing, Rule::Recovery, || {
-            format!("{} finds an empty disk", node.id)
-        })?;
-        self.tally.reach_if(node.life > 1, Point::RestartFromNothing);
-        node.mirror = super::Mirror::default();
-        if !self.founding.contains(node.id) {
-            return Ok(Some(Restored::joining(self.founding.clone())));
-        }
-        let restored = Restored::bootstrap(self.founding.clone());
-        let write = Write {
-            seq: WriteSeq::default(),
-            hard_state: Some(restored.hard_state),
-            append: restored.tail.clone(),
-            ..Write::default()
-        };
-        let before = node.mirror.on_submit(&write);
-        let entry = &write.append[0];
-        self.checks.matching.on_append(before, entry)?;
-        let appender = Appender { id: node.id, role: RoleKind::Follower, commit: LogIndex::ZERO };
-        let Checks { memberships, committed, .. } = &mut self.checks;
-        memberships.on_append(appender, entry, &node.mirror, committed)?;
-        if log.submit(write).is_err() || log.flush().is_err() {
-            return Ok(None);
-        }
-        node.mirror.on_durable(WriteSeq::default());
-        Ok(Some(restored))
-    }
-
-    fn run_process(
-        &mut self,
-        at: usize,
-        log: SteppedLog<SimDisk>,
-        restored: Restored,
-    ) -> Result<(), Violation> {
-        let node = &mut self.nodes[at];
-        node.monotone.restart(restored.hard_state.term);
-        let config = self.settings.config(node.id);
-        let name = Stream::STARTS + (node.id.get() << 32) + u64::from(node.life);
-        let seed = Random::of(self.seed, name).draw();
-        let inherited = restored.last;
-        let raft = Raft::new(config, restored, seed, node.clock.at(self.now));
-        let raft = raft.map_err(|error| Violation {
-            rule: Rule::Recovery,
-            what: format!("{} cannot start from its disk: {error}", node.id),
-        })?;
-        let status = raft.status();
-        let membership = (status.membership_id, status.membership.clone());
-        node.process = Some(Process {
-            driver: Driver::new(raft, self.settings.driver),
-            log,
-            machine: Machine::new(Tracked(self.app.machine())),
-            inbox: Vec::new(),
-            jobs: VecDeque::new(),
-            is_applying: false,
-            is_flushing: false,
-            writes: 0,
-            is_turn_due: false,
-            wakes_at: u64::MAX,
-            inherited,
-            membership,
-        });
-        self.record_start(at);
-        self.turn(at)
-    }
-
     /// Ends a process; whoever waits for it is told nothing more.
     pub(super) fn end_process(&mut self, at: usize, end: End) -> Result<(), Violation> {
         self.note_end(at);
         let node = &mut self.nodes[at];
         node.planned = None;
+        node.is_shelf_faulty = false;
         drop(node.process.take());
         node.life += 1;
         let how = match end {
             End::PowerLost => {
                 node.disk.lose_power();
+                node.shelf_disk.lose_power();
                 "power lost"
             }
             End::Killed => {
                 node.disk.kill_process();
+                node.shelf_disk.kill_process();
                 "killed"
             }
         };
@@ -222,12 +62,12 @@ impl<A: App> World<A> {
         })
     }
 
-    fn id_of(&self, at: usize) -> queue::Process {
+    pub(super) fn id_of(&self, at: usize) -> queue::Process {
         queue::Process { node: small(at), life: self.nodes[at].life }
     }
 
     /// Whether a process still runs; where.
-    fn alive(&self, process: queue::Process) -> Option<usize> {
+    pub(super) fn alive(&self, process: queue::Process) -> Option<usize> {
         let at = usize::from(process.node);
         let node = &self.nodes[at];
         (node.life == process.life && node.process.is_some()).then_some(at)
@@ -317,6 +157,9 @@ impl<A: App> World<A> {
                     driver.on_input(now, Input::Fetched { fetch, entries });
                 }
                 Happening::Unreachable(peer) => driver.on_unreachable(now, peer),
+                Happening::Gone(peer) => driver.on_gone(now, peer),
+                Happening::Transfer(done) => driver.on_transfer(now, done),
+                Happening::Snapshot(done) => driver.on_snapshot(now, done),
                 Happening::Propose(batch) => {
                     let waits = driver.raft().leader().is_none();
                     self.tally.reach_if(waits, Point::ProposalParked);
@@ -355,8 +198,7 @@ impl<A: App> World<A> {
         let Requests {
             writes,
             packets,
-            // No snapshots are taken here yet, so there is none to hand around.
-            snapshot_tasks: _,
+            snapshot_tasks,
             fetches,
             jobs,
             refused,
@@ -375,6 +217,9 @@ impl<A: App> World<A> {
         }
         // What it does next rests on what it has decided.
         self.check_node(at)?;
+        for task in snapshot_tasks {
+            self.take_chore(at, Chore::Task(task));
+        }
         for job in jobs {
             self.take_job(at, job)?;
         }
@@ -445,7 +290,7 @@ impl<A: App> World<A> {
     }
 
     /// The log cannot go on, so the process stops; somebody starts it again.
-    fn fail(&mut self, at: usize) -> Result<(), Violation> {
+    pub(super) fn fail(&mut self, at: usize) -> Result<(), Violation> {
         self.note_disk_fault(at);
         self.end_process(at, End::Killed)?;
         self.start_later(at);
@@ -522,7 +367,9 @@ impl<A: App> World<A> {
         peer: NodeId,
     ) -> Result<(), Violation> {
         let Some(at) = self.alive(process) else { return Ok(()) };
-        self.hand_over(at, Happening::Unreachable(peer))
+        let is_gone = self.nodes[at].random.coin();
+        let what = if is_gone { Happening::Gone(peer) } else { Happening::Unreachable(peer) };
+        self.hand_over(at, what)
     }
 
     fn send(&mut self, at: usize, to: NodeId, packet: &Packet) -> Result<(), Violation> {
@@ -683,7 +530,8 @@ impl<A: App> World<A> {
             Job::Apply { entries: Entries::InLog { first, last }, callers } => {
                 self.apply_from_log(at, first, last, callers)
             }
-            Job::Snapshot { .. } | Job::Restore { .. } => Ok(()),
+            Job::Snapshot { meta } => self.take_snapshot(at, meta),
+            Job::Restore { id, meta } => self.install_snapshot(at, id, meta),
             Job::Read { callers } => {
                 self.tally.reach_if(callers.len() > 1, Point::ReadShared);
                 callers.into_iter().try_for_each(|call| self.serve_read(at, call))
@@ -729,6 +577,10 @@ impl<A: App> World<A> {
             self.checks.committed.on_apply(id, applied, entry, &self.checks.matching)?;
             applied = entry.id.index;
         }
+        let durable = node.mirror.durable_until();
+        ensure(applied <= durable, Rule::Durability, || {
+            format!("{id} applies {applied}, but only {durable} is durable there")
+        })?;
         let (replicas, history) = (&mut self.checks.replicas, &mut self.checks.history);
         let now = self.now;
         let (mut answered, mut first_calls) = (Vec::new(), Vec::new());

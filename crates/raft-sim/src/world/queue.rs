@@ -26,6 +26,8 @@ pub(super) enum Event {
     Fetched { at: Process, fetch: Fetch },
     /// A state machine is ready for its next job.
     Job(Process),
+    /// The shelf of snapshots has done something.
+    Shelf(Process),
     /// A client asks.
     Client(u16),
     /// The fault with this number begins.

@@ -8,7 +8,7 @@ use raft_core::NodeId;
 use tokio::runtime::Handle;
 
 use super::inbox::{Happening, Inbox};
-use crate::driver::{SnapshotTask, TransferDone};
+use crate::driver::SnapshotTask;
 use crate::snapshot::Shelf;
 use crate::state_machine::StateMachine;
 
@@ -64,21 +64,7 @@ impl<S: StateMachine> Librarian<S> {
 }
 
 fn carry_out<S: StateMachine>(shelf: &dyn Shelf, inbox: &Inbox<S>, task: SnapshotTask) {
-    let done = match task {
-        SnapshotTask::Release { to } => return shelf.release(to),
-        SnapshotTask::Read { to, request } => {
-            TransferDone::Read { to, request, outcome: shelf.serve(to, request) }
-        }
-        SnapshotTask::Prepare { manifest } => {
-            let id = manifest.id();
-            TransferDone::Prepared { id, outcome: shelf.prepare(manifest) }
-        }
-        SnapshotTask::Write { chunk } => TransferDone::Written {
-            id: chunk.id(),
-            number: chunk.number(),
-            outcome: shelf.receive(&chunk),
-        },
-        SnapshotTask::Publish { id } => TransferDone::Published { id, outcome: shelf.publish(id) },
-    };
-    inbox.tell(Happening::Transfer(done));
+    if let Some(done) = shelf.carry_out(task) {
+        inbox.tell(Happening::Transfer(done));
+    }
 }

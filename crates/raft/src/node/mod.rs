@@ -9,6 +9,8 @@ mod librarian;
 mod members;
 mod peers;
 mod restore;
+#[cfg(feature = "sim")]
+pub(crate) use self::restore::restore;
 mod worker;
 mod writing;
 

@@ -11,11 +11,11 @@ use crate::snapshot::{Kept, Shelf};
 use crate::state_machine::StateMachine;
 
 /// A state machine, what the core starts from, and the snapshot that both are from.
-pub(super) type Begun<S> = (Machine<S>, Option<Restored>, Option<Kept>);
+pub(crate) type Begun<S> = (Machine<S>, Option<Restored>, Option<Kept>);
 
 /// Restores the state machine from the newest snapshot that can be read and that the log continues,
 /// if there is any; `generation` counts the starts from the log.
-pub(super) fn restore<S: StateMachine>(
+pub(crate) fn restore<S: StateMachine>(
     state_machine: S,
     shelf: &dyn Shelf,
     log: Option<Restored>,

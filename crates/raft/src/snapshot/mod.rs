@@ -1,6 +1,8 @@
 //! Snapshots of a state machine: what its user sees, and where they are kept.
 
 mod shelf;
+#[cfg(feature = "sim")]
+mod stepped;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -9,6 +11,8 @@ use std::sync::Arc;
 use raft_core::LogId;
 
 pub(crate) use self::shelf::{Kept, NoShelf, Shelf, Store};
+#[cfg(feature = "sim")]
+pub use self::stepped::{Begun, SteppedShelf};
 use crate::error::StopReason;
 
 /// Takes the bytes of a snapshot, as they come. It holds a chunk of them in memory.

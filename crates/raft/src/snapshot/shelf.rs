@@ -13,6 +13,8 @@ use raft_snapshot::{
 };
 use tracing::{error, warn};
 
+use crate::driver::{SnapshotTask, TransferDone};
+
 /// A snapshot that is durable here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Kept {
@@ -53,6 +55,31 @@ pub(crate) trait Shelf: Send + Sync {
 
     /// Makes the snapshot that was prepared last one of those that are kept.
     fn publish(&self, id: SnapshotId) -> Result<(), ReceiveError>;
+
+    /// Does what a driver wants; gives the answer, if it wants one.
+    fn carry_out(&self, task: SnapshotTask) -> Option<TransferDone> {
+        Some(match task {
+            SnapshotTask::Release { to } => {
+                self.release(to);
+                return None;
+            }
+            SnapshotTask::Read { to, request } => {
+                TransferDone::Read { to, request, outcome: self.serve(to, request) }
+            }
+            SnapshotTask::Prepare { manifest } => {
+                let id = manifest.id();
+                TransferDone::Prepared { id, outcome: self.prepare(manifest) }
+            }
+            SnapshotTask::Write { chunk } => TransferDone::Written {
+                id: chunk.id(),
+                number: chunk.number(),
+                outcome: self.receive(&chunk),
+            },
+            SnapshotTask::Publish { id } => {
+                TransferDone::Published { id, outcome: self.publish(id) }
+            }
+        })
+    }
 }
 
 /// Keeps snapshots on a disk.
