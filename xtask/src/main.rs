@@ -12,6 +12,7 @@ mod fuzz;
 mod layers;
 mod lint;
 mod matrix;
+mod mutants;
 mod no_std;
 mod powerloss;
 mod process;
@@ -57,6 +58,9 @@ fn cli() -> Command {
         .subcommand(fuzz::Options::augment_args(
             Command::new("fuzz").about("Look for bytes that a decoder cannot bear"),
         ))
+        .subcommand(mutants::Options::augment_args(
+            Command::new("mutants").about("Planted bugs, and how soon the simulator finds each"),
+        ))
         .subcommand(bench::Options::augment_args(
             Command::new("bench").about("Measure a cluster on this machine"),
         ))
@@ -73,6 +77,9 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         Some(("sim", options)) => sim::run(&workspace, &sim::Options::from_arg_matches(options)?),
         Some(("fuzz", options)) => {
             fuzz::run_all(&workspace, &fuzz::Options::from_arg_matches(options)?)
+        }
+        Some(("mutants", options)) => {
+            mutants::run(&workspace, &mutants::Options::from_arg_matches(options)?)
         }
         Some(("powerloss", _)) => step::run_all(&workspace, [powerloss::STEP].iter()),
         Some((name, _)) => step::run_all(&workspace, ci::steps().filter(|step| step.name == name)),

@@ -1,6 +1,7 @@
 //! Running programs.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,13 @@ use crate::workspace::Workspace;
 
 /// Cargo, the same one that runs this program, in the workspace's root.
 pub(crate) fn cargo(workspace: &Workspace, arguments: &str) -> Command {
+    cargo_at(workspace.root(), arguments)
+}
+
+/// Cargo, the same one that runs this program, in another place.
+pub(crate) fn cargo_at(dir: &Path, arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments.split_whitespace()).current_dir(workspace.root());
+    command.args(arguments.split_whitespace()).current_dir(dir);
     command
 }
 
@@ -95,7 +101,7 @@ impl Drop for Process {
 
 /// A command as it would be typed.
 fn shown(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program());
+    let program = Path::new(command.get_program());
     let program = program.file_stem().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -1,0 +1,621 @@
+//! Planted bugs of the protocol.
+
+use super::{Killer, Mutant};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "vote-without-log",
+        rule: "a vote goes to nobody whose log is behind (paper §5.4.1)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"let granted = free && m.last >= self.last();",
+        new: r"let granted = free;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "vote-twice",
+        rule: "one vote a term (paper §5.2)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"let free = self.vote().is_none_or(|vote| vote == from);",
+        new: r"let free = true;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "vote-not-written",
+        rule: "a vote is durable before it is given (thesis §3.8)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"if granted && self.vote().is_none() {",
+        new: r"if granted && self.vote().is_some() {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "vote-before-disk",
+        rule: "a vote is durable before it is given (thesis §3.8)",
+        file: "crates/raft-core/src/message.rs",
+        old: r"            | Self::ReadIndex(_)
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,",
+        new: r"            | Self::ReadIndex(_)
+            | Self::VoteReply(_)
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "ack-before-disk",
+        rule: "an acknowledged entry is durable (thesis §3.8)",
+        file: "crates/raft-core/src/message.rs",
+        old: r"            | Self::ReadIndex(_)
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,",
+        new: r"            | Self::ReadIndex(_)
+            | Self::AppendReply(_)
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "candidacy-before-disk",
+        rule: "a candidate's term and vote are durable before it asks (thesis §3.8)",
+        file: "crates/raft-core/src/message.rs",
+        old: r"            | Self::ReadIndex(_)
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,",
+        new: r"            | Self::ReadIndex(_)
+            | Self::RequestVote(_)
+            | Self::ReadIndexReply(_) => WaitsFor::Nothing,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "heartbeat-reply-before-disk",
+        rule: "a term is durable before anything is said in it (thesis §3.8)",
+        file: "crates/raft-core/src/message.rs",
+        old: r"Self::HeartbeatReply(_) => WaitsFor::HardState,",
+        new: r"Self::HeartbeatReply(_) => WaitsFor::Nothing,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "own-vote-before-disk",
+        rule: "a candidate's own vote counts once it is durable",
+        file: "crates/raft-core/src/raft/candidate.rs",
+        old: r"            ballot: Ballot::default(),
+            deadline: common.draw_election_deadline(),
+            own_vote",
+        new: r"            ballot: {
+                let mut ballot = Ballot::default();
+                ballot.cast(common, common.id(), VoteReply::Granted);
+                ballot
+            },
+            deadline: common.draw_election_deadline(),
+            own_vote",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "votes-of-other-terms",
+        rule: "an answer of another term means nothing (paper §5.1)",
+        file: "crates/raft-core/src/raft/gate.rs",
+        old: r"            } else if *term < ours {
+                Verdict::Ignore
+",
+        new: r"            } else if *term < ours {
+                Verdict::Current
+",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "term-not-written",
+        rule: "a term is durable before anything is said in it (thesis §3.8)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        self.hard_state = hard_state;
+        self.disk.write_hard_state(hard_state);",
+        new: r"        self.hard_state = hard_state;
+        if hard_state.vote.is_some() {
+            self.disk.write_hard_state(hard_state);
+        }",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "vote-cleared-in-same-term",
+        rule: "a vote stands until the term grows",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        if term > self.term() {
+            self.set_hard_state(HardState { term, vote: None });",
+        new: r"        if term >= self.term() {
+            self.set_hard_state(HardState { term, vote: None });",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "half-is-a-majority",
+        rule: "more than half of the voters decide (paper §5.2)",
+        file: "crates/raft-core/src/membership/voters.rs",
+        old: r"self.0.len() / 2 + 1",
+        new: r"self.0.len().div_ceil(2)",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "minority-commits",
+        rule: "an entry is committed on a majority (paper §5.3)",
+        file: "crates/raft-core/src/membership/quorum.rs",
+        old: r"values.get(voters.majority() - 1)",
+        new: r"values.get(voters.majority().saturating_sub(2))",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "joint-counts-incoming-only",
+        rule: "both halves of a joint membership decide (paper §6)",
+        file: "crates/raft-core/src/membership/quorum.rs",
+        old: r"core::iter::once(self.incoming()).chain(self.outgoing())",
+        new: r"core::iter::once(self.incoming())",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "joint-commits-by-either",
+        rule: "both halves of a joint membership decide (paper §6)",
+        file: "crates/raft-core/src/membership/quorum.rs",
+        old: r"halves.min().unwrap_or_default()",
+        new: r"halves.max().unwrap_or_default()",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "joint-elects-by-either",
+        rule: "both halves of a joint membership decide (paper §6)",
+        file: "crates/raft-core/src/membership/quorum.rs",
+        old: r"            (VoteOutcome::Pending, _) | (_, VoteOutcome::Pending) => VoteOutcome::Pending,
+            (VoteOutcome::Won, VoteOutcome::Won) => VoteOutcome::Won,",
+        new: r"            (VoteOutcome::Won, _) | (_, VoteOutcome::Won) => VoteOutcome::Won,
+            (VoteOutcome::Pending, VoteOutcome::Pending) => VoteOutcome::Pending,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "commit-by-counting-old-terms",
+        rule: "only entries of the own term are committed by counting (paper §5.4.2)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"if reached >= self.first && reached > common.commit() {",
+        new: r"if reached > common.commit() {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "own-copy-before-disk",
+        rule: "a leader's own copy counts once it is durable",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"let own = common.disk().durable_last();",
+        new: r"let own = common.last().index;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "matched-from-the-start",
+        rule: "a new leader knows nothing of others' logs",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"            matched: LogIndex::ZERO,
+            next: last.next(),",
+        new: r"            matched: last,
+            next: last.next(),",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "late-append-truncates",
+        rule: "entries that agree stay (paper §5.3)",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"entries.next_if(|e| e.id.index < base || common.log().contains(e.id))",
+        new: r"entries.next_if(|e| e.id.index <= common.commit())",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "conflict-not-removed",
+        rule: "entries that conflict are removed (paper §5.3)",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"        if first <= common.last().index {
+            common.truncate(first);
+        }",
+        new: r"        if first < common.last().index {
+            common.truncate(first);
+        }",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "no-consistency-check",
+        rule: "an append is taken after the entry that it follows (paper §5.3)",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"let known = m.prev.index < common.log().base().index || common.log().contains(m.prev);",
+        new: r"let known = m.prev.index <= common.last().index;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "append-commits-too-much",
+        rule: "a follower commits what agrees with the leader's log (paper §5.3)",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"commit_known(common, m.commit.min(matched));",
+        new: r"commit_known(common, m.commit);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "acknowledges-its-own-end",
+        rule: "an acknowledgement names what agrees",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"    commit_known(common, m.commit.min(matched));
+    common.accept(from, matched);",
+        new: r"    commit_known(common, m.commit.min(matched));
+    common.accept(from, common.last().index);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "heartbeat-commits-too-much",
+        rule: "a heartbeat commits what is known to agree (regression 23)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"            let commit = common.commit().min(progress.matched());
+            progress.tell_commit(commit);
+            common.send(id, Body::Heartbeat",
+        new: r"            let commit = common.commit();
+            progress.tell_commit(commit);
+            common.send(id, Body::Heartbeat",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "notice-commits-too-much",
+        rule: "a follower commits what is known to agree (regression 23)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"            let commit = common.commit().min(progress.matched());
+            if progress.tell_commit(commit) {",
+        new: r"            let commit = common.commit();
+            if progress.tell_commit(commit) {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "overwritten-write-acknowledges",
+        rule: "a write that was overwritten acknowledges nothing (regression 42)",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        for write in &mut self.under_way {
+            write.last = write.last.min(from.prev());
+        }
+",
+        new: r"",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "truncated-stays-durable",
+        rule: "what was removed is not durable",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        self.durable_last = self.durable_last.min(from.prev());
+",
+        new: r"",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "truncation-not-written",
+        rule: "what was removed is removed from the disk",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
+",
+        new: r"        pending.truncate = pending.truncate.map(|first| first.min(from));
+",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "pending-entries-survive-truncation",
+        rule: "what was removed is not written",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        pending.append.retain(|entry| entry.id.index < from);
+",
+        new: r"",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "term-runs-survive-truncation",
+        rule: "a truncated log forgets its later terms",
+        file: "crates/raft-core/src/log/terms.rs",
+        old: r"self.starts.retain(|start| start.index < from || *start == base);",
+        new: r"self.starts.retain(|start| start.index <= from || *start == base);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "commits-at-restart",
+        rule: "a restart does not know what is committed",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"            commit: log.base().index,
+            now,",
+        new: r"            commit: log.last().index,
+            now,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "applies-before-disk",
+        rule: "a state machine is never ahead of its log",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"let durable = self.commit.min(self.disk.durable_last());",
+        new: r"let durable = self.commit;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "uncommitted-never-freed",
+        rule: "proposals are bounded by what is not committed",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(committed_bytes);",
+        new: r"let _ = committed_bytes;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "uncommitted-unbounded",
+        rule: "proposals are bounded by what is not committed",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"if uncommitted_bytes > 0 && uncommitted_bytes + bytes > max {",
+        new: r"if uncommitted_bytes > 0 && bytes > max {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "leader-without-quorum-stays",
+        rule: "a leader that has lost its quorum steps down (thesis §6.2)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"if common.now() >= self.quorum_deadline(common) {
+            common.report",
+        new: r"if common.now() >= self.quorum_deadline(common).after(common.config().election_timeout * 10_000) {
+            common.report",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "lost-append-not-noticed",
+        rule: "a loss is noticed in the end",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"Phase::Replicate(_) => self.matched.next() < self.next,",
+        new: r"Phase::Replicate(_) => false,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "lost-probe-not-noticed",
+        rule: "a loss is noticed in the end",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"Phase::Probe(probe) => *probe == Probe::AwaitingReply,",
+        new: r"Phase::Probe(_) => false,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "stale-rejection-believed",
+        rule: "a late rejection changes nothing (regression 29)",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"            _ if prev <= self.matched => {}
+            Phase::Replicate(_) => self.probe(),",
+        new: r"            _ if prev <= self.matched => self.matched = hint.min(prev),
+            Phase::Replicate(_) => self.probe(),",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "read-before-own-term",
+        rule: "a new leader reads once it has committed in its term (regression 17)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"let knows_commit = common.commit() >= self.first;",
+        new: r"let knows_commit = true;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "read-without-quorum",
+        rule: "a read proves leadership by a quorum (thesis §6.4)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"            Some(progress) => progress.confirmed(),
+            None if id == me => own,",
+        new: r"            Some(_) => own,
+            None if id == me => own,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "read-joins-an-earlier-round",
+        rule: "a read is proved by heartbeats sent after it (thesis §6.4)",
+        file: "crates/raft-core/src/raft/reads.rs",
+        old: r"        self.last = self.last.next();
+        self.under_way",
+        new: r"        self.under_way",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "read-joins-the-round-under-way",
+        rule: "a read is proved by heartbeats sent after it (thesis §6.4)",
+        file: "crates/raft-core/src/raft/reads.rs",
+        old: r"        let (readers, index, _) = self.under_way.take_if(|(_, _, asked)| round >= *asked)?;
+        Some((readers, index))",
+        new: r"        let (mut readers, index, _) = self.under_way.take_if(|(_, _, asked)| round >= *asked)?;
+        let late = core::mem::take(&mut self.waiting);
+        readers.own = late.own.or(readers.own);
+        readers.peers.extend(late.peers);
+        Some((readers, index))",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "read-answer-of-an-earlier-run",
+        rule: "an answer to an earlier run answers nothing",
+        file: "crates/raft-core/src/raft/reads.rs",
+        old: r"if upto.session() != self.issued.session() || upto <= self.answered {",
+        new: r"if upto.position() <= self.answered.position() {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "read-round-counts-strangers",
+        rule: "a read proves leadership by the membership in force",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"        let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };",
+        new: r"        let any = self.followers.values().map(Progress::confirmed).max().unwrap_or_default();
+        let Some((readers, index)) = self.rounds.on_confirmed(confirmed.max(any)) else { return };",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "lease-too-long",
+        rule: "a lease ends before followers may elect another (thesis §6.4.1)",
+        file: "crates/raft-core/src/raft/leader/lease.rs",
+        old: r"self.lease.since?.after(duration)",
+        new: r"self.lease.since?.after(duration * 4)",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "lease-during-transfer",
+        rule: "no lease while handing over (regression 22)",
+        file: "crates/raft-core/src/raft/leader/lease.rs",
+        old: r"if common.commit() < self.first || self.successor().is_some() {",
+        new: r"if common.commit() < self.first {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "lease-before-own-term",
+        rule: "a lease serves what is known to be committed (thesis §6.4.1)",
+        file: "crates/raft-core/src/raft/leader/lease.rs",
+        old: r"if common.commit() < self.first || self.successor().is_some() {",
+        new: r"if self.successor().is_some() {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "voters-leave-leaders-they-hear",
+        rule: "followers of a live leader give no vote (thesis §4.2.3)",
+        file: "crates/raft-core/src/raft/gate.rs",
+        old: r"if role.hears(common) == Hears::ALeader && (*term > ours || is_free(common, role)) =>",
+        new: r"if role.hears(common) == Hears::ALeader && *term > ours && is_free(common, role) && common.vote().is_some() =>",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "goes-on-after-timeout-now",
+        rule: "who tells another to campaign has stepped down (thesis §3.10)",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"        common.send(to, Body::TimeoutNow);
+        step_down(common)",
+        new: r"        common.send(to, Body::TimeoutNow);
+        Next::Stay",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "change-while-pending",
+        rule: "one change at a time (thesis §4.1)",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"if common.commit() < current.index || common.membership().is_joint() {",
+        new: r"if common.membership().is_joint() {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "change-before-own-term",
+        rule: "no change before something of the term is committed (erratum of 2015)",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"        if common.commit() < self.first {
+            return Err(ChangeError::NotReady);
+        }
+",
+        new: r"",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "two-at-a-time-without-joint",
+        rule: "only one voter of difference goes without a joint membership",
+        file: "crates/raft-core/src/membership/mod.rs",
+        old: r"if old.difference(new) <= 1 {",
+        new: r"if old.difference(new) <= 2 {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "membership-survives-truncation",
+        rule: "a membership is taken back with its entry (paper §6)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        self.memberships.truncate(from);
+        self.repair",
+        new: r"        self.repair",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "joint-left-too-early",
+        rule: "a joint membership is left once it is committed (paper §6)",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"        if common.commit() < id.index.max(self.first) {
+            return self.finish_transfer(common);",
+        new: r"        if common.commit() < self.first {
+            return self.finish_transfer(common);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "membership-used-when-committed",
+        rule: "a membership counts as soon as it is in the log (paper §6)",
+        file: "crates/raft-core/src/membership/history.rs",
+        old: r"        &self.newest().1
+    }",
+        new: r"        match self.rest.as_slice() {
+            [] => &self.first.1,
+            [_] => &self.first.1,
+            [.., (_, before), _] => before,
+        }
+    }",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "joint-never-left",
+        rule: "a joint membership is left by whoever leads (paper §6)",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"            if self.successor().is_none() {
+                let settled",
+        new: r"            if self.successor().is_none() && self.first < id.index {
+                let settled",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "removed-by-hearsay",
+        rule: "who is removed hears of what is committed",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"if self.commit >= by.index && !self.membership().contains(from) {",
+        new: r"if !self.membership().contains(from) {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "snapshot-with-newest-membership",
+        rule: "a snapshot has the membership of its end (paper §7)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"let (membership_id, membership) = self.memberships.at(index)?.clone();",
+        new: r"let (membership_id, membership) =
+            self.memberships.at(index.max(self.last().index))?.clone();",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "snapshot-keeps-conflicting-log",
+        rule: "a log that a snapshot does not continue is given up (paper §7)",
+        file: "crates/raft-core/src/raft/snapshot.rs",
+        old: r"if is_sound && common.log().contains(last) {
+        common.commit_to",
+        new: r"if is_sound && last.index <= common.last().index {
+        common.commit_to",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "offer-acknowledges-its-end",
+        rule: "an offer is acknowledged as far as the log agrees",
+        file: "crates/raft-core/src/raft/snapshot.rs",
+        old: r"if is_sound && committed {
+        return common.accept(from, common.commit());",
+        new: r"if is_sound && committed {
+        return common.accept(from, common.last().index);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "snapshot-removes-what-follows",
+        rule: "what follows a snapshot stays (paper §7)",
+        file: "crates/raft-core/src/raft/snapshot.rs",
+        old: r"    if common.log().contains(last) {
+        common.commit_to(last.index);
+        if common.repair()",
+        new: r"    if last.index <= common.commit() {
+        common.commit_to(last.index);
+        if common.repair()",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "offer-stands-for-ever",
+        rule: "an offer that is lost is repeated",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"                if installing.is_none() {
+                    self.probe();",
+        new: r"                if installing.is_some() {
+                    self.probe();",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "compacted-prefix-unknown",
+        rule: "what is before the log's beginning agrees (regression 27)",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"let known = m.prev.index < common.log().base().index || common.log().contains(m.prev);",
+        new: r"let known = common.log().contains(m.prev);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "compaction-keeps-terms",
+        rule: "a log that was compacted begins with the term of its base",
+        file: "crates/raft-core/src/log/terms.rs",
+        old: r"        self.starts.retain(|start| start.index > upto.index);
+        self.starts.insert(0, upto);",
+        new: r"        self.starts.retain(|start| start.index > upto.index);
+        let term = self.starts.first().map_or(upto.term, |start| start.term);
+        self.starts.insert(0, LogId { term, ..upto });",
+        killer: Killer::Simulator,
+    },
+];

@@ -1,0 +1,219 @@
+//! Planted bugs of the log.
+
+use super::{Killer, Mutant};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "no-sync",
+        rule: "what is reported is durable",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"            self.encode_insurance();
+        }
+        self.write_buffer()?;
+        self.sync()",
+        new: r"            self.encode_insurance();
+        }
+        self.write_buffer()",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "sync-error-ignored",
+        rule: "a sync that failed is never believed (regression 40)",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r#"synced.doing("sync", &segment.path).map_err(|error| self.fail(error))?;"#,
+        new: r#"drop(synced.doing("sync", &segment.path));"#,
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "write-error-ignored",
+        rule: "a write that failed stops the log",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r#"written.doing("write to", &segment.path).map_err(|error| self.fail(error))?;"#,
+        new: r#"drop(written.doing("write to", &segment.path));"#,
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "claims-more-durable-than-is",
+        rule: "a batch says how much was durable before it",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"            durable_seq: self.chain.durable_seq,
+            prev_crc",
+        new: r"            durable_seq: self.chain.seq + 1,
+            prev_crc",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "truncation-not-logged",
+        rule: "a truncation is logged",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"                if let Some(from) = truncate_from {
+                    self.truncate(slot, from);
+                }",
+        new: r"                if let Some(from) = truncate_from.filter(|_| entries.is_empty()) {
+                    self.truncate(slot, from);
+                }",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "hard-state-lost-beside-entries",
+        rule: "term and vote are logged",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"if let Some(state) = *hard_state {",
+        new: r"if let Some(state) = hard_state.filter(|_| entries.is_empty()) {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "hard-state-falls-behind",
+        rule: "the newest term and vote are recovered",
+        file: "crates/raft-wal/src/recovery/replay.rs",
+        old: r"            Change::HardState(_) => lost.hard_state = false,",
+        new: r"            Change::HardState(state) if state.vote.is_none() => return false,
+            Change::HardState(_) => lost.hard_state = false,",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "compaction-keeps-conflicts",
+        rule: "what conflicts with a snapshot is removed",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"if conflict && upto.index < last {",
+        new: r"if conflict && upto.index > last {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "durable-batch-called-torn",
+        rule: "what a later batch calls durable is not torn (regression 45)",
+        file: "crates/raft-wal/src/recovery/verdict.rs",
+        old: r"if signs.durable_seq >= signs.expected_seq {",
+        new: r"if signs.durable_seq > signs.expected_seq {",
+        killer: Killer::Tests("raft-wal::"),
+    },
+    Mutant {
+        name: "log-membership-survives-truncation",
+        rule: "a truncated log forgets its memberships",
+        file: "crates/raft-wal/src/group.rs",
+        old: r"        self.memberships.truncate(self.memberships.partition_point(|index| *index < from));
+        true",
+        new: r"        true",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "terms-survive-truncation",
+        rule: "a truncated log forgets its later terms",
+        file: "crates/raft-wal/src/group.rs",
+        old: r"self.runs.truncate(self.runs.partition_point(|run| run.index < from));",
+        new: r"self.runs.truncate(self.runs.partition_point(|run| run.index <= from));",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "compaction-loses-a-membership",
+        rule: "what is after a compaction stays",
+        file: "crates/raft-wal/src/group.rs",
+        old: r"self.memberships.retain(|index| *index >= first);",
+        new: r"self.memberships.retain(|index| *index > first);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "compaction-loses-a-term",
+        rule: "what is after a compaction stays",
+        file: "crates/raft-wal/src/group.rs",
+        old: r"        self.runs.retain(|run| run.index > first);
+        if let Some(term) = first_term {",
+        new: r"        self.runs.retain(|run| run.index > first.next());
+        if let Some(term) = first_term {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "cache-survives-truncation",
+        rule: "what was removed is not read",
+        file: "crates/raft-wal/src/view.rs",
+        old: r"            freed = group.cache.truncate(from);",
+        new: r"            freed = group.cache.truncate(from.next());",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "cache-drops-what-is-not-written",
+        rule: "what is not written is read from memory",
+        file: "crates/raft-wal/src/tail_cache.rs",
+        old: r"self.entries.pop_front_if(|c| c.seq <= durable)",
+        new: r"self.entries.pop_front_if(|c| c.seq >= BatchSeq::default() || c.seq <= durable)",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "places-survive-truncation",
+        rule: "what was removed is not read",
+        file: "crates/raft-wal/src/places.rs",
+        old: r"                truncate(extents, from);
+                self",
+        new: r"                truncate(extents, from.next());
+                self",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "segment-name-not-synced",
+        rule: "a new segment is durable before it is used",
+        file: "crates/raft-wal/src/segment.rs",
+        old: r#"        disk.rename(&temporary, &name).doing("rename the new segment to", &segment.path)?;
+        disk.sync_dir().doing("sync the directory", &disk.path(""))?;"#,
+        new: r#"        disk.rename(&temporary, &name).doing("rename the new segment to", &segment.path)?;"#,
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "segment-not-synced",
+        rule: "a new segment is durable before it is used",
+        file: "crates/raft-wal/src/segment.rs",
+        old: r#"        file.write_all_at(0, &header.encode()).doing("write the header of", &path)?;
+        file.sync_data().doing("sync", &path)?;"#,
+        new: r#"        file.write_all_at(0, &header.encode()).doing("write the header of", &path)?;"#,
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "ident-name-not-synced",
+        rule: "a log that exists is found again",
+        file: "crates/raft-wal/src/recovery/creation.rs",
+        old: r#"    disk.rename(&temporary, IDENT).doing("rename a file to", &disk.path(IDENT))?;
+    disk.sync_dir().doing("sync the directory", &disk.path(""))"#,
+        new: r#"    disk.rename(&temporary, IDENT).doing("rename a file to", &disk.path(IDENT))"#,
+        killer: Killer::Tests("raft-wal::crash"),
+    },
+    Mutant {
+        name: "seal-cut-before-sync",
+        rule: "a sealed segment has its trailer",
+        file: "crates/raft-wal/src/segment.rs",
+        old: r#"        self.file.sync_data().doing("sync", &self.path)?;
+        // Only now: a file that is shorter than its header says has a trailer.
+"#,
+        new: r"",
+        killer: Killer::Tests("raft-wal::crash"),
+    },
+    Mutant {
+        name: "deletes-what-is-used",
+        rule: "a segment is deleted when nobody needs it",
+        file: "crates/raft-wal/src/log/room.rs",
+        old: r"            if view.places.uses(number) {
+                break;
+            }
+",
+        new: r"            if view.places.uses(number) && number + 2 >= active {
+                break;
+            }
+",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "recovery-not-synced",
+        rule: "recovery's decision is durable before anything rests on it",
+        file: "crates/raft-wal/src/recovery/activate.rs",
+        old: r#"    segment.file.write_all_at(BLOCK, &buffer).doing("write to", &segment.path)?;
+    segment.file.sync_data().doing("sync", &segment.path)?;"#,
+        new: r#"    segment.file.write_all_at(BLOCK, &buffer).doing("write to", &segment.path)?;"#,
+        killer: Killer::Tests("raft-wal::crash"),
+    },
+    Mutant {
+        name: "sealed-before-the-next-begins",
+        rule: "a segment is sealed once the next one has begun",
+        file: "crates/raft-wal/src/log/room.rs",
+        old: r"self.full.take_if(|_| self.active.pin.is_none())",
+        new: r"self.full.take_if(|_| self.active.pin.is_none() || self.active.first_seq > 0)",
+        killer: Killer::Tests("raft-wal::crash"),
+    },
+];
