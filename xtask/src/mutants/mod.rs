@@ -129,7 +129,7 @@ fn simulate(scratch: &Scratch, budget: u64) -> anyhow::Result<Fate> {
 /// What the simulator says of how many seeds it has run.
 fn seeds_of(output: &str) -> Option<u64> {
     let stat = output.lines().find_map(|line| line.strip_prefix("SIMSTAT "))?;
-    serde_json::from_str::<serde_json::Value>(stat).ok()?["seeds"].as_u64()
+    serde_json::from_str::<serde_json::Value>(stat).ok()?.get("seeds")?.as_u64()
 }
 
 fn test(scratch: &Scratch, which: &str) -> anyhow::Result<Fate> {

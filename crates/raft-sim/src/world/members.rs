@@ -151,7 +151,7 @@ impl<A: App> World<A> {
                     format!("{id} says that another entry took the place of {first}")
                 })
             }
-            Err(ChangeRefusal::TimedOut | ChangeRefusal::OutcomeLost) => {
+            Err(ChangeRefusal::TimedOut | ChangeRefusal::ResponseLost) => {
                 self.tally.reach(Point::ChangeTimedOut);
                 Ok(())
             }

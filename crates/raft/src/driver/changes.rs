@@ -16,7 +16,7 @@ pub enum ChangeRefusal {
     /// Unknown: it was not complete in time, and goes on.
     TimedOut,
     /// Unknown: a snapshot took the place of the log that would tell.
-    OutcomeLost,
+    ResponseLost,
 }
 
 /// How a change ended, for its caller: with the entry of the membership that is in force then.
@@ -67,7 +67,7 @@ impl<P> Changes<P> {
             Some(id) if id == first => Ok(done),
             Some(_) => Err(ChangeRefusal::Superseded),
             // The log begins later, and what it has forgotten it had, or not.
-            None if is_doubtful => Err(ChangeRefusal::OutcomeLost),
+            None if is_doubtful => Err(ChangeRefusal::ResponseLost),
             None => Ok(done),
         };
         over.map(|(first, w)| (w.caller, outcome(first, w.is_doubtful))).collect()

@@ -696,7 +696,7 @@ fn a_change_of_membership_that_a_snapshot_replaced_is_unknown() {
     cluster.cut.clear();
     cluster.wait(Duration::from_secs(1));
 
-    assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::OutcomeLost))]);
+    assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::ResponseLost))]);
 }
 
 #[test]

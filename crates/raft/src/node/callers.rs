@@ -89,6 +89,7 @@ const fn change_error(refusal: ChangeRefusal) -> ChangeError {
         ChangeRefusal::Refused(why) => ChangeError::Refused(why),
         ChangeRefusal::Superseded => ChangeError::Superseded,
         ChangeRefusal::TimedOut => ChangeError::Unknown(UnknownReason::TimedOut),
+        ChangeRefusal::ResponseLost => ChangeError::Unknown(UnknownReason::ResponseLost),
     }
 }
 

@@ -9,8 +9,6 @@ mod librarian;
 mod members;
 mod peers;
 mod restore;
-#[cfg(feature = "sim")]
-pub(crate) use self::restore::restore;
 mod worker;
 mod writing;
 
@@ -25,6 +23,8 @@ use tokio::sync::{oneshot, watch};
 pub use self::builder::Builder;
 use self::callers::Caller;
 use self::inbox::{Closed, Happening, Inbox, Reader};
+#[cfg(feature = "sim")]
+pub(crate) use self::restore::restore;
 use crate::command::Command;
 use crate::error::{ProposeError, ReadError, StopReason, UnknownReason, WaitError};
 use crate::snapshot::SnapshotError;
