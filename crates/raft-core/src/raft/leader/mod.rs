@@ -321,7 +321,9 @@ impl Leader {
         if !progress.on_fetched(fetch) || progress.next() != fetch.from {
             return;
         }
-        let as_asked = entries.first().is_some_and(|entry| entry.id.index == fetch.from)
+        // The log may have been compacted meanwhile, and with it what they follow.
+        let as_asked = fetch.from > common.log().base().index
+            && entries.first().is_some_and(|entry| entry.id.index == fetch.from)
             && entries.is_sorted_by(|a, b| a.id.index.next() == b.id.index)
             && entries.iter().all(|entry| common.log().contains(entry.id));
         // Not readable: the next heartbeat's answer asks again.
@@ -474,7 +476,7 @@ fn offer_snapshot(common: &mut Common, id: NodeId, progress: &mut Progress) {
 /// Sends a follower `entries`, which are the next ones it lacks.
 fn feed(common: &mut Common, id: NodeId, progress: &mut Progress, entries: Vec<Entry>) {
     let before = progress.next().prev();
-    let prev = common.log().id_at(before).unwrap_or_else(|| common.log().base());
+    let prev = common.log().id_at(before).expect("a follower is sent what follows the log's base");
     let last = entries.last().map_or(before, |entry| entry.id.index);
     progress.on_sent(last, entries.iter().map(weight).sum());
     progress.tell_commit(common.commit().min(last));

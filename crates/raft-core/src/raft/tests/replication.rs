@@ -564,6 +564,26 @@ fn the_answer_to_a_fetch_that_is_not_waited_for_is_ignored() {
 }
 
 #[test]
+fn entries_that_were_fetched_and_compacted_meanwhile_are_not_sent_after_another_one() {
+    let mut cluster = led_by_1_from_storage();
+    let fetch = cluster.server(1).fetches[0];
+    let entries = cluster.server(1).read_log(fetch);
+    cluster.take_snapshot(1);
+    let now = cluster.clock(1);
+    // The entry before the first one is gone, that one itself is where the log begins.
+    cluster.on(n(1), |raft| raft.compact(now, fetch.from)).unwrap();
+
+    cluster.step(1, Input::Fetched { fetch, entries });
+
+    assert_eq!(cluster.sent(1, 3), []);
+    cluster.heartbeat(1);
+    cluster.settle();
+    cluster.install(3);
+    cluster.settle();
+    assert_eq!(cluster.last(3), cluster.last(1));
+}
+
+#[test]
 fn a_fetch_is_answered_once() {
     let mut cluster = led_by_1_from_storage();
     let fetch = cluster.server(1).fetches[0];
