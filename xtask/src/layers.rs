@@ -48,7 +48,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("raft", &["raft-core", "raft-net", "raft-net-quic", "raft-snapshot", "raft-wal"]),
     // A program on the leaves; of the facade its tests make clusters.
     ("raft-doctor", &["raft", "raft-core", "raft-snapshot", "raft-wal"]),
-    ("raft-sim", &["raft", "raft-core", "raft-net", "raft-wal"]),
+    ("raft-sim", &["raft", "raft-core", "raft-net", "raft-snapshot", "raft-wal"]),
     ("raft-fuzz", &["raft-core", "raft-net", "raft-snapshot", "raft-wal"]),
 ];
 
