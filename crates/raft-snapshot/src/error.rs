@@ -91,7 +91,7 @@ pub enum ReadError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The data are not those that were written.
-    #[error("{} is damaged", .path.display())]
+    #[error("{} is damaged: {source}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

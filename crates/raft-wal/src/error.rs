@@ -157,7 +157,7 @@ impl From<Corruption> for OpenError {
 
 /// Damage to something that was acknowledged.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{} is damaged at byte {offset}: {what}", .path.display())]
+#[error("{} is damaged at byte {offset}: {what}{}", .path.display(), listed(.entries))]
 pub struct Corruption {
     /// The file.
     pub path: PathBuf,
@@ -170,6 +170,15 @@ pub struct Corruption {
     pub batches: Option<(u64, u64)>,
     /// The entries of the first damaged batch, as far as its table of contents is intact.
     pub entries: Vec<(GroupId, LogId)>,
+}
+
+/// The first and the last of some entries, for a sentence.
+fn listed(entries: &[(GroupId, LogId)]) -> String {
+    match entries {
+        [] => String::new(),
+        [(_, only)] => format!(" (entry {only})"),
+        [(_, first), .., (_, last)] => format!(" (entries {first} to {last})"),
+    }
 }
 
 /// Why the log has stopped. Only opening it again, from the disk, makes it go on.

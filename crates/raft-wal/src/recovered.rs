@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use raft_core::{GroupId, HardState, LogId, LogIndex, Term};
 
+use crate::error::Corruption;
+
 /// What an open found. All of it is durable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Recovered {
@@ -15,6 +17,9 @@ pub struct Recovered {
     pub tail: Tail,
     /// Every group that was ever written to.
     pub groups: BTreeMap<GroupId, RecoveredGroup>,
+    /// Where the damage is because of which entries are [`faulty`](RecoveredGroup::faulty), for those
+    /// who look after the disk.
+    pub damage: Vec<Corruption>,
 }
 
 impl Recovered {

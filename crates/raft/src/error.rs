@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{
-    ChangeError as ChangeReason, NodeId, RestoreError, TransferError as TransferReason,
+    ChangeError as ChangeReason, Faulty, NodeId, RestoreError, TransferError as TransferReason,
 };
 
 use crate::command::CommandError;
@@ -274,6 +274,19 @@ pub enum StartError {
     /// An option is out of range.
     #[error("{0}")]
     Option(String),
+    /// Entries of the log are damaged, and no other node can give them back.
+    #[error(
+        "{} of the log cannot be read and no other node can give back what is lost{damage}; restore \
+         the file, give this node a new id and an empty directory, or accept the loss of this and \
+         of all that follows (`on_loss`)",
+        ranges(.lost)
+    )]
+    EntriesLost {
+        /// Which.
+        lost: Vec<Faulty>,
+        /// Where they were, if the log says so.
+        damage: String,
+    },
     /// The configuration or the log cannot be used.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -310,6 +323,25 @@ pub enum StartError {
         /// Its answer.
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    pub(crate) fn from_restore(error: RestoreError, damage: &[LogError]) -> Self {
+        let RestoreError::EntriesLost { faulty: lost } = error else { return Self::Restore(error) };
+        let damage = damage.iter().map(|damage| format!(": {damage}")).collect();
+        Self::EntriesLost { lost, damage }
+    }
+}
+
+/// Entries, for a sentence.
+fn ranges(lost: &[Faulty]) -> String {
+    let range = |lost: &Faulty| match lost.last {
+        Some(last) if last == lost.first => format!("entry {last}"),
+        Some(last) => format!("entries {} to {last}", lost.first),
+        None => format!("an unknown number of entries from {} on", lost.first),
+    };
+    let ranges: Vec<_> = lost.iter().map(range).collect();
+    ranges.join(", ")
 }
 
 /// Nobody led within the time that the caller was willing to wait.

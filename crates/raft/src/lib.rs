@@ -77,9 +77,9 @@ mod status;
 pub mod transport;
 
 pub use raft_core::{
-    ChangeError as ChangeReason, ClusterId, Entry, FollowerStatus, Lease, LogId, LogIndex,
-    Membership, MembershipChange, MembershipError, NodeId, ReadLevel, Restored, RoleKind, Term,
-    TransferError as TransferReason, Write, WriteSeq,
+    ChangeError as ChangeReason, ClusterId, Entry, Faulty, FollowerStatus, Lease, LogId, LogIndex,
+    Membership, MembershipChange, MembershipError, NodeId, OnLoss, ReadLevel, Restored, RoleKind,
+    Term, TransferError as TransferReason, Write, WriteSeq,
 };
 
 pub use crate::command::{Command, CommandError, Raw};

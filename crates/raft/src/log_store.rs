@@ -63,6 +63,9 @@ pub struct OpenedLog {
     pub store: Arc<dyn LogStore>,
     /// What it holds; `None` if it is new.
     pub restored: Option<Restored>,
+    /// What of it is damaged, because of which entries are [`faulty`](Restored::faulty): for whoever
+    /// looks after the disk.
+    pub damage: Vec<LogError>,
     /// Grows with every start from this store, so that peers can tell a node's runs apart.
     pub generation: u64,
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use raft_core::{GroupId, LogId, LogIndex};
+
 use super::evidence::{self, Evidence};
 use super::replay::Replay;
 use super::scan::{Batch, Broken, Expected, Left, Scanner};
@@ -12,6 +14,7 @@ use crate::error::{Corruption, OpenError};
 use crate::format::batch::{BatchHeader, Counts, flag};
 use crate::format::checkpoint::Pin;
 use crate::format::record::{Change, Descriptor, Meaning};
+use crate::format::seal::SealedSection;
 use crate::format::{BLOCK, Unsupported};
 use crate::options::OnCorruption;
 use crate::recovered::{Tail, TailPosition};
@@ -32,6 +35,22 @@ pub(super) struct Trail {
     pub(super) unsealed: Vec<(u64, SealPlan)>,
     /// Segments from `next` on that must be prepared again.
     pub(super) used_spares: Vec<u64>,
+    /// What is damaged, also where entries have been repaired since.
+    pub(super) damaged: Vec<Corruption>,
+}
+
+impl Trail {
+    /// Where entries are lost that nobody has repaired.
+    pub(super) fn damage(&self) -> Vec<Corruption> {
+        let is_faulty = |(group, id): &(GroupId, LogId)| {
+            let log = self.replay.ledger.get(*group);
+            log.is_some_and(|log| log.faults().contains(id.index))
+        };
+        let counts = |damage: &&Corruption| {
+            damage.entries.is_empty() || damage.entries.iter().any(is_faulty)
+        };
+        self.damaged.iter().filter(counts).cloned().collect()
+    }
 }
 
 /// Follows the chain from the oldest segment on.
@@ -51,6 +70,7 @@ pub(super) fn follow<D: Disk>(
         is_marked: false,
         oldest: survey.first().map_or(0, |found| found.segment.number),
         unsealed: Vec::new(),
+        damaged: Vec::new(),
     };
     for (nth, found) in survey.iter().enumerate() {
         let rest = survey.get(nth..).unwrap_or_default();
@@ -90,6 +110,7 @@ struct Walk<'a, D> {
     /// Number of the first segment there is.
     oldest: u64,
     unsealed: Vec<(u64, SealPlan)>,
+    damaged: Vec<Corruption>,
 }
 
 impl<D: Disk> Walk<'_, D> {
@@ -147,6 +168,7 @@ impl<D: Disk> Walk<'_, D> {
                     let offset = trailer.index_offset;
                     return Err(corrupt(path, offset, "the index contradicts the log before it"));
                 }
+                self.note_lost(path, trailer.index_offset, sections);
                 self.is_marked = false;
                 self.end = Pin {
                     segment: found.segment.number,
@@ -162,6 +184,26 @@ impl<D: Disk> Walk<'_, D> {
             pin.end,
             "the segment does not end where the next one says",
         ))
+    }
+
+    /// Takes note of entries that an earlier open found damaged, as the index at `offset` says.
+    fn note_lost(&mut self, path: &Path, offset: u64, sections: &[SealedSection]) {
+        let lost = |section: &SealedSection| -> Vec<_> {
+            let places = section.offsets.iter().zip(section.lo.get()..);
+            let lost = places.filter(|(offset, _)| **offset == 0);
+            let term = |index| self.replay.ledger.get(section.group)?.term(LogIndex::new(index));
+            lost.map(|(_, index)| {
+                let id = LogId::new(term(index).unwrap_or_default(), LogIndex::new(index));
+                (section.group, id)
+            })
+            .collect()
+        };
+        let entries: Vec<_> = sections.iter().flat_map(lost).collect();
+        if !entries.is_empty() {
+            let what = "entries were found damaged when the segment was sealed";
+            let path = path.to_path_buf();
+            self.damaged.push(Corruption { path, offset, what, batches: None, entries });
+        }
     }
 
     /// Whether the first batch of a sealed segment follows what is before; one that is damaged is
@@ -213,6 +255,8 @@ impl<D: Disk> Walk<'_, D> {
         broken: &Broken,
         limit: u64,
     ) -> Result<Option<u64>, OpenError> {
+        let damaged = self.corruption(found, offset, Some(broken), self.expected().seq);
+        self.damaged.push(damaged);
         match &broken.left {
             Left::Table { batch, damaged } => {
                 if offset == BLOCK && damaged.contains(&0) && found.segment.number > 1 {
@@ -444,6 +488,7 @@ impl<D: Disk> Walk<'_, D> {
             next: if is_used { number + 1 } else { number },
             unsealed: self.unsealed,
             used_spares,
+            damaged: self.damaged,
         })
     }
 
@@ -463,6 +508,16 @@ impl<D: Disk> Walk<'_, D> {
 
     /// Batches from the expected one to `last` were durable and are not intact.
     fn lost(&self, found: &Found<D>, offset: u64, broken: Option<&Broken>, last: u64) -> OpenError {
+        self.corruption(found, offset, broken, last).into()
+    }
+
+    fn corruption(
+        &self,
+        found: &Found<D>,
+        offset: u64,
+        broken: Option<&Broken>,
+        last: u64,
+    ) -> Corruption {
         let entries = broken.map(Broken::entries).unwrap_or_default();
         let group = |slot| self.replay.ledger.at(slot).map(|(group, _)| *group);
         Corruption {
@@ -472,7 +527,6 @@ impl<D: Disk> Walk<'_, D> {
             batches: Some((self.expected().seq, last)),
             entries: entries.iter().filter_map(|(slot, id)| Some((group(*slot)?, *id))).collect(),
         }
-        .into()
     }
 }
 

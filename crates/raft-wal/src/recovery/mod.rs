@@ -67,12 +67,14 @@ pub(crate) fn open<D: Disk>(
     refuse_ambiguous(&disk, trail.tail, &options)?;
     report(trail.tail);
     let tail = trail.tail;
+    let damage = trail.damage();
     let parts = activate::activate(disk, lock, &ident, options, survey, trail)?;
     let recovered = Recovered {
         generation: parts.active.segment.number,
         created,
         tail,
         groups: parts.ledger.iter().map(|(group, log)| (*group, log.recovered())).collect(),
+        damage,
     };
     Ok((parts, recovered))
 }
@@ -88,9 +90,10 @@ pub(crate) fn read<D: Disk>(
     let trail = follow(disk, &survey, options, &mut |_| {})?;
     refuse_ambiguous(disk, trail.tail, options)?;
     let segments = survey.into_iter().map(|found| (found.segment.number, Arc::new(found.segment)));
+    let damage = trail.damage();
     let Trail { replay, tail, next, .. } = trail;
     let groups = replay.ledger.iter().map(|(group, log)| (*group, log.recovered())).collect();
-    let recovered = Recovered { generation: next, created: false, tail, groups };
+    let recovered = Recovered { generation: next, created: false, tail, groups, damage };
     let view = View::new(&replay.ledger, replay.places, segments.collect(), options);
     Ok((Shared::new(view, options.read_mode), recovered))
 }

@@ -40,7 +40,11 @@ pub(super) fn verify<D: Disk>(
         let Some(slot) = trail.replay.ledger.slot(group) else { continue };
         match on_corruption {
             OnCorruption::Fail => return Err(refuse(trail, slot, index, error)),
-            OnCorruption::Report => trail.replay.mark_faulty(slot, index),
+            OnCorruption::Report => {
+                let damaged = damage(trail, slot, index, error);
+                trail.damaged.push(damaged);
+                trail.replay.mark_faulty(slot, index);
+            }
         }
     }
     Ok(())
@@ -105,16 +109,26 @@ fn read_moved<D: Disk>(survey: &[Found<D>], trail: &Trail, damaged: &mut Vec<Dam
 }
 
 fn refuse(trail: &Trail, slot: Slot, index: LogIndex, error: ReadError) -> OpenError {
+    if let ReadError::Disk(error) = error {
+        return OpenError::Disk(error);
+    }
+    damage(trail, slot, index, error).into()
+}
+
+fn damage(trail: &Trail, slot: Slot, index: LogIndex, error: ReadError) -> Corruption {
     let log = trail.replay.ledger.at(slot);
-    let entries = log.and_then(|(group, log)| {
-        let term = log.term(index)?;
-        Some((*group, raft_core::LogId::new(term, index)))
+    let entry = log.map(|(group, log)| {
+        let term = log.term(index).unwrap_or_default();
+        (*group, raft_core::LogId::new(term, index))
     });
+    let entries = entry.into_iter().collect();
     match error {
-        ReadError::Disk(error) => OpenError::Disk(error),
-        ReadError::Corrupt(corruption) => {
-            Corruption { entries: entries.into_iter().collect(), ..*corruption }.into()
+        ReadError::Disk(error) => {
+            tracing::error!(%error, source = %error.source, "an entry cannot be read");
+            let what = "the disk does not give back an entry";
+            Corruption { path: error.path, offset: 0, what, batches: None, entries }
         }
+        ReadError::Corrupt(corruption) => Corruption { entries, ..*corruption },
         ReadError::Compacted { .. } | ReadError::Beyond { .. } | ReadError::Faulty { .. } => {
             unreachable!("a cursor reads what stands at a place")
         }

@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
         let (told, reports) = channel();
         let on_durable = Box::new(move |report| drop(told.send(report)));
         let opened = self.subject.open().open(on_durable).map_err(|error| self.failed(error))?;
-        let OpenedLog { store, restored, generation } = opened;
+        let OpenedLog { store, restored, damage: _, generation } = opened;
         let is_newer = self.generation.is_none_or(|known| known < generation);
         if !is_newer && !self.subject.forgets() {
             return Err(self.broken("generations grow", generation));

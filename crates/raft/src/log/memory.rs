@@ -31,6 +31,7 @@ impl OpenLog for OpenMemory {
         Ok(OpenedLog {
             store: Arc::new(MemoryLog { state }),
             restored: None,
+            damage: Vec::new(),
             generation: self.generation,
         })
     }

@@ -21,7 +21,12 @@ pub(super) fn restore(
     if group.last == LogId::ZERO && group.hard_state == HardState::default() {
         return Ok(None);
     }
-    let memberships = group.memberships.iter().map(|&index| read_membership(index, &read));
+    let is_lost = |index| {
+        let within = |f: &raft_wal::Faulty| f.first <= index && f.last.is_none_or(|l| index <= l);
+        group.faulty.iter().any(within)
+    };
+    let readable = group.memberships.iter().filter(|index| !is_lost(**index));
+    let memberships = readable.map(|&index| read_membership(index, &read));
     Ok(Some(Restored {
         hard_state: group.hard_state,
         snapshot: None,

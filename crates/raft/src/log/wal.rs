@@ -48,11 +48,12 @@ impl<D: Disk> OpenLog for OpenWal<D> {
             Wal::open_on(self.disk, identity, self.options, on_durable).map_err(LogError::new)?;
         let read = |range, bytes_max| wal.entries(GroupId::FIRST, range, bytes_max);
         let restored = restore(&recovered, self.tail_bytes_max, read)?;
-        let generation = recovered.generation;
+        let damage = recovered.damage.into_iter().map(LogError::new).collect();
         Ok(OpenedLog {
             store: Arc::new(WalLog { wal, segment_bytes, under_way }),
             restored,
-            generation,
+            damage,
+            generation: recovered.generation,
         })
     }
 }

@@ -1,16 +1,18 @@
 //! Starting a node.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{
-    ClusterId, Config, Lease, LogId, LogIndex, Membership, NodeId, Raft, Restored, Write, WriteSeq,
+    ClusterId, Config, Faulty, Lease, LogId, LogIndex, Membership, NodeId, OnLoss, Raft, Restored,
+    Write, WriteSeq,
 };
 use raft_snapshot::disk::{Disk, OsDisk};
-use raft_snapshot::{MemoryDisk, Owner};
+use raft_snapshot::{Damaged, MemoryDisk, Owner};
 use tokio::sync::{oneshot, watch};
 
 use super::Node;
@@ -43,6 +45,9 @@ pub struct Builder {
     snapshot_rate: Option<NonZeroU64>,
     snapshots_kept: usize,
     command_bytes_max: usize,
+    #[cfg(feature = "persistence")]
+    segment_bytes: u64,
+    on_loss: OnLoss,
 }
 
 /// How a node without a log comes to its members.
@@ -100,6 +105,9 @@ impl Builder {
                 forward_bytes_max: 1 << 20,
             },
             command_bytes_max: 4 << 20,
+            #[cfg(feature = "persistence")]
+            segment_bytes: 64 << 20,
+            on_loss: OnLoss::Refuse,
         }
     }
 
@@ -116,6 +124,26 @@ impl Builder {
     #[must_use]
     pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.log = Place::Directory(dir.into());
+        self
+    }
+
+    /// Size of the log's files, in bytes: a multiple of 4096 from 1 MiB to 1 GiB, and at least four
+    /// times [`Builder::command_bytes_max`]. The log takes at least three of them on disk. It may be
+    /// another one at each start. Default: 64 MiB.
+    #[cfg(feature = "persistence")]
+    #[must_use]
+    pub const fn log_segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// What to do if entries of the log are damaged that no other node can give back. With
+    /// [`OnLoss::Accept`] the node goes on without them and *all that follow*: what was acknowledged
+    /// to clients may be gone. Say so for one start, and only if nothing else helps. Default:
+    /// [`OnLoss::Refuse`], with an error that names what is lost.
+    #[must_use]
+    pub const fn on_loss(mut self, on_loss: OnLoss) -> Self {
+        self.on_loss = on_loss;
         self
     }
 
@@ -290,6 +318,15 @@ impl Builder {
                 self.command_bytes_max
             )));
         }
+        #[cfg(feature = "persistence")]
+        if matches!(self.log, Place::Directory(_))
+            && u64::try_from(self.command_bytes_max).is_ok_and(|max| self.segment_bytes / 4 < max)
+        {
+            return Err(StartError::Option(format!(
+                "log_segment_bytes is {}, it must be at least four times command_bytes_max",
+                self.segment_bytes
+            )));
+        }
         if self.config.lease.is_some() && !Clock::GOES_ON_WHEN_SUSPENDED {
             let what = "leases need a clock that goes on while the machine is suspended";
             return Err(StartError::Option(format!("{what}; on this system there is none")));
@@ -316,7 +353,7 @@ impl Builder {
     }
 
     /// What opens the place for snapshots.
-    fn shelf(&self) -> impl FnOnce() -> Result<Arc<dyn Shelf>, StartError> + use<> {
+    fn shelf(&self) -> impl FnOnce() -> Result<OpenedShelf, StartError> + use<> {
         let place = match (&self.snapshot_dir, &self.log) {
             (Some(dir), _) => Some(Some(dir.clone())),
             #[cfg(feature = "persistence")]
@@ -329,24 +366,24 @@ impl Builder {
         move || match place {
             Some(Some(dir)) => open_shelf(OsDisk::new(&dir), owner, kept),
             Some(None) => open_shelf(MemoryDisk::default(), owner, kept),
-            None => Ok(Arc::new(NoShelf)),
+            None => Ok((Arc::new(NoShelf), None)),
         }
     }
 
-    fn open_log(
-        log: Place,
-        id: NodeId,
-        cluster: ClusterId,
-    ) -> Result<Box<dyn OpenLog>, StartError> {
-        match log {
+    /// What opens the log; to be called once.
+    fn open_log(&mut self) -> Result<Box<dyn OpenLog>, StartError> {
+        match std::mem::replace(&mut self.log, Place::Unsaid) {
             Place::Unsaid => Err(StartError::NoLog),
             Place::Memory => Ok(Box::new(OpenMemory { generation: seed() >> 1 })),
             #[cfg(feature = "persistence")]
             Place::Directory(dir) => Ok(Box::new(crate::log::OpenWal {
                 disk: OsDisk::new(&dir),
-                node: id,
-                cluster,
+                node: self.config.id,
+                cluster: self.cluster,
                 options: raft_wal::Options {
+                    segment_bytes: self.segment_bytes,
+                    // Others have what is lost; if they do not, the core refuses it.
+                    on_corruption: raft_wal::OnCorruption::Report,
                     // More than the protocol lets gather: `uncommitted_bytes_max` and what peers
                     // may have under way to here.
                     queue_bytes_max: 512 << 20,
@@ -354,10 +391,7 @@ impl Builder {
                 },
                 tail_bytes_max: 16 << 20,
             })),
-            Place::Store(log) => {
-                let _ = (id, cluster);
-                Ok(log)
-            }
+            Place::Store(log) => Ok(log),
         }
     }
 }
@@ -399,12 +433,13 @@ fn run<S: StateMachine>(
 
 /// Opens everything that a node needs.
 async fn open<S: StateMachine>(
-    builder: Builder,
+    mut builder: Builder,
     state_machine: S,
     inbox: &Arc<Inbox<S>>,
 ) -> Result<(EventLoop<S>, watch::Receiver<Metrics>), StartError> {
     let open_shelf = builder.shelf();
-    let Builder { config, cluster, log, transport, origin, snapshot_rate, .. } = builder;
+    let open_log = builder.open_log();
+    let Builder { config, cluster, transport, origin, snapshot_rate, on_loss, .. } = builder;
     let mut options = builder.options;
     options.snapshots.owner.cluster = cluster;
     let id = config.id;
@@ -414,12 +449,16 @@ async fn open<S: StateMachine>(
 
     let durable = Arc::clone(inbox);
     let callback = Box::new(move |seq| durable.tell(Happening::Durable(seq)));
-    let OpenedLog { store, restored, generation } =
-        Builder::open_log(log, id, cluster)?.open(callback)?;
+    let OpenedLog { store, restored, damage, generation } = open_log?.open(callback)?;
+    for damage in &damage {
+        tracing::error!(node = %id, %damage, "the log is damaged");
+    }
     // After the log: that is who says that the directory is in use.
-    let shelf = open_shelf()?;
-    let (machine, restored, newest) = restore(state_machine, &*shelf, restored, generation)?;
+    let (shelf, unreadable) = open_shelf()?;
+    let (machine, restored, newest) =
+        restore(state_machine, &*shelf, unreadable, restored, generation)?;
     let restored = begin(&*store, inbox, origin, restored).await?;
+    let restored = Restored { on_loss, ..restored };
     let peers = Peers::new(id, given, memberships(&restored)).ok_or(StartError::NotBootstrapped)?;
     let local = Local {
         node: id,
@@ -430,7 +469,8 @@ async fn open<S: StateMachine>(
     };
 
     let clock = Clock::start();
-    let raft = Raft::new(config, restored, seed(), clock.now())?;
+    let raft = Raft::new(config, restored, seed(), clock.now())
+        .map_err(|error| StartError::from_restore(error, &damage))?;
     let status = raft.status();
     let (metrics, watched) =
         watch::channel(metrics_of(&status, Arc::new(status.membership.clone())));
@@ -465,13 +505,20 @@ async fn open<S: StateMachine>(
     Ok((event_loop, watched))
 }
 
-fn open_shelf<D: Disk>(disk: D, owner: Owner, kept: usize) -> Result<Arc<dyn Shelf>, StartError> {
+/// The place for snapshots, and why one of them cannot be used, if so.
+type OpenedShelf = (Arc<dyn Shelf>, Option<io::Error>);
+
+fn open_shelf<D: Disk>(disk: D, owner: Owner, kept: usize) -> Result<OpenedShelf, StartError> {
     let options = raft_snapshot::Options { retain: kept, ..raft_snapshot::Options::default() };
     let (store, opened) = raft_snapshot::Store::open(disk, owner, options)?;
-    for damaged in opened.damaged {
-        tracing::error!(path = %damaged.path.display(), fault = %damaged.fault, "damaged snapshot");
+    let mut unreadable = None;
+    for Damaged { path, fault, .. } in opened.damaged {
+        tracing::error!(path = %path.display(), %fault, "damaged snapshot");
+        let error = io::Error::other(format!("{} is damaged: {fault}", path.display()));
+        // They come in the order of their names, and so of what they cover.
+        unreadable = Some(error);
     }
-    Ok(Arc::new(Store::new(store)))
+    Ok((Arc::new(Store::new(store)), unreadable))
 }
 
 fn open_transport<S: StateMachine>(
@@ -522,7 +569,7 @@ async fn begin<S: StateMachine>(
     match (restored, origin) {
         (Some(restored), origin) if restored.last != LogId::ZERO || restored.snapshot.is_some() => {
             check_members_agree(&origin, &restored)?;
-            Ok(restored)
+            remember_members(log, inbox, origin, restored).await
         }
         // It may have voted before it received anything.
         (begun, Origin::Joiner(members)) => {
@@ -556,18 +603,60 @@ async fn found_cluster<S: StateMachine>(
     founders: Membership,
 ) -> Result<Restored, StartError> {
     let restored = Restored::bootstrap(founders);
-    log.submit(Write {
-        seq: WriteSeq::default(),
-        hard_state: Some(restored.hard_state),
-        append: restored.tail.clone(),
-        ..Write::default()
-    })?;
+    let (hard_state, append) = (Some(restored.hard_state), restored.tail.clone());
+    write(log, inbox, Write { hard_state, append, ..Write::default() }).await?;
+    Ok(restored)
+}
+
+/// Goes on with the members that were given if no others are known, because the entries that name
+/// them are damaged. A founder that is alone writes its first entry again: nobody else has it.
+async fn remember_members<S: StateMachine>(
+    log: &dyn crate::log_store::LogStore,
+    inbox: &Inbox<S>,
+    origin: Origin,
+    mut restored: Restored,
+) -> Result<Restored, StartError> {
+    if memberships(&restored).next().is_some() {
+        return Ok(restored);
+    }
+    match origin {
+        Origin::Unsaid => {}
+        Origin::Joiner(members) => restored.memberships.push((LogId::ZERO, members)),
+        Origin::Founder(members) => {
+            let founding = Restored::bootstrap(members.clone());
+            if restored.term_starts.first() != Some(&founding.last) {
+                return Ok(restored);
+            }
+            if members.members().count() == 1 {
+                let repair = founding.tail;
+                write(log, inbox, Write { repair, ..Write::default() }).await?;
+                restored.faulty = restored.faulty.into_iter().filter_map(after_founding).collect();
+            }
+            restored.memberships.push((founding.last, members));
+        }
+    }
+    Ok(restored)
+}
+
+/// What is lost beside the first entry.
+fn after_founding(faulty: Faulty) -> Option<Faulty> {
+    let first = faulty.first.max(LogIndex::new(2));
+    faulty.last.is_none_or(|last| first <= last).then_some(Faulty { first, ..faulty })
+}
+
+/// Writes to the log before anything else does, and waits until that is durable.
+async fn write<S: StateMachine>(
+    log: &dyn crate::log_store::LogStore,
+    inbox: &Inbox<S>,
+    write: Write,
+) -> Result<(), StartError> {
+    log.submit(Write { seq: WriteSeq::default(), ..write })?;
     let mut happenings = Vec::new();
     loop {
         inbox.drain(&mut happenings);
         for happening in happenings.drain(..) {
             match happening {
-                Happening::Durable(Ok(_)) => return Ok(restored),
+                Happening::Durable(Ok(_)) => return Ok(()),
                 Happening::Durable(Err(error)) => return Err(StartError::Log(error)),
                 Happening::Stop(_) => {
                     let error = LogError::new("the node was stopped while it started");

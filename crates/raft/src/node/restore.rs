@@ -14,10 +14,12 @@ use crate::state_machine::StateMachine;
 pub(crate) type Begun<S> = (Machine<S>, Option<Restored>, Option<Kept>);
 
 /// Restores the state machine from the newest snapshot that can be read and that the log continues,
-/// if there is any; `generation` counts the starts from the log.
+/// if there is any; `unreadable` says why one cannot be used, and `generation` counts the starts from
+/// the log.
 pub(crate) fn restore<S: StateMachine>(
     state_machine: S,
     shelf: &dyn Shelf,
+    unreadable: Option<io::Error>,
     log: Option<Restored>,
     generation: u64,
 ) -> Result<Begun<S>, StartError> {
@@ -29,7 +31,7 @@ pub(crate) fn restore<S: StateMachine>(
         return Err(StartError::LogRemoved);
     }
     let base = log.as_ref().map_or(LogId::ZERO, |log| log.base);
-    let mut failure: Option<io::Error> = None;
+    let mut failure = unreadable.filter(|_| base != LogId::ZERO);
     for kept in kept.into_iter().filter(|kept| kept.id.last.index >= base.index) {
         match restore_one(&mut machine, shelf, &kept) {
             Ok(()) => {

@@ -54,7 +54,7 @@ impl<D: Disk> SteppedShelf<D> {
         log: Option<Restored>,
         generation: u64,
     ) -> Result<Begun<S>, StartError> {
-        let (machine, restored, kept) = restore(state_machine, &self.0, log, generation)?;
+        let (machine, restored, kept) = restore(state_machine, &self.0, None, log, generation)?;
         Ok(Begun { machine, restored, snapshot_bytes: kept.map(|kept| kept.bytes) })
     }
 

@@ -10,7 +10,7 @@ use std::{fs, io};
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use raft::quic::{Security, TlsIdentity};
-use raft::{Builder, Membership, Node, NodeId, SnapshotPolicy};
+use raft::{Builder, Membership, Node, NodeId, OnLoss, SnapshotPolicy, StartError};
 use raft_kv::server::Server;
 use raft_kv::store::Store;
 
@@ -68,6 +68,10 @@ pub(super) struct Options {
     /// Bytes per second at which snapshots are written, sent and received [default: 134217728].
     #[arg(long, value_name = "BYTES")]
     snapshot_rate: Option<NonZeroU64>,
+    /// Start without entries of the log that are damaged and that no other node can give back, and
+    /// without all that follow them: what was acknowledged to clients may be gone.
+    #[arg(long)]
+    accept_loss: bool,
     /// Most clients at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     max_clients: usize,
@@ -104,7 +108,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         node = builder.start(Store::default()) => node,
         () = &mut stop => return Ok(()),
     };
-    let node = node.with_context(|| format!("cannot start node {id}"))?;
+    let node = node.map_err(|error| cannot_start(id, error))?;
     println!("node {id} is ready for clients at {}", server.local_address()?);
 
     let stop = async {
@@ -117,6 +121,13 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     node.shutdown().await.map_err(|reason| anyhow!("node {id} stopped: {reason}"))
 }
 
+/// In the words of the command line.
+fn cannot_start(id: NodeId, error: StartError) -> anyhow::Error {
+    let is_loss = matches!(error, StartError::EntriesLost { .. });
+    let hint = if is_loss { " (--accept-loss accepts that)" } else { "" };
+    anyhow::Error::new(error).context(format!("cannot start node {id}{hint}"))
+}
+
 fn configure(options: &Options) -> anyhow::Result<Builder> {
     fs::create_dir_all(&options.data).with_context(|| {
         format!("cannot make the directory {}; choose another --data", options.data.display())
@@ -126,6 +137,9 @@ fn configure(options: &Options) -> anyhow::Result<Builder> {
         Some(members) => member_of(members, options, builder)?,
         None => alone(options.id, builder)?,
     };
+    if options.accept_loss {
+        builder = builder.on_loss(OnLoss::Accept);
+    }
     if let Some(interval) = options.heartbeat {
         builder = builder.heartbeat_interval(Duration::from_millis(interval));
     }
