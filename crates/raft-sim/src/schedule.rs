@@ -44,6 +44,8 @@ pub enum Fault {
         /// A bit for each node: in which part it is.
         sides: u32,
     },
+    /// Nobody reaches one node, and it reaches nobody.
+    Isolation(Target),
     /// Everything from one node to another waits, and then arrives at once.
     Clog {
         /// From whom.
@@ -197,6 +199,7 @@ pub enum Class {
     OneWayCut,
     PairCut,
     Partition,
+    Isolation,
     Clog,
     PowerLoss,
     TornWrite,
@@ -217,7 +220,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -226,6 +229,7 @@ impl Class {
         Self::OneWayCut,
         Self::PairCut,
         Self::Partition,
+        Self::Isolation,
         Self::Clog,
         Self::PowerLoss,
         Self::TornWrite,
@@ -261,6 +265,7 @@ impl Class {
             Self::OneWayCut => "one-way cut",
             Self::PairCut => "pair cut",
             Self::Partition => "partition",
+            Self::Isolation => "isolation",
             Self::Clog => "clog",
             Self::PowerLoss => "power loss",
             Self::TornWrite => "torn write",
@@ -288,10 +293,11 @@ impl fmt::Display for Class {
 }
 
 /// What a draw chooses from, and how often it usually does.
-const KINDS: [(Kind, u32); 20] = [
+const KINDS: [(Kind, u32); 21] = [
     (Kind::OneWay, 10),
     (Kind::Pair, 10),
     (Kind::Parts, 20),
+    (Kind::Isolation, 15),
     (Kind::Clog, 5),
     (Kind::Storm(Storm::Loss), 5),
     (Kind::Storm(Storm::Repeat), 3),
@@ -316,6 +322,7 @@ enum Kind {
     OneWay,
     Pair,
     Parts,
+    Isolation,
     Clog,
     Storm(Storm),
     PowerLoss,
@@ -365,13 +372,20 @@ impl Schedule {
                 continue;
             }
             faults.push(Planned { at, lasts, fault: kind.draw(r, election) });
+            let fault = faults.last().map(|planned: &Planned| planned.fault);
+            if let Some(Fault::Rot { node, .. }) = fault {
+                // Damage is found when a node starts.
+                let soon = drawn_below(r, 2 * election);
+                let fault = Fault::PowerLoss { node, calls: 0 };
+                faults.push(Planned { at: at + soon, lasts, fault });
+            }
             // While members change, a leader that goes down is of most interest.
-            if matches!(kind, Kind::Members) && r.below(4) == 0 {
-                let soon = drawn_below(r, election / 4);
+            if matches!(kind, Kind::Members) && r.coin() {
+                let soon = drawn_below(r, election / 20);
                 let node = Target::Leader;
                 let fault = match r.below(3) {
                     0 => Fault::Kill(node),
-                    1 => Fault::Pair(node, Target::draw(r)),
+                    1 => Fault::Isolation(node),
                     _ => Fault::PowerLoss { node, calls: drawn_calls(r) },
                 };
                 faults.push(Planned { at: at + soon, lasts, fault });
@@ -393,6 +407,9 @@ impl Kind {
             Self::Parts => Fault::Parts {
                 sides: u32::try_from(r.below(1 << 20)).expect("it is below 32 bits"),
             },
+            // What it takes meanwhile is taken back.
+            Self::Isolation if r.below(4) > 0 => Fault::Isolation(Target::Leader),
+            Self::Isolation => Fault::Isolation(node),
             Self::Clog => Fault::Clog { from: node, to: Target::draw(r) },
             Self::Storm(storm) => Fault::Weather(storm),
             Self::PowerLoss => Fault::PowerLoss { node, calls: drawn_calls(r) },

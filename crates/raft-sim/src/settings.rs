@@ -6,6 +6,7 @@ use raft::driver::{Forwarding, Options, SnapshotOptions, SnapshotPolicy};
 use raft_core::{ClusterId, Config, Lease, NodeId};
 use raft_net::Integrity;
 use raft_snapshot::{ReceiverLimits, SenderLimits};
+use raft_wal::OnCorruption;
 
 use crate::random::Random;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub spares: u8,
     /// Of the core, the same on every node; see [`Config`].
     pub protocol: Protocol,
+    /// How gladly each node leads, by its number counted round; see [`Config::priority`].
+    pub priorities: [u8; 8],
     /// Of the driver, the same on every node.
     pub driver: Options,
     /// Of the log.
@@ -166,6 +169,7 @@ impl Settings {
                 gather_after_entries: 32,
                 has_lease: false,
             },
+            priorities: [u8::MAX; 8],
             driver: Options {
                 request_timeout: millis(2_000),
                 forwarding: Forwarding::ToLeader,
@@ -229,6 +233,9 @@ impl Settings {
         settings.marks_idle = r.coin();
         settings.clients = Clients::drawn(r);
         settings.chaos = Duration::from_secs(r.pick(&[10, 30, 60, 120]));
+        if r.below(4) == 0 {
+            settings.priorities = std::array::from_fn(|_| r.pick(&[u8::MAX, u8::MAX, 100, 0]));
+        }
         settings.spares = r.pick(&[0, 0, 1, 2, 3, 4]);
         settings.snapshots = Snapshots::drawn(r);
         settings.driver.snapshots = drawn_snapshots(r, settings.protocol.election_timeout);
@@ -260,6 +267,8 @@ impl Settings {
         config.uncommitted_bytes_max = uncommitted_bytes_max;
         config.tail_bytes_max = tail_bytes_max;
         config.gather_after_entries = gather_after_entries;
+        let number = usize::try_from(id.get() % 8).unwrap_or_default();
+        config.priority = self.priorities[number];
         config.lease =
             has_lease.then_some(Lease { drift_ppm_max: self.drift_ppm_max, slack: Duration::ZERO });
         config
@@ -387,6 +396,7 @@ fn drawn_log(r: &mut Random) -> raft_wal::Options {
         queue_bytes_max: 512 << 20,
         flight_bytes_max: r.pick(&[1, 5_000, 1 << 20]),
         tail_cache_bytes_max: r.pick(&[0, 2_000, 64 << 10]),
+        on_corruption: r.pick(&[OnCorruption::Fail, OnCorruption::Report, OnCorruption::Report]),
         ..raft_wal::Options::default()
     }
 }

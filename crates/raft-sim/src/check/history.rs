@@ -29,8 +29,10 @@ pub struct Call<A: App> {
     pub ask: Ask<A>,
     /// What became of it, and when it was known.
     pub outcome: Outcome<A>,
-    /// The log's end when it was asked, as far as clients knew of it.
+    /// What it must see at least, or stand behind in the log.
     floor: LogIndex,
+    /// It may be answered from an older state than the newest.
+    is_loose: bool,
     /// Where in the log the command stands, and when it was applied first.
     applied: Option<(LogIndex, u64)>,
 }
@@ -77,8 +79,19 @@ impl<A: App> History<A> {
     pub fn call(&mut self, client: u32, called: u64, ask: Ask<A>, floor: LogIndex) -> u32 {
         let number = u32::try_from(self.calls.len()).expect("no run has so many calls");
         let outcome = Outcome::Waiting;
-        self.calls.push(Call { client, called, ask, outcome, floor, applied: None });
+        let is_loose = false;
+        self.calls.push(Call { client, called, ask, outcome, floor, is_loose, applied: None });
         number
+    }
+
+    /// Takes note that a call may be answered from an older state than the newest: it is not a part
+    /// of what one copy must explain.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such call.
+    pub fn loosen(&mut self, number: u32) {
+        self.calls[position(number)].is_loose = true;
     }
 
     /// Takes note that a command is applied for the first time, and what came of it.
@@ -225,6 +238,9 @@ fn position(number: u32) -> usize {
 
 /// A call as porcupine wants it; `None` if it tells nothing.
 fn operation<A: App>(call: &Call<A>) -> Option<Operation<Checked<A>>> {
+    if call.is_loose {
+        return None;
+    }
     let time = |micros: u64| i64::try_from(2 * micros).unwrap_or(i64::MAX);
     let (returned, reply) = match &call.outcome {
         Outcome::Answered(at, reply) => (*at, Some(reply.clone())),

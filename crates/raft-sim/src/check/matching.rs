@@ -1,6 +1,6 @@
 //! Log Matching: the id of an entry tells what is in it and all that comes before it.
 
-use raft_core::{Entry, LogId, Term};
+use raft_core::{Entry, LogId, NodeId, Term};
 
 use super::{Rule, Violation, ensure};
 use crate::digest::Digest;
@@ -46,6 +46,13 @@ impl Matching {
             },
         }
         Ok(content)
+    }
+
+    /// Checks an entry that a server writes again because it had lost it.
+    pub(crate) fn check_repair(&self, node: NodeId, entry: &Entry) -> Result<(), Violation> {
+        ensure(self.content(entry.id) == Some(content(entry)), Rule::LogMatching, || {
+            format!("{node} repairs {} with something else", entry.id)
+        })
     }
 
     /// What the entry called `id` holds, as a number; `None` if no server ever had it.

@@ -11,6 +11,7 @@ mod matching;
 mod membership;
 mod memory;
 mod monotone;
+mod office;
 mod promises;
 mod reads;
 mod recovery;
@@ -29,6 +30,7 @@ pub(crate) use self::matching::Matching;
 pub(crate) use self::membership::{Appender, Memberships, decides, survives};
 pub(crate) use self::memory::check_memory;
 pub(crate) use self::monotone::Monotone;
+pub(crate) use self::office::Office;
 pub(crate) use self::promises::check_promise;
 pub(crate) use self::reads::Reads;
 pub(crate) use self::recovery::check_recovery;
@@ -45,6 +47,8 @@ pub enum Rule {
     ElectedByQuorum,
     /// At most one vote of each server in a term (paper §5.2).
     OneVote,
+    /// A leader that no quorum answers, or that does not vote, leaves its office in time.
+    Office,
     /// A leader never changes or removes entries of its log (paper §5.3).
     LeaderAppendOnly,
     /// Entries with one id are equal, and so is all before them (paper §5.3).
@@ -93,6 +97,7 @@ impl Rule {
         match self {
             Self::ElectionSafety => "election-safety",
             Self::ElectedByQuorum => "elected-by-quorum",
+            Self::Office => "office",
             Self::OneVote => "one-vote",
             Self::LeaderAppendOnly => "leader-append-only",
             Self::LogMatching => "log-matching",

@@ -1,6 +1,10 @@
-//! Reads are never stale: they see all that was acknowledged, or seen, when they were asked.
+//! Reads are never stale: they see all that was acknowledged, or seen, when they were asked; or as
+//! much of it as their level promises.
 
-use raft_core::LogIndex;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use raft_core::{LogIndex, ReadLevel};
 
 use super::{Rule, Violation, ensure};
 
@@ -8,7 +12,13 @@ use super::{Rule, Violation, ensure};
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     seen: LogIndex,
+    /// When that was how much, of late.
+    history: VecDeque<(u64, LogIndex)>,
+    now: u64,
 }
+
+/// No bound on age that is asked for is longer.
+const HISTORY: Duration = Duration::from_secs(10);
 
 impl Reads {
     /// What a client that asks at this moment must see at least.
@@ -16,9 +26,40 @@ impl Reads {
         self.seen
     }
 
+    /// What a read of this level, that is asked now, must see at least.
+    pub(crate) fn floor_of(&self, level: ReadLevel) -> LogIndex {
+        match level {
+            ReadLevel::Linearizable | ReadLevel::Lease => self.seen,
+            ReadLevel::AtLeast(index) => index,
+            ReadLevel::BoundedStale(age) => self.seen_before(age),
+        }
+    }
+
+    /// What was seen longer ago than `age`, by any clock that is no more than a fifth slow.
+    fn seen_before(&self, age: Duration) -> LogIndex {
+        let age = u64::try_from((age * 6 / 5).as_micros()).unwrap_or(u64::MAX);
+        let until = self.now.saturating_sub(age);
+        let known = self.history.partition_point(|(at, _)| *at <= until);
+        known.checked_sub(1).and_then(|at| self.history.get(at)).map_or(LogIndex::ZERO, |h| h.1)
+    }
+
+    /// True time passes.
+    pub(crate) fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// A client learns of the effects of everything up to `index`.
     pub(crate) fn on_seen(&mut self, index: LogIndex) {
-        self.seen = self.seen.max(index);
+        if index <= self.seen {
+            return;
+        }
+        self.seen = index;
+        self.history.push_back((self.now, index));
+        let old = self.now.saturating_sub(u64::try_from(HISTORY.as_micros()).unwrap_or(u64::MAX));
+        // The newest of the old ones says what was seen before all others.
+        while self.history.get(1).is_some_and(|(at, _)| *at < old) {
+            self.history.pop_front();
+        }
     }
 
     /// A read is answered from a state that has applied `applied`.

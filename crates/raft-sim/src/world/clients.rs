@@ -9,7 +9,7 @@ use super::{Event, World, micros};
 use crate::app::{App, Ask, Reply};
 use crate::check::{Outcome, Violation};
 use crate::random::Random;
-use crate::settings::{Asks, Stream};
+use crate::settings::{Asks, Settings, Stream};
 use crate::tracked::Numbered;
 
 /// Somebody who asks, and waits for the reply.
@@ -87,8 +87,7 @@ impl<A: App> World<A> {
         }
         let client = &mut self.clients[usize::from(number)];
         client.waiting += 1;
-        // Where there is no lease, this is the same.
-        let level = if client.random.coin() { ReadLevel::Lease } else { ReadLevel::Linearizable };
+        let level = draw_level(&mut client.random, &self.settings, self.checks.reads.floor());
         // Calls of one client that wait at the same time are calls of several.
         let name = client.name << 12 | u32::from(number) << 4 | u32::from(client.waiting & 15);
         let happening = |call| match &ask {
@@ -99,8 +98,15 @@ impl<A: App> World<A> {
             }
             Ask::Query(_) => Happening::Read(level, vec![call]),
         };
-        let floor = self.checks.reads.floor();
+        let is_query = matches!(ask, Ask::Query(_));
+        let floor = match &ask {
+            Ask::Command(_) => self.checks.reads.floor(),
+            Ask::Query(_) => self.checks.reads.floor_of(level),
+        };
         let call = self.checks.history.call(name, self.now, ask.clone(), floor);
+        if is_query && !matches!(level, ReadLevel::Linearizable | ReadLevel::Lease) {
+            self.checks.history.loosen(call);
+        }
         self.askers.push(number);
         self.record_ask(target, call);
         let happening = happening(call);
@@ -185,6 +191,18 @@ impl<A: App> World<A> {
         self.record_outcome(call);
         self.rest(number);
         Ok(())
+    }
+}
+
+/// How much a read must see. `seen` is the index up to which clients have seen effects.
+fn draw_level(r: &mut Random, settings: &Settings, seen: LogIndex) -> ReadLevel {
+    let election = settings.protocol.election_timeout;
+    match r.below(10) {
+        // Some of it is still to come.
+        0 => ReadLevel::AtLeast(LogIndex::new(seen.get() + r.below(4))),
+        1 => ReadLevel::BoundedStale(election * r.pick(&[0, 1, 4])),
+        2..6 if settings.protocol.has_lease => ReadLevel::Lease,
+        _ => ReadLevel::Linearizable,
     }
 }
 

@@ -75,6 +75,7 @@ impl<A: App> World<A> {
             }
             Relief::Space(at) => {
                 self.nodes[at].disk.set_capacity(u64::MAX);
+                self.nodes[at].is_full = false;
                 Ok(())
             }
         }
@@ -88,6 +89,7 @@ impl<A: App> World<A> {
         node.stalled_until = self.now;
         node.planned = None;
         node.disk.set_capacity(u64::MAX);
+        node.is_full = false;
         node.disk.forget_faults();
         node.shelf_disk.forget_faults();
         if std::mem::take(&mut node.is_shelf_faulty) {
@@ -102,6 +104,7 @@ impl<A: App> World<A> {
             Fault::OneWay { from, to } => self.cut_pair(from, to, Class::OneWayCut),
             Fault::Pair(one, other) => self.cut_pair(one, other, Class::PairCut),
             Fault::Parts { sides } => Some(self.part(sides)),
+            Fault::Isolation(node) => self.find(node).map(|at| self.isolate(at)),
             Fault::Clog { from, to } => {
                 if let (Some(from), Some(to)) = (self.find(from), self.find(to)) {
                     self.network.clog(from, to, until);
@@ -166,6 +169,7 @@ impl<A: App> World<A> {
             Fault::DiskFull(node) => self.find(node).map(|at| {
                 let disk = &self.nodes[at].disk;
                 disk.set_capacity(disk.bytes_used());
+                self.nodes[at].is_full = true;
                 Relief::Space(at)
             }),
             Fault::Rot { node, of, at: place } => {
@@ -294,6 +298,13 @@ impl<A: App> World<A> {
         Relief::Mend(links)
     }
 
+    fn isolate(&mut self, at: usize) -> Relief {
+        let others = (0..self.nodes.len()).filter(|other| *other != at);
+        let links: Vec<_> = others.flat_map(|other| [(at, other), (other, at)]).collect();
+        links.iter().for_each(|(from, to)| self.network.cut(*from, *to, Class::Isolation));
+        Relief::Mend(links)
+    }
+
     fn lose_power(
         &mut self,
         at: usize,
@@ -347,21 +358,21 @@ impl<A: App> World<A> {
             Medium::Log => &node.disk,
             Medium::Snapshots => &node.shelf_disk,
         };
-        let names = disk.file_names();
-        if names.is_empty() {
-            return;
-        }
-        let len = u64::try_from(names.len()).expect("an address fits into 64 bits");
-        let name = &names[usize::try_from(place % len).expect("it is below a length")];
-        let bytes = disk.file_bytes(name).unwrap_or_default();
         // Only where something is: most of a file may be zeros for later.
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let used = u64::try_from(used).expect("an address fits into 64 bits");
-        if used == 0 {
+        let mut used = Vec::new();
+        for name in disk.file_names() {
+            let bytes = disk.file_bytes(&name).unwrap_or_default();
+            let places = (0u64..).zip(bytes).filter(|(_, byte)| *byte != 0);
+            used.extend(places.map(|(offset, _)| (name.clone(), offset)));
+        }
+        if used.is_empty() {
             return;
         }
-        let bit = u32::try_from(place >> 32 & 7).expect("it is below 8");
-        disk.flip_bit(name, (place >> 8) % used, bit);
+        let len = u64::try_from(used.len()).expect("an address fits into 64 bits");
+        let chosen = usize::try_from((place >> 8) % len).expect("it is below a length");
+        let (name, offset) = &used[chosen];
+        let bit = u32::try_from(place & 7).expect("it is below 8");
+        disk.flip_bit(name, *offset, bit);
         node.is_damaged = true;
         self.tally.hit(Class::BitRot, self.standing(at));
     }
@@ -373,6 +384,14 @@ impl<A: App> World<A> {
             self.tally.hit(class, standing);
         }
         self.tally.reach(Point::LogFailed);
+    }
+
+    /// Takes note that a log takes no more, if that is for want of space.
+    pub(super) fn note_full_disk(&mut self, at: usize) {
+        if self.nodes[at].is_full {
+            self.tally.hit(Class::DiskFull, self.standing(at));
+            self.tally.reach(Point::LogOutOfSpace);
+        }
     }
 
     /// Starts a process again after a while, as somebody who looks after it would.

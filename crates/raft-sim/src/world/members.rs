@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use raft::driver::ChangeRefusal;
-use raft_core::{Event, LogId, Membership, MembershipChange, NodeId, Quorum, RoleKind, Voters};
+use raft_core::{
+    Event, LogId, Membership, MembershipChange, NodeId, Quorum, ReadError, RoleKind, Voters,
+};
 
 use super::World;
 use crate::app::App;
@@ -157,6 +159,24 @@ impl<A: App> World<A> {
             }
             Err(ChangeRefusal::Refused(error)) => ensure(false, Rule::Membership, || {
                 format!("{id} refuses the change that it has appended at {first}: {error}")
+            }),
+        }
+    }
+
+    /// Checks why a server answers no read.
+    pub(super) fn check_read_refusal(
+        &mut self,
+        at: usize,
+        error: ReadError,
+    ) -> Result<(), Violation> {
+        match error {
+            ReadError::Removed { by } => {
+                self.tally.reach(Point::ReadAfterRemoval);
+                self.check_membership_event(at, &Event::Removed { by })
+            }
+            // Nobody asks for leases where there are none.
+            ReadError::LeasesOff | _ => ensure(false, Rule::Callers, || {
+                format!("{} answers no read: {error}", self.nodes[at].id)
             }),
         }
     }

@@ -1,9 +1,9 @@
 //! What a node has written and what of it must be on its disk, as the simulator saw it go by.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use raft_core::{HardState, LogId, LogIndex, Restored, Term, Write, WriteSeq};
+use raft_core::{Faulty, HardState, LogId, LogIndex, Restored, Term, Write, WriteSeq};
 
 /// A node's disk as it should be.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Mirror {
     hard_state: HardState,
     /// The end of the newest snapshot that is durable.
     snapshot: LogId,
+    /// Entries that are in the log and cannot be read.
+    faulty: BTreeSet<LogIndex>,
     pending: VecDeque<Pending>,
 }
 
@@ -27,6 +29,7 @@ pub(crate) struct Pending {
     compact: Option<LogId>,
     truncate: Option<LogIndex>,
     append: Vec<LogId>,
+    repair: Vec<LogIndex>,
 }
 
 /// The ids of all entries of a log.
@@ -147,7 +150,48 @@ impl Mirror {
 
     /// Up to where everything is durable, in the log or in a snapshot.
     pub(crate) fn durable_until(&self) -> LogIndex {
-        self.disk.last().index.max(self.snapshot.index)
+        let whole = self.disk.last().index.max(self.snapshot.index);
+        let faulty = self.faulty.range(self.snapshot.index.next()..).next();
+        faulty.map_or(whole, |faulty| whole.min(faulty.prev()))
+    }
+
+    /// Whether entries are in the log that cannot be read.
+    pub(crate) fn is_faulty(&self) -> bool {
+        !self.faulty.is_empty()
+    }
+
+    /// What a write, which is durable, repairs or removes of what was faulty.
+    fn forget_faults(&mut self, write: &Pending) {
+        if write.reset.is_some() {
+            self.faulty.clear();
+        }
+        if let Some(upto) = write.compact {
+            self.faulty = self.faulty.split_off(&upto.index.next());
+        }
+        if let Some(from) = write.truncate {
+            drop(self.faulty.split_off(&from));
+        }
+        self.faulty.retain(|index| !write.repair.contains(index));
+    }
+
+    /// Whether a damaged log names all that it has lost: what was durable is there, or said to be
+    /// faulty.
+    pub(crate) fn admits_loss(&self, found: &Found<'_>) -> bool {
+        let later = self.pending.iter().filter_map(|write| write.hard_state);
+        let mut states = std::iter::once(self.hard_state).chain(later);
+        let is_reset = self.pending.iter().any(|write| write.reset.is_some());
+        // What was being removed may be gone, and what was behind it.
+        let cut = self.pending.iter().filter_map(|write| write.truncate).min();
+        let last = self.disk.last().index;
+        let end = cut.map_or(last, LogIndex::prev).min(last);
+        let mut index = self.disk.base.index.max(found.base.index);
+        let mut is_there = true;
+        while index < end && !is_reset {
+            index = index.next();
+            let same = found.id_at(index) == self.disk.id_at(index);
+            is_there &= same || found.is_faulty(index);
+        }
+        is_there && states.any(|state| state == found.hard_state)
     }
 
     pub(crate) const fn pending(&self) -> &VecDeque<Pending> {
@@ -177,7 +221,8 @@ impl Mirror {
     /// Whether an entry is durable, or in a snapshot that is.
     pub(crate) fn holds(&self, id: LogId) -> bool {
         let gone = self.disk.base.index.max(self.snapshot.index.next());
-        id.index < gone || self.disk.id_at(id.index) == Some(id)
+        let is_there = self.disk.id_at(id.index) == Some(id) && !self.faulty.contains(&id.index);
+        id.index < gone || is_there
     }
 
     /// Takes a write that is submitted; gives the id before its first entry.
@@ -200,6 +245,7 @@ impl Mirror {
             compact: write.compact,
             truncate: write.truncate,
             append: write.append.iter().map(|entry| entry.id).collect(),
+            repair: write.repair.iter().map(|entry| entry.id.index).collect(),
         });
         before
     }
@@ -211,6 +257,7 @@ impl Mirror {
         while let Some(write) = self.pending.pop_front_if(|write| write.seq <= seq) {
             write.carry_out(&mut self.disk, &mut self.hard_state);
             states.extend(write.hard_state);
+            self.forget_faults(&write);
         }
         states
     }
@@ -257,7 +304,11 @@ impl Mirror {
 
     /// The node has restarted with this on its disk.
     pub(crate) fn restart(&mut self, found: &Found<'_>) {
-        let disk = self.crashed(found).unwrap_or_else(|| {
+        let crashed = self.crashed(found).filter(|_| found.faulty.is_empty());
+        let disk = crashed.unwrap_or_else(|| {
+            if !found.faulty.is_empty() {
+                return found.believed();
+            }
             // The medium was damaged; what is left begins as it did.
             let mut disk = std::mem::take(&mut self.disk);
             disk.truncate(found.last.index.next());
@@ -267,6 +318,7 @@ impl Mirror {
         self.hard_state = found.hard_state;
         self.log = disk.clone();
         self.disk = disk;
+        self.faulty = found.all_faulty();
     }
 }
 
@@ -277,12 +329,49 @@ pub(crate) struct Found<'a> {
     pub(crate) base: LogId,
     pub(crate) last: LogId,
     pub(crate) term_starts: &'a [LogId],
+    pub(crate) faulty: &'a [Faulty],
 }
 
 impl<'a> Found<'a> {
     pub(crate) fn of(restored: &'a Restored) -> Self {
-        let Restored { hard_state, base, last, ref term_starts, .. } = *restored;
-        Self { hard_state, base, last, term_starts }
+        let Restored { hard_state, base, last, ref term_starts, ref faulty, .. } = *restored;
+        Self { hard_state, base, last, term_starts, faulty }
+    }
+
+    /// The entry at `index`, as the log believes.
+    fn id_at(&self, index: LogIndex) -> Option<LogId> {
+        let run = self.term_starts.iter().rev().find(|start| start.index <= index);
+        run.filter(|_| index <= self.last.index).map(|run| LogId::new(run.term, index))
+    }
+
+    fn is_faulty(&self, index: LogIndex) -> bool {
+        let is_in = |f: &Faulty| f.first <= index && f.last.is_none_or(|last| index <= last);
+        self.faulty.iter().any(is_in)
+    }
+
+    /// All that is faulty, as far as the log reaches.
+    fn all_faulty(&self) -> BTreeSet<LogIndex> {
+        let mut all = BTreeSet::new();
+        for f in self.faulty {
+            let mut index = f.first;
+            while index <= f.last.unwrap_or(self.last.index).min(self.last.index) {
+                all.insert(index);
+                index = index.next();
+            }
+        }
+        all
+    }
+
+    /// The log as it believes to be.
+    fn believed(&self) -> Ids {
+        let mut ids = Ids::default();
+        ids.reset(self.base);
+        let mut index = self.base.index;
+        while index < self.last.index {
+            index = index.next();
+            ids.terms.push(self.id_at(index).map_or(Term::ZERO, |id| id.term));
+        }
+        ids
     }
 
     fn is_log(&self, disk: &Ids) -> bool {

@@ -28,7 +28,7 @@ use self::notes::Noticed;
 use self::queue::{Event, Queue};
 use crate::app::App;
 use crate::check::{Callers, Committed, Elections, History, Leaders, Matching, Reads, Replicas};
-use crate::check::{Memberships, Monotone, Violation};
+use crate::check::{Memberships, Monotone, Office, Violation};
 use crate::digest::Digest;
 use crate::random::Random;
 use crate::run::Case;
@@ -157,10 +157,12 @@ impl<A: App> World<A> {
             is_lost: false,
             stalled_until: 0,
             is_damaged: false,
+            is_full: false,
             planned: None,
             mirror: Mirror::default(),
             noticed: Noticed::default(),
             monotone: Monotone::default(),
+            office: Office::default(),
             callers: Callers::default(),
             operators: Callers::default(),
         });
@@ -171,6 +173,7 @@ impl<A: App> World<A> {
     pub(crate) fn run_until(&mut self, end: u64) -> Result<(), Violation> {
         while let Some((at, event)) = self.queue.pop_until(end) {
             self.now = at;
+            self.checks.reads.set_now(at);
             self.events += 1;
             self.happen(event)?;
         }

@@ -15,7 +15,7 @@ use raft_wal::sim::SimDisk;
 use super::mirror::Mirror;
 use super::notes::Noticed;
 use crate::app::App;
-use crate::check::{Callers, Monotone};
+use crate::check::{Callers, Monotone, Office};
 use crate::random::Random;
 use crate::schedule::Class;
 use crate::tracked::Tracked;
@@ -43,11 +43,14 @@ pub(super) struct Node<A: App> {
     pub(super) stalled_until: u64,
     /// The medium was damaged: what was durable may be gone.
     pub(super) is_damaged: bool,
+    /// Its disk takes no more.
+    pub(super) is_full: bool,
     /// The fault of the disk that is to come.
     pub(super) planned: Option<Class>,
     pub(super) mirror: Mirror,
     pub(super) noticed: Noticed,
     pub(super) monotone: Monotone,
+    pub(super) office: Office,
     pub(super) callers: Callers,
     /// Those who wait for a change of the members.
     pub(super) operators: Callers,

@@ -107,6 +107,8 @@ impl<A: App> World<A> {
                 let is_far = prev.distance_from(hint.index) >= 4;
                 tally.reach_if(is_far, Point::AppendRejectedFar);
             }
+            Body::RepairRequest(_) => tally.reach(Point::RepairAsked),
+            Body::RepairReply(_) => tally.reach(Point::RepairGiven),
             Body::AppendEntries(append) => {
                 tally.reach_if(append.entries.len() >= 4, Point::AppendOfMany);
                 tally.reach_if(append.entries.is_empty(), Point::AppendEmpty);

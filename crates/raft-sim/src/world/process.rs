@@ -151,7 +151,12 @@ impl<A: App> World<A> {
         let mut taken = std::mem::take(inbox);
         for happening in taken.drain(..) {
             match happening {
-                Happening::Packet { from, packet } => driver.on_packet(now, from, packet),
+                Happening::Packet { from, packet } => {
+                    if let Packet::Raft(message) = &packet {
+                        node.office.on_heard(from, message.term, self.now);
+                    }
+                    driver.on_packet(now, from, packet);
+                }
                 Happening::Durable(seq) => driver.on_input(now, Input::Persisted(seq)),
                 Happening::Fetched { fetch, entries } => {
                     driver.on_input(now, Input::Fetched { fetch, entries });
@@ -238,6 +243,9 @@ impl<A: App> World<A> {
             self.note_answer(at, call)?;
             self.refuse(call, refusal)?;
         }
+        for (_, error) in &reads_refused {
+            self.check_read_refusal(at, *error)?;
+        }
         let reads_refused = reads_refused.into_iter().map(|(call, _)| call);
         for call in reads_timed_out.into_iter().chain(reads_refused) {
             self.tally.reach(Point::ReadTimedOut);
@@ -270,9 +278,13 @@ impl<A: App> World<A> {
             memberships.on_append(appender, entry, &node.mirror, committed)?;
             before = entry.id;
         }
+        for entry in &write.repair {
+            matching.check_repair(node.id, entry)?;
+        }
         process.writes += 1;
         let has_entries = !write.append.is_empty();
         if let Err(_stopped) = process.log.submit(write) {
+            self.note_full_disk(at);
             return self.fail(at);
         }
         if has_entries {
@@ -316,9 +328,11 @@ impl<A: App> World<A> {
                     self.queue.push(self.now + wait, event);
                 }
                 self.tally.reach_if(node.mirror.pending().len() > 1, Point::FlushOfMany);
+                let was_faulty = node.mirror.is_faulty();
                 for state in node.mirror.on_durable(seq) {
                     self.checks.elections.on_durable(node.id, state)?;
                 }
+                self.tally.reach_if(was_faulty && !node.mirror.is_faulty(), Point::Repaired);
                 self.record_durable(at);
                 self.hand_over(at, Happening::Durable(seq))
             }
@@ -646,6 +660,7 @@ impl<A: App> World<A> {
     /// What must hold of a node after its turn.
     fn check_node(&mut self, at: usize) -> Result<(), Violation> {
         let Self { nodes, checks, settings, .. } = self;
+        let mut office = std::mem::take(&mut nodes[at].office);
         let node = &nodes[at];
         let Some(process) = &node.process else { return Ok(()) };
         let status = process.driver.raft().status();
@@ -685,12 +700,14 @@ impl<A: App> World<A> {
             let limit = settings.protocol.uncommitted_bytes_max;
             check_memory(&view, limit, 64 << 10, process.inherited)?;
         }
+        office.check(self.now, settings.protocol.election_timeout, &view, in_use)?;
         let (role, last) = (view.role, view.last);
         let changed = (status.membership_id != process.membership.0)
             .then(|| (status.membership_id, status.membership.clone()));
         let commit = view.commit;
         let node = &mut nodes[at];
         node.monotone = monotone;
+        node.office = office;
         if role != RoleKind::Leader
             && let Some(process) = &mut node.process
         {

@@ -99,7 +99,8 @@ impl<A: App> World<A> {
         let durable = node.mirror.durable_last().index;
         self.tally.reach_if(last < known, Point::RestartLosesEntries);
         self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
-        let checked = check_recovery(node.id, &node.mirror, found);
+        let checked = check_recovery(node.id, &node.mirror, found, node.is_damaged);
+        self.tally.reach_if(!found.faulty.is_empty(), Point::RestartFaulty);
         if checked.is_err() && node.is_damaged && is_doubtful {
             return Ok(false);
         }

@@ -1,0 +1,63 @@
+//! Nobody leads for long whom no quorum follows, or who does not vote (thesis §4.2.2, §6.2).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use raft_core::{LogId, Membership, NodeId, RoleKind, Term};
+
+use super::{Rule, View, Violation, decides, ensure};
+
+/// What keeps a leader in office, as its node sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Office {
+    term: Term,
+    /// Who was heard in this term, and when last.
+    heard: BTreeMap<NodeId, u64>,
+    membership: LogId,
+    /// Since when it leads with this membership.
+    since: u64,
+}
+
+/// Clocks stray, and a leader that hands over has a little longer.
+const PATIENCE: u32 = 4;
+
+impl Office {
+    /// Takes the news that a message has arrived.
+    pub(crate) fn on_heard(&mut self, from: NodeId, term: Term, now: u64) {
+        if term == self.term {
+            self.heard.insert(from, now);
+        }
+    }
+
+    /// Takes a node after its turn.
+    pub(crate) fn check(
+        &mut self,
+        now: u64,
+        election: Duration,
+        view: &View<'_>,
+        (id, membership): (LogId, &Membership),
+    ) -> Result<(), Violation> {
+        let term = view.hard_state.term;
+        if view.role != RoleKind::Leader || self.term != term {
+            *self = Self { term, since: now, membership: id, ..Self::default() };
+            return Ok(());
+        }
+        if self.membership != id {
+            (self.membership, self.since) = (id, now);
+        }
+        let patience = u64::try_from((election * PATIENCE).as_micros()).unwrap_or(u64::MAX);
+        let is_recent = |at: u64| now < at.saturating_add(patience);
+        if is_recent(self.since) {
+            return Ok(());
+        }
+        let is_heard =
+            |voter| voter == view.id || self.heard.get(&voter).is_some_and(|at| is_recent(*at));
+        ensure(decides(membership, is_heard), Rule::Office, || {
+            format!("{} leads term {term}, though no quorum of {id} is heard", view.id)
+        })?;
+        let is_out = view.commit >= id.index && !membership.is_voter(view.id);
+        ensure(!is_out, Rule::Office, || {
+            format!("{} leads term {term}, though {id} has made it no voter", view.id)
+        })
+    }
+}
