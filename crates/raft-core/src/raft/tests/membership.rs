@@ -667,6 +667,37 @@ fn memberships_count_as_uncommitted() {
     assert!(matches!(refused, Err(ProposeError::Busy { .. })), "{refused:?}");
 }
 
+/// It may have been in another cluster, or cut off for long. One election takes everybody along.
+#[test]
+fn a_new_member_of_a_later_term_costs_one_election() {
+    let mut cluster = led_by_1();
+    cluster.hear(4, 9, 7, heartbeat(0));
+    cluster.sync(4);
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.settle();
+    assert_eq!((cluster.role(1), cluster.term(1)), (RoleKind::Follower, Term::new(7)));
+
+    cluster.elect(1);
+
+    assert_eq!(cluster.term(4), Term::new(8));
+    assert_eq!((cluster.applied(4), membership(&cluster, 4)), (i(4), membership(&cluster, 1)));
+}
+
+/// Its log may know of a membership that the voter has not seen (thesis §4.1).
+#[test]
+fn a_candidate_that_is_no_member_here_gets_votes_as_its_log_deserves() {
+    let mut cluster = led_by_1();
+    cluster.crash(1);
+    cluster.silence();
+
+    cluster.hear(2, 9, 3, request_vote(id(9, 2)));
+    cluster.sync(2);
+    cluster.hear(3, 9, 3, request_vote(id(1, 1)));
+    cluster.sync(3);
+
+    assert_eq!((cluster.sent(2, 9), cluster.sent(3, 9)), ([GRANTED].into(), [DENIED].into()));
+}
+
 #[test]
 fn quorums_of_joint_memberships_are_asked_for_votes() {
     let of = |ids: &[u64]| Voters::new(ids.iter().map(|&id| n(id))).unwrap();
