@@ -53,7 +53,7 @@ pub fn known() -> Vec<Known> {
                 duplicates: 1,
                 ..two.clone()
             },
-            2_733_206,
+            4_582_680,
         ),
         short(
             Scenario {
@@ -63,7 +63,7 @@ pub fn known() -> Vec<Known> {
                 crashes: 1,
                 ..two.clone()
             },
-            6_196_872,
+            7_134_180,
         ),
         short(
             Scenario {
@@ -72,7 +72,7 @@ pub fn known() -> Vec<Known> {
                 crashes: 1,
                 ..three.clone()
             },
-            7_303_475,
+            7_812_437,
         ),
         short(
             Scenario {
@@ -82,11 +82,11 @@ pub fn known() -> Vec<Known> {
                 crashes: 1,
                 ..two.clone()
             },
-            2_980_948,
+            4_590_048,
         ),
         short(
             Scenario { name: "election-of-three", about: "an election of three servers", ..three },
-            2_105_351,
+            2_209_559,
         ),
         short(
             Scenario {
@@ -96,7 +96,7 @@ pub fn known() -> Vec<Known> {
                 changes: Vec::from([Change::Transfer(2)]),
                 ..two
             },
-            6_572_267,
+            7_489_415,
         ),
     ])
 }
