@@ -2,9 +2,11 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is of no interest is not listed")]
 
+use std::collections::BTreeMap;
+
 use raft::driver::Refusal;
 use raft_core::{
-    AppendReply, Body, Event, LogId, LogIndex, Message, RoleKind, Term, VoteReply, Write,
+    AppendReply, Body, Event, LogId, LogIndex, Message, NodeId, RoleKind, Term, VoteReply, Write,
 };
 use raft_net::{ForwardOutcome, Packet};
 
@@ -15,18 +17,37 @@ use crate::schedule::Class;
 use crate::tally::Point;
 
 /// What was noticed of a node's process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Noticed {
     role: (RoleKind, Term),
     /// The term that it asked pre-votes for last, and when.
     asked: (Term, u64),
     /// It lags far behind what is committed.
     lags: bool,
+    /// When the connection to a peer broke last.
+    broken: BTreeMap<NodeId, u64>,
 }
 
 impl Default for Noticed {
     fn default() -> Self {
-        Self { role: (RoleKind::Follower, Term::ZERO), asked: (Term::ZERO, 0), lags: false }
+        Self {
+            role: (RoleKind::Follower, Term::ZERO),
+            asked: (Term::ZERO, 0),
+            lags: false,
+            broken: BTreeMap::new(),
+        }
+    }
+}
+
+impl Noticed {
+    /// Whether the connection to a peer breaks now: it takes a while until it can again.
+    pub(super) fn breaks(&mut self, peer: NodeId, now: u64) -> bool {
+        const AGAIN: u64 = 100_000;
+        let breaks = self.broken.get(&peer).is_none_or(|at| now >= at + AGAIN);
+        if breaks {
+            self.broken.insert(peer, now);
+        }
+        breaks
     }
 }
 

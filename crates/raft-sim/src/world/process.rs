@@ -381,7 +381,10 @@ impl<A: App> World<A> {
         peer: NodeId,
     ) -> Result<(), Violation> {
         let Some(at) = self.alive(process) else { return Ok(()) };
-        let is_gone = self.nodes[at].random.coin();
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        // A connection breaks once; until it is made again, packets are lost without it.
+        let is_gone = node.random.coin() && node.noticed.breaks(peer, now);
         let what = if is_gone { Happening::Gone(peer) } else { Happening::Unreachable(peer) };
         self.hand_over(at, what)
     }
