@@ -98,6 +98,12 @@ fn contents(log: &Log, out: &mut dyn Write) -> anyhow::Result<()> {
                 last.index, last.term
             )?;
         }
+        if group.is_in_doubt {
+            writeln!(
+                out,
+                "in doubt     the newest write may be lost; the log says so until that is settled"
+            )?;
+        }
         for faulty in &group.faulty {
             writeln!(out, "DAMAGED      {}: the node asks others for it", say::faulty(faulty))?;
         }

@@ -4,7 +4,7 @@ use raft_core::{EntryKind, GroupId, HardState, LogId, LogIndex, Term};
 
 use crate::error::AppendError;
 use crate::faults::Faults;
-use crate::format::checkpoint::GroupMark;
+use crate::format::checkpoint::{Doubts, GroupMark};
 use crate::format::record::{Change, Slot};
 use crate::recovered::{Faulty, RecoveredGroup};
 use crate::submit::Batch;
@@ -22,8 +22,7 @@ pub(crate) struct GroupLog {
     memberships: Vec<LogIndex>,
     /// Entries that are known to have been written and cannot be read.
     faults: Faults,
-    /// There may have been more entries, which are lost.
-    is_end_in_doubt: bool,
+    doubts: Doubts,
 }
 
 impl GroupLog {
@@ -36,7 +35,7 @@ impl GroupLog {
             runs: Vec::new(),
             memberships: Vec::new(),
             faults: Faults::new(),
-            is_end_in_doubt: false,
+            doubts: Doubts::NONE,
         }
     }
 
@@ -93,12 +92,17 @@ impl GroupLog {
         &mut self.faults
     }
 
-    pub(crate) const fn is_end_in_doubt(&self) -> bool {
-        self.is_end_in_doubt
+    pub(crate) const fn doubts(&self) -> Doubts {
+        self.doubts
     }
 
-    pub(crate) const fn set_end_in_doubt(&mut self, is_in_doubt: bool) {
-        self.is_end_in_doubt = is_in_doubt;
+    pub(crate) const fn doubts_mut(&mut self) -> &mut Doubts {
+        &mut self.doubts
+    }
+
+    /// Takes it that nothing is missing behind the end.
+    pub(crate) fn settle_doubt(&mut self) {
+        self.truncate(self.last.index.next());
     }
 
     /// Whether `batch` may follow.
@@ -221,9 +225,11 @@ impl GroupLog {
     }
 
     fn truncate(&mut self, from: LogIndex) -> bool {
-        if from <= self.last.index.next() {
-            self.is_end_in_doubt = false;
-        }
+        let end = self.last.index.next();
+        self.doubts.entries &= from > end;
+        // That of all that is there nothing is removed means that nothing was behind it. Another
+        // truncation may be a leader's whom this server had acknowledged more than it has sent yet.
+        self.doubts.newest_write &= from != end;
         if from > self.last.index {
             return true;
         }
@@ -243,8 +249,8 @@ impl GroupLog {
             return;
         }
         if upto.index >= self.last.index {
-            let is_end_in_doubt = self.is_end_in_doubt;
-            *self = Self { is_end_in_doubt, ..Self::new(upto, self.hard_state) };
+            let doubts = self.doubts;
+            *self = Self { doubts, ..Self::new(upto, self.hard_state) };
             return;
         }
         // Now `base < upto < last`, or `base = upto` and nothing but the base's term may change.
@@ -274,7 +280,7 @@ impl GroupLog {
             base: self.base,
             last: self.last,
             hard_state: self.hard_state,
-            is_end_in_doubt: self.is_end_in_doubt,
+            doubts: self.doubts,
         }
     }
 
@@ -287,6 +293,7 @@ impl GroupLog {
             term_starts: self.term_starts(),
             memberships: self.memberships.clone(),
             faulty: self.faulty(),
+            is_in_doubt: self.doubts.newest_write,
         }
     }
 
@@ -315,7 +322,7 @@ impl GroupLog {
                 first = last.next();
             }
         }
-        if self.is_end_in_doubt {
+        if self.doubts.entries {
             faulty.push(Faulty { first: self.last.index.next(), last: None, term: None });
         }
         faulty

@@ -50,6 +50,15 @@ pub struct RecoveredGroup {
     /// ascending; and perhaps, as the last item, an unknown number behind `last`. Empty unless
     /// [`OnCorruption::Report`](crate::OnCorruption::Report) was asked for.
     pub faulty: Vec<Faulty>,
+    /// Whether the newest write may have been acknowledged and be lost: entries behind `last`, a
+    /// term, a vote. An open that could not tell dropped it ([`Tail::Ambiguous`], with bytes), and
+    /// the log remembers that until [`Batch::settles_doubt`](crate::Batch::settles_doubt).
+    ///
+    /// A server in doubt must not vote, campaign, or count itself for what it may have acknowledged
+    /// (FAST '18, protocol-aware recovery) until it knows that it has everything: because its log has
+    /// an entry of a later term than its hard state had when it started, or because the leader says
+    /// how far it may have acknowledged, and it has that.
+    pub is_in_doubt: bool,
 }
 
 /// Entries that may have been acknowledged and cannot be read.
@@ -78,6 +87,7 @@ impl Default for RecoveredGroup {
             term_starts: Vec::new(),
             memberships: Vec::new(),
             faulty: Vec::new(),
+            is_in_doubt: false,
         }
     }
 }
@@ -95,9 +105,23 @@ pub enum Tail {
     /// In a write that was interrupted, most likely: but if the medium damaged the newest write
     /// after it was reported durable, the log looks just the same. It was dropped.
     ///
-    /// A careful server takes no part in elections until it has caught up with a leader, for it
-    /// may have lost the newest of what it had acknowledged.
+    /// If bytes were dropped, every group is in doubt from then on, see
+    /// [`RecoveredGroup::is_in_doubt`].
     Ambiguous(TailPosition),
+}
+
+impl Tail {
+    /// Whether something was dropped that may have been acknowledged.
+    ///
+    /// Not if nothing was found behind the end: a medium would have had to return zeros for all of
+    /// the last write.
+    #[must_use]
+    pub const fn is_doubtful(self) -> bool {
+        match self {
+            Self::Clean | Self::Torn(_) => false,
+            Self::Ambiguous(at) => at.bytes > 0,
+        }
+    }
 }
 
 /// Where a log ended.

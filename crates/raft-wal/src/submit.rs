@@ -28,6 +28,11 @@ pub struct Batch {
     /// Remove this entry and all after it. Required if `entries` begin at or before the last
     /// entry of the log; without effect if nothing is there.
     pub truncate_from: Option<LogIndex>,
+    /// The server knows that nothing that it acknowledged is missing behind the end of its log (as it
+    /// is after `truncate_from`): the log is not in doubt any more, see
+    /// [`RecoveredGroup::is_in_doubt`](crate::RecoveredGroup::is_in_doubt). Without effect if it was
+    /// not.
+    pub settles_doubt: bool,
     /// Entries that are in the log already, to be written again in a new place because they cannot
     /// be read (see [`RecoveredGroup::faulty`](crate::RecoveredGroup::faulty)): each must be the
     /// entry that it stands for. They can be read once the batch is durable.
@@ -44,6 +49,7 @@ impl Batch {
             group,
             hard_state: None,
             truncate_from: None,
+            settles_doubt: false,
             repairs: Vec::new(),
             entries: Vec::new(),
         }

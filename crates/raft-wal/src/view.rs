@@ -57,6 +57,7 @@ pub(crate) enum Request {
     Append {
         hard_state: Option<HardState>,
         truncate_from: Option<LogIndex>,
+        settles_doubt: bool,
         repairs: Vec<Entry>,
         entries: Vec<Entry>,
     },
@@ -284,6 +285,9 @@ impl<D: Disk> View<D> {
             group.log.apply(Change::Truncate(from));
             freed = group.cache.truncate(from);
         }
+        if batch.settles_doubt {
+            group.log.settle_doubt();
+        }
         for entry in &batch.entries {
             group.log.apply(Change::Entry(entry.id, entry.payload.kind()));
             group.cache.push(entry.clone(), seq);
@@ -291,8 +295,9 @@ impl<D: Disk> View<D> {
         let added: usize = batch.entries.iter().map(cached_bytes).sum();
         self.stats.cached_bytes += wide(added);
         self.stats.cached_bytes -= wide(freed);
-        let Batch { group, hard_state, truncate_from, repairs, entries } = batch;
-        let request = Request::Append { hard_state, truncate_from, repairs, entries };
+        let Batch { group, hard_state, truncate_from, settles_doubt, repairs, entries } = batch;
+        let request =
+            Request::Append { hard_state, truncate_from, settles_doubt, repairs, entries };
         self.enqueue(group, cost, request)
     }
 

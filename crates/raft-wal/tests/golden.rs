@@ -1,4 +1,4 @@
-//! The bytes of version 1.1, which is written, and 1.0, which is read. They never change: a log that
+//! The bytes of version 1.2, which is written, and 1.0 and 1.1, which are read. They never change: a log that
 //! was written once stays readable.
 //!
 //! `UPDATE_EXPECT=1 cargo test -p raft-wal --test golden` writes them anew, which is only right
@@ -72,14 +72,45 @@ fn repaired() -> SimDisk {
 }
 
 #[test]
-fn the_bytes_of_version_1_1_do_not_change() {
+fn the_bytes_of_version_1_2_do_not_change() {
     let (disk, _) = written();
-    compare(&disk, "v1.1");
+    compare(&disk, "v1.2");
 }
 
 #[test]
 fn the_bytes_of_a_repair_do_not_change() {
-    compare(&repaired(), "v1.1-repaired");
+    compare(&repaired(), "v1.2-repaired");
+}
+
+/// Such a log whose newest write may be lost, and one where that is settled.
+fn doubtful() -> SimDisk {
+    let (disk, _) = written();
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(batch([command(5, 4, 20)])).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    disk.kill_process();
+    let payload = command(5, 4, 20).payload.to_bytes();
+    let name = disk.file_names().into_iter().find(|name| {
+        let bytes = disk.file_bytes(name).unwrap();
+        let at = bytes.windows(payload.len()).position(|window| *window == payload);
+        at.is_some_and(|at| disk.flip_bit(name, at as u64, 0))
+    });
+    assert!(name.is_some());
+    open(&disk).unwrap().0.close().unwrap();
+    disk
+}
+
+#[test]
+fn the_bytes_of_a_doubt_do_not_change() {
+    compare(&doubtful(), "v1.2-doubt");
+}
+
+#[test]
+fn a_log_in_doubt_is_read() {
+    let disk = stored("v1.2-doubt");
+    check(&disk);
+    assert!(open(&disk).unwrap().1.group(GROUP).is_in_doubt);
 }
 
 fn compare(disk: &SimDisk, version: &str) {
@@ -115,14 +146,16 @@ fn stored(version: &str) -> SimDisk {
 
 #[test]
 fn logs_of_all_versions_are_read() {
-    for version in ["v1", "v1.1"] {
+    for version in ["v1", "v1.1", "v1.2"] {
         check(&stored(version));
     }
 }
 
 #[test]
 fn a_log_with_a_repair_is_read() {
-    check(&stored("v1.1-repaired"));
+    for version in ["v1.1-repaired", "v1.2-repaired"] {
+        check(&stored(version));
+    }
 }
 
 fn check(disk: &SimDisk) {

@@ -138,7 +138,7 @@ fn judge(disk: &SimDisk, [before, newest]: &[Model; 2], verify: Verify) -> Outco
     assert_eq!(recovered.group(GROUP), group);
 
     let truncate_from = is_in_doubt.then(|| group.last.index.next());
-    log.append(Batch { truncate_from, repairs, ..batch(missing) }).unwrap();
+    log.append(Batch { truncate_from, settles_doubt: true, repairs, ..batch(missing) }).unwrap();
     log.flush().unwrap();
     assert_eq!(all_entries(&log), newest.entries);
     drop(log);

@@ -10,7 +10,7 @@
 //! group
 //!   0  8  group id                           24  8  last index       48  8  vote, 0 for none
 //!   8  8  last compacted index               32  8  its term
-//!  16  8  its term                           40  8  current term     56  8  bit 0: the end is in doubt
+//!  16  8  its term                           40  8  current term     56  8  doubts: bit 0, bit 1
 //! ```
 
 use bytes::Bytes;
@@ -40,8 +40,36 @@ pub(crate) struct GroupMark {
     pub(crate) base: LogId,
     pub(crate) last: LogId,
     pub(crate) hard_state: HardState,
-    /// Entries behind the last one may have been acknowledged and are lost.
-    pub(crate) is_end_in_doubt: bool,
+    pub(crate) doubts: Doubts,
+}
+
+/// What may have stood behind the end of a group's log, and be lost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Doubts {
+    /// An unknown number of entries: batches are damaged that may have held some (bit 0).
+    pub(crate) entries: bool,
+    /// The newest write, whatever was in it: an open could not tell whether it had been finished
+    /// (bit 1).
+    pub(crate) newest_write: bool,
+}
+
+impl Doubts {
+    pub(crate) const NONE: Self = Self { entries: false, newest_write: false };
+
+    pub(crate) const fn is_some(self) -> bool {
+        self.entries || self.newest_write
+    }
+
+    fn bits(self) -> u64 {
+        u64::from(self.entries) | u64::from(self.newest_write) << 1
+    }
+
+    const fn from_bits(bits: u64) -> Option<Self> {
+        match bits {
+            0..=3 => Some(Self { entries: bits & 1 != 0, newest_write: bits & 2 != 0 }),
+            _ => None,
+        }
+    }
 }
 
 /// The payload of a checkpoint record.
@@ -68,7 +96,7 @@ impl Checkpoint {
         for mark in &self.groups {
             bytes.put_u64(mark.group.get());
             put_mark(&mut bytes, mark.base, mark.last, mark.hard_state);
-            bytes.put_u64(u64::from(mark.is_end_in_doubt));
+            bytes.put_u64(mark.doubts.bits());
         }
         Bytes::from(bytes)
     }
@@ -87,12 +115,8 @@ impl Checkpoint {
         for _ in 0..count {
             let group = GroupId::new(fields.u64()?)?;
             let (base, last, hard_state) = read_mark(&mut fields)?;
-            let is_end_in_doubt = match fields.u64()? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            };
-            groups.push(GroupMark { group, base, last, hard_state, is_end_in_doubt });
+            let doubts = Doubts::from_bits(fields.u64()?)?;
+            groups.push(GroupMark { group, base, last, hard_state, doubts });
         }
         fields.rest().is_empty().then_some(Self { pin, groups })
     }

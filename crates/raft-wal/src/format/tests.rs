@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use raft_core::{ClusterId, EntryKind, GroupId, HardState, LogId, LogIndex, NodeId, Term};
 
 use super::batch::{BatchHeader, Counts, HEADER_LEN};
-use super::checkpoint::{Checkpoint, GroupMark, Pin, checkpoint_len};
+use super::checkpoint::{Checkpoint, Doubts, GroupMark, Pin, checkpoint_len};
 use super::crc::{Seed, plain};
 use super::encode::{End, Stamp, encode_batch};
 use super::header::SegmentHeader;
@@ -184,7 +184,7 @@ fn marks() -> impl Strategy<Value = GroupMark> {
         base: id(a, b),
         last: id(c, d),
         hard_state: hard_state(e, f),
-        is_end_in_doubt: f % 2 == 1,
+        doubts: Doubts { entries: f % 2 == 1, newest_write: f % 3 == 1 },
     })
 }
 

@@ -63,10 +63,12 @@ impl<D: Disk> Log<D> {
 
     fn compose_call(&mut self, call: &Call) {
         match &call.request {
-            Request::Append { hard_state, truncate_from, repairs, entries } => {
+            Request::Append { hard_state, truncate_from, settles_doubt, repairs, entries } => {
                 let truncate_from = self.truncation(call.group, *truncate_from);
+                let doubts = self.ledger.get(call.group).map(GroupLog::doubts).unwrap_or_default();
+                let settles_doubt = *settles_doubt && doubts.is_some();
                 let is_empty = repairs.is_empty() && entries.is_empty();
-                if hard_state.is_none() && truncate_from.is_none() && is_empty {
+                if hard_state.is_none() && truncate_from.is_none() && !settles_doubt && is_empty {
                     return;
                 }
                 let slot = self.slot(call.group);
@@ -76,6 +78,9 @@ impl<D: Disk> Log<D> {
                 }
                 if let Some(from) = truncate_from {
                     self.truncate(slot, from);
+                }
+                if settles_doubt {
+                    self.settle_doubt(slot);
                 }
                 for entry in repairs {
                     self.compose_repair(slot, entry);
@@ -97,7 +102,13 @@ impl<D: Disk> Log<D> {
     fn truncation(&self, group: GroupId, from: Option<LogIndex>) -> Option<LogIndex> {
         let log = self.ledger.get(group)?;
         let last = log.last().index;
-        from.filter(|from| *from <= last || (log.is_end_in_doubt() && *from == last.next()))
+        from.filter(|from| *from <= last || (log.doubts().entries && *from == last.next()))
+    }
+
+    /// Records that nothing is missing behind the end, as a truncation of nothing.
+    fn settle_doubt(&mut self, slot: Slot) {
+        let end = self.ledger.at(slot).map_or(LogIndex::ZERO, |(_, log)| log.last().index);
+        self.truncate(slot, end.next());
     }
 
     fn compose_repair(&mut self, slot: Slot, entry: &Entry) {

@@ -112,6 +112,9 @@ fn follow<D: Disk>(
         verify::verify(survey, &mut trail, options.on_corruption, &mut progress)?;
     }
     progress.finish();
+    if trail.tail.is_doubtful() {
+        trail.replay.doubt();
+    }
     Ok(trail)
 }
 

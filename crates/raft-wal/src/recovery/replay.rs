@@ -75,7 +75,7 @@ impl Replay {
             self.add_group(slot, mark.group.get());
             if let Some((_, log)) = self.ledger.at_mut(slot) {
                 log.apply(Change::HardState(mark.hard_state));
-                log.set_end_in_doubt(mark.is_end_in_doubt);
+                *log.doubts_mut() = mark.doubts;
             }
         }
     }
@@ -202,7 +202,7 @@ impl Replay {
                 return false;
             }
             if let Some((_, log)) = self.ledger.at_mut(slot).filter(|_| lost.entries_in.is_some()) {
-                log.set_end_in_doubt(true);
+                log.doubts_mut().entries = true;
             }
         }
         true
@@ -276,6 +276,16 @@ impl Replay {
     pub(super) fn mark(&self, group: GroupId) -> Option<GroupMark> {
         let compacted = self.compacted.get(usize::from(self.ledger.slot(group)?))?;
         self.ledger.mark(group).map(|mark| GroupMark { base: *compacted, ..mark })
+    }
+
+    /// Notes that the newest write, of which nothing is left, may have been acknowledged.
+    pub(super) fn doubt(&mut self) {
+        for slot in 0..self.ledger.len() {
+            let log = Slot::try_from(slot).ok().and_then(|slot| self.ledger.at_mut(slot));
+            if let Some((_, log)) = log {
+                log.doubts_mut().newest_write = true;
+            }
+        }
     }
 
     /// Adopts the hard states found behind the end of the log, where they are later.

@@ -123,6 +123,7 @@ impl Model {
             last: self.last(),
             term_starts,
             faulty: Vec::new(),
+            is_in_doubt: false,
             memberships: self.entries.iter().filter(is_membership).map(|e| e.id.index).collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use proptest::prelude::*;
 use raft_core::{Entry, HardState};
 use raft_wal::sim::SimDisk;
-use raft_wal::{Log, Recovered};
+use raft_wal::{Log, Recovered, RecoveredGroup};
 
 use super::{GROUP, Model, Step, Submission, entries_of, open, submission};
 
@@ -20,6 +20,8 @@ pub struct World {
     /// A compaction may be found without what was submitted before it: without space, it is carried
     /// out ahead of its turn.
     pub runs_out_of_space: bool,
+    /// An open has said that the newest write may be lost.
+    pub is_in_doubt: bool,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
             history: vec![Model::default()],
             acknowledged: 0,
             runs_out_of_space: false,
+            is_in_doubt: false,
         }
     }
 
@@ -43,6 +46,7 @@ impl World {
         let (log, recovered) = open(&self.disk)?;
         let entries = entries_of(&log, GROUP)?;
         let found = self.check(entries, &recovered);
+        self.is_in_doubt |= recovered.group(GROUP).is_in_doubt;
         self.history = vec![found];
         self.acknowledged = 0;
         self.log = Some(log);
@@ -54,7 +58,11 @@ impl World {
     fn check(&self, entries: Vec<Entry>, recovered: &Recovered) -> Model {
         let group = recovered.group(GROUP);
         let found = Model { hard_state: group.hard_state, base: group.base, entries };
-        assert_eq!(found.recovered(), group);
+        let is_in_doubt = group.is_in_doubt;
+        assert_eq!(RecoveredGroup { is_in_doubt, ..found.recovered() }, group);
+        let is_known = recovered.groups.contains_key(&GROUP);
+        let is_doubtful = self.is_in_doubt || (is_known && recovered.tail.is_doubtful());
+        assert!(!is_doubtful || is_in_doubt, "a doubt is forgotten");
         let candidates = &self.history[self.acknowledged..];
         let is_match = |model: &Model| {
             let mut model = model.clone();
@@ -128,6 +136,7 @@ impl World {
             history: self.history.clone(),
             acknowledged: self.acknowledged,
             runs_out_of_space: self.runs_out_of_space,
+            is_in_doubt: self.is_in_doubt,
         }
     }
 }
