@@ -73,7 +73,7 @@ pub use crate::partial::Partial;
 pub use crate::reader::Reader;
 pub use crate::snapshot::Snapshot;
 pub use crate::store::{
-    DamageKind, Damaged, Look, Opened, Options, Receiving, Store, give_snapshots,
+    Choice, DamageKind, Damaged, Look, Opened, Options, Receiving, Store, give_snapshots,
 };
 pub use crate::transfer::{
     MANIFEST_PIECE_BYTES, Prepared, Progress, ReceiveError, Receiver, ReceiverAction,

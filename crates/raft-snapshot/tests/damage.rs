@@ -93,6 +93,62 @@ fn a_damaged_manifest_is_reported_and_the_older_snapshot_is_there() {
 }
 
 #[test]
+fn every_flipped_byte_of_the_newest_snapshot_names_it_and_leads_to_the_one_before() {
+    let whole = with(&[5, 6]);
+    let newest = open(&whole.fork(0)).unwrap().0.latest().unwrap().id();
+    for suffix in [".manifest", ".data"] {
+        let name = name_of(&whole, suffix);
+        for byte in 0..whole.file_bytes(&name).unwrap().len() as u64 {
+            let disk = whole.fork(byte);
+            disk.flip_bit(&name, byte, (byte % 8) as u32);
+            let (store, opened) = match open(&disk) {
+                Ok(opened) => opened,
+                // The version and the flags are looked at before the checksum.
+                Err(error) => {
+                    assert!(matches!(error, OpenError::Unsupported { .. }), "{error}");
+                    continue;
+                }
+            };
+
+            let choice = store.choose(log_id(5).index).unwrap();
+
+            let damaged: Vec<_> = opened.damaged.iter().chain(&choice.damaged).collect();
+            assert_eq!(damaged.len(), 1, "{name} byte {byte}");
+            assert_eq!(damaged[0].id, newest);
+            assert!(damaged[0].path.ends_with(&name));
+            assert_eq!(choice.snapshot.unwrap().id().last, log_id(5));
+            assert_eq!(store.latest().unwrap().id().last, log_id(5), "nobody is sent the other");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_the_log_does_not_continue_is_not_chosen() {
+    let disk = with(&[5, 6]);
+    disk.flip_bit(&name_of(&disk, ".data"), 10, 0);
+    let (store, _) = open(&disk).unwrap();
+
+    let choice = store.choose(log_id(6).index).unwrap();
+
+    assert!(choice.snapshot.is_none());
+    assert_eq!(choice.too_old.unwrap().id().last, log_id(5));
+    assert_eq!(choice.damaged.len(), 1);
+}
+
+#[test]
+fn a_damaged_snapshot_does_not_count_among_those_that_are_kept() {
+    let disk = with(&[5, 6]);
+    disk.flip_bit(&name_of(&disk, ".data"), 10, 0);
+    let (store, _) = open(&disk).unwrap();
+    store.choose(log_id(1).index).unwrap();
+
+    write(&store, 7, b"seven").unwrap();
+
+    let kept: Vec<_> = store.list().iter().map(|snapshot| snapshot.id().last).collect();
+    assert_eq!(kept, [log_id(5), log_id(7)]);
+}
+
+#[test]
 fn missing_and_short_data_are_reported() {
     let disk = with(&[5]);
     let data = name_of(&disk, ".data");

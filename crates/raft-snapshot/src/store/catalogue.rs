@@ -40,6 +40,10 @@ impl<D: Disk> Catalogue<D> {
         self.snapshots.get(&id).cloned()
     }
 
+    pub(super) fn remove(&mut self, id: SnapshotId) {
+        self.snapshots.remove(&id);
+    }
+
     pub(super) fn insert(&mut self, snapshot: Arc<Snapshot<D>>) {
         self.snapshots.insert(snapshot.id(), snapshot);
     }

@@ -15,6 +15,7 @@
 //! one `ID.partial` with its data, from where receiving goes on.
 
 mod catalogue;
+mod choice;
 mod give;
 mod look;
 mod names;
@@ -28,6 +29,7 @@ use raft_wal::DiskError;
 use raft_wal::disk::{Disk, DiskFile as _};
 
 use self::catalogue::Catalogue;
+pub use self::choice::Choice;
 pub use self::give::give_snapshots;
 pub use self::look::Look;
 pub(crate) use self::names::data_name;
@@ -35,7 +37,7 @@ use self::names::{manifest_name, partial_name, writing_name};
 use crate::error::{Doing as _, OpenError, WriteError};
 use crate::file::FileExt as _;
 use crate::id::SnapshotId;
-use crate::manifest::{CHUNK_BYTES_MAX, Manifest, ManifestError, Owner};
+use crate::manifest::{CHUNK_BYTES_MAX, ChunkError, Manifest, ManifestError, Owner};
 use crate::partial::Partial;
 use crate::snapshot::Snapshot;
 use crate::writer::Writer;
@@ -84,10 +86,17 @@ pub struct Damaged {
     pub fault: DamageKind,
 }
 
-/// What is wrong with a snapshot, as far as its manifest tells.
+/// What is wrong with a snapshot: at open, as far as its manifest tells.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DamageKind {
+    /// A part of the data.
+    #[error(transparent)]
+    Chunk(ChunkError),
+    /// The data: every chunk is as it was written, but they are not those that the manifest speaks
+    /// of.
+    #[error("the checksum of all data differs")]
+    DataChecksum,
     /// The manifest is damaged.
     #[error(transparent)]
     Manifest(ManifestError),
@@ -172,7 +181,8 @@ impl<D: Disk> Store<D> {
         self.catalogue().iter().next_back().cloned()
     }
 
-    /// All snapshots, the oldest first.
+    /// All snapshots, the oldest first. Whoever forgets the log behind the newest only needs a new
+    /// snapshot from somebody else if that one is damaged; behind the oldest, the one before does.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Snapshot<D>>> {
         self.catalogue().iter().cloned().collect()

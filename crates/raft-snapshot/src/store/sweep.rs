@@ -75,6 +75,8 @@ impl Damaged {
                 source @ (ManifestError::FutureVersion { .. } | ManifestError::FutureFlags { .. }),
             ) => Err(OpenError::Unsupported { path, source }),
             fault @ (DamageKind::Manifest(_)
+            | DamageKind::Chunk(_)
+            | DamageKind::DataChecksum
             | DamageKind::OtherName(_)
             | DamageKind::NoData
             | DamageKind::DataLength { .. }) => Ok(Self { id, path, fault }),
