@@ -6,27 +6,44 @@
 //! say.
 //!
 //! ```
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # struct Mine;
-//! # impl raft::conformance::Subject for Mine {
-//! #     fn open(&mut self) -> Box<dyn raft::OpenLog> { unimplemented!() }
-//! # }
-//! # let mine = || -> Option<Mine> { None };
-//! use raft::conformance::check_log_store;
+//! use raft::OpenLog;
+//! use raft::conformance::{OpenMemory, Subject, check_log_store};
 //!
+//! /// The log in memory, which is nothing but a list. A store on a disk opens what the last run has
+//! /// left, and loses power when it is told to.
+//! #[derive(Default)]
+//! struct Mine {
+//!     runs: u64,
+//! }
+//!
+//! impl Subject for Mine {
+//!     fn open(&mut self) -> Box<dyn OpenLog> {
+//!         self.runs += 1;
+//!         Box::new(OpenMemory { generation: self.runs })
+//!     }
+//!
+//!     fn forgets(&self) -> bool {
+//!         true
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! for seed in 0..100 {
-//!     let Some(mut subject) = mine() else { break };
-//!     check_log_store(&mut subject, seed)?;
+//!     check_log_store(&mut Mine::default(), seed)?;
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `examples/custom-storage` is a store on a database, with losses of power.
 
 mod model;
 mod run;
 #[cfg(test)]
 mod tests;
 
+/// The log in memory.
+pub use crate::log::OpenMemory;
 use crate::log_store::{LogError, OpenLog};
 
 /// A store to be checked. Each check needs a new one, which holds nothing.

@@ -9,9 +9,10 @@ use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, O
 
 /// Opens a new log in memory.
 #[derive(Debug)]
-pub(crate) struct OpenMemory {
+#[cfg_attr(not(feature = "conformance"), allow(unreachable_pub, reason = "public with it only"))]
+pub struct OpenMemory {
     /// Keeps the runs of a node apart, since no disk does.
-    pub(crate) generation: u64,
+    pub generation: u64,
 }
 
 struct MemoryLog {

@@ -10,7 +10,11 @@ mod stepped;
 #[cfg(feature = "persistence")]
 mod wal;
 
-pub(crate) use self::memory::OpenMemory;
+#[cfg_attr(
+    not(feature = "conformance"),
+    allow(unreachable_pub, reason = "public with it only")
+)]
+pub use self::memory::OpenMemory;
 #[cfg(feature = "sim")]
 pub use self::stepped::SteppedLog;
 #[cfg(feature = "persistence")]
