@@ -6,7 +6,10 @@
 
 mod os;
 
-#[cfg(feature = "mmap")]
+#[cfg(all(feature = "mmap", miri))]
+#[path = "miri_map.rs"]
+mod mmap;
+#[cfg(all(feature = "mmap", not(miri)))]
 mod mmap;
 #[cfg(not(feature = "mmap"))]
 mod no_mmap;
@@ -105,6 +108,12 @@ pub trait Disk: Clone + fmt::Debug + Send + Sync + 'static {
     ///
     /// If the source of randomness fails.
     fn random(&self) -> io::Result<[u8; 16]>;
+
+    /// How many threads may read at the same time, where many files are to be read. One, unless the
+    /// order of calls does not matter to anybody.
+    fn readers(&self) -> usize {
+        1
+    }
 
     /// The wall clock in milliseconds since 1970, for people; nothing depends on it.
     fn unix_millis(&self) -> u64;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::num::NonZero;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,6 +114,12 @@ impl Disk for OsDisk {
         let mut bytes = [0; 16];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn readers(&self) -> usize {
+        /// More do not read faster.
+        const READERS_MAX: usize = 8;
+        std::thread::available_parallelism().map_or(1, NonZero::get).min(READERS_MAX)
     }
 
     fn unix_millis(&self) -> u64 {

@@ -44,6 +44,31 @@ impl<'a, D: Disk> Cursor<'a, D> {
 
     /// The entry at `index`, which stands in the batch at `offset`.
     pub(crate) fn entry(&mut self, offset: u64, index: LogIndex) -> Result<Entry, ReadError> {
+        let (descriptor, padded) = self.payload(offset, index)?;
+        let payload = EntryKind::from_code(descriptor.codec).and_then(|kind| {
+            EntryPayload::from_bytes(kind, padded.slice(..padded.len().min(len_of(&descriptor))))
+        });
+        match payload {
+            Ok(payload) => Ok(Entry { id: descriptor.id(), payload }),
+            Err(_) => {
+                let at = offset + descriptor.payload_offset();
+                Err(self.corrupt(at, "an entry cannot be decoded"))
+            }
+        }
+    }
+
+    /// Checks that the entry at `index` is what was written in the batch at `offset`.
+    pub(crate) fn check(&mut self, offset: u64, index: LogIndex) -> Result<(), ReadError> {
+        let (descriptor, _) = self.payload(offset, index)?;
+        match EntryKind::from_code(descriptor.codec) {
+            Ok(EntryKind::Command | EntryKind::Noop) => Ok(()),
+            // There are few, and whether they can be decoded is worth knowing.
+            Ok(EntryKind::Membership) | Err(_) => self.entry(offset, index).map(drop),
+        }
+    }
+
+    /// What the table says of the entry at `index`, and its payload with padding, verified.
+    fn payload(&mut self, offset: u64, index: LogIndex) -> Result<(Descriptor, Bytes), ReadError> {
         if self.batch.as_ref().is_none_or(|table| table.offset != offset) {
             self.batch = Some(self.table(offset)?);
         }
@@ -62,13 +87,7 @@ impl<'a, D: Disk> Cursor<'a, D> {
         if descriptor.crc_of(self.segment.seed, &padded) != descriptor.payload_crc {
             return Err(self.corrupt(offset + at, "the checksum of an entry differs"));
         }
-        let payload = EntryKind::from_code(descriptor.codec).and_then(|kind| {
-            EntryPayload::from_bytes(kind, padded.slice(..padded.len().min(len_of(&descriptor))))
-        });
-        match payload {
-            Ok(payload) => Ok(Entry { id: descriptor.id(), payload }),
-            Err(_) => Err(self.corrupt(offset + at, "an entry cannot be decoded")),
-        }
+        Ok((descriptor, padded))
     }
 
     fn table(&mut self, offset: u64) -> Result<Table, ReadError> {

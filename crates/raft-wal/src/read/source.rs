@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::disk::{DiskFile, DiskFileExt as _, Map};
 use crate::num::{narrow, wide};
@@ -74,12 +74,21 @@ impl<'a, F: DiskFile> Window<'a, F> {
         if len > self.chunk && offset.saturating_add(wide(len)) > self.file.file_len()? {
             return Ok(None);
         }
-        let mut buffer = vec![0; len.max(self.chunk)];
+        let mut buffer = self.take_buffer(len.max(self.chunk));
         let read = self.file.read_full_at(offset, &mut buffer)?;
         buffer.truncate(read);
         self.start = offset;
-        self.bytes = Bytes::from(buffer);
+        self.bytes = buffer.freeze();
         Ok(self.loaded(offset, len))
+    }
+
+    /// A buffer of this length, with anything in it: the last one, if nobody holds a part of it.
+    fn take_buffer(&mut self, len: usize) -> BytesMut {
+        let last = std::mem::take(&mut self.bytes).try_into_mut();
+        let mut buffer = last.unwrap_or_default();
+        // What is there already need not be written with zeros again.
+        buffer.resize(len, 0);
+        buffer
     }
 
     fn loaded(&self, offset: u64, len: usize) -> Option<Bytes> {
@@ -129,5 +138,54 @@ impl Mapped {
             *ready = from..end;
         }
         Some(self.whole.slice(from..to))
+    }
+}
+
+#[cfg(all(test, feature = "mmap"))]
+mod tests {
+    use super::*;
+    use crate::disk::{Disk as _, OsDisk};
+
+    #[test]
+    fn a_slice_keeps_its_map_after_the_map_and_the_name_of_the_file_are_gone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let disk = OsDisk::new(dir.path());
+        let file = disk.create("sealed").expect("a file");
+        let content: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        file.write_all_at(0, &content).expect("its content");
+        let map = file.map(10_000).expect("a map").expect("maps are supported");
+        let mapped = Mapped::new(map);
+
+        let mut source = Source::mapped(&mapped, &file);
+        let slices = [(0, 10), (4_090, 4_000), (9_999, 1)].map(|(offset, len)| {
+            source.bytes(offset, len).expect("it can be read").expect("it is there")
+        });
+        assert_eq!(source.bytes(9_999, 2).expect("it can be read"), None);
+        drop(mapped);
+        disk.unlink("sealed").expect("its name goes");
+        drop(file);
+
+        assert_eq!(slices[0], content[..10]);
+        assert_eq!(slices[1], content[4_090..8_090]);
+        assert_eq!(slices[2], content[9_999..]);
+    }
+
+    #[test]
+    fn a_window_gives_what_is_there_whether_or_not_its_buffer_is_free_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = OsDisk::new(dir.path()).create("file").expect("a file");
+        let content: Vec<u8> = (0..=255).cycle().take(5_000).collect();
+        file.write_all_at(0, &content).expect("its content");
+        let mut window = Window::new(&file, 512);
+        let mut read = |offset, len| window.bytes(offset, len).expect("it can be read");
+
+        let held = read(100, 50).expect("it is there");
+        drop(read(600, 50).expect("it is there"));
+        let reused = read(4_800, 200).expect("it is there");
+
+        assert_eq!(held, content[100..150]);
+        assert_eq!(reused, content[4_800..]);
+        assert_eq!(read(4_900, 200), None, "past the end");
+        assert_eq!(read(0, 6_000), None);
     }
 }

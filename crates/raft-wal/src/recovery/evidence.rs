@@ -95,6 +95,9 @@ pub(super) fn authentic<D: Disk>(
     Ok(header.filter(|header| header.is_at(found.segment.number, offset)))
 }
 
+/// How much is compared with zeros at a time.
+const PIECE: usize = 4096;
+
 /// Looks at every place from `start` on where a batch could begin; returns the bytes up to the
 /// last one that is not zero.
 fn sweep<D: Disk>(found: &Found<D>, start: u64, evidence: &mut Evidence) -> Result<u64, DiskError> {
@@ -105,14 +108,16 @@ fn sweep<D: Disk>(found: &Found<D>, start: u64, evidence: &mut Evidence) -> Resu
     while offset < found.len {
         let len = CHUNK.min(narrow(found.len - offset));
         let Some(chunk) = chunks.bytes(offset, len)? else { break };
-        let (words, _) = chunk.as_chunks::<8>();
-        for (at, word) in (offset..).step_by(8).zip(words) {
-            if *word == [0; 8] {
-                continue;
-            }
-            used = at + 8 - start;
-            if word.starts_with(&BATCH_MAGIC) {
-                examine(found, &mut headers, at, evidence)?;
+        // Nearly all of it is zeros.
+        let pieces = (offset..).step_by(PIECE).zip(chunk.chunks(PIECE));
+        for (piece_at, piece) in pieces.filter(|(_, piece)| !is_zero(piece)) {
+            let (words, _) = piece.as_chunks::<8>();
+            let places = (piece_at..).step_by(8).zip(words);
+            for (at, word) in places.filter(|(_, word)| **word != [0; 8]) {
+                used = at + 8 - start;
+                if word.starts_with(&BATCH_MAGIC) {
+                    examine(found, &mut headers, at, evidence)?;
+                }
             }
         }
         offset += wide(len);

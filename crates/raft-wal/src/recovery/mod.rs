@@ -109,7 +109,7 @@ fn follow<D: Disk>(
     let used = survey.iter().filter(|found| found.segment.number < trail.next);
     let mut progress = Progress::new(used.map(|found| found.len).sum(), progress);
     if options.verify == Verify::Everything {
-        verify::verify(survey, &mut trail, options.on_corruption, &mut progress)?;
+        verify::verify(disk.readers(), survey, &mut trail, options.on_corruption, &mut progress)?;
     }
     progress.finish();
     if trail.tail.is_doubtful() {

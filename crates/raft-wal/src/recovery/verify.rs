@@ -1,5 +1,9 @@
 //! Reading every entry of sealed segments, whose seals alone say that they are there.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
 use raft_core::{GroupId, LogIndex};
 
 use super::chain::Trail;
@@ -16,25 +20,26 @@ use crate::read::source::Source;
 use crate::recovered::Progress;
 
 /// Reads the entries of sealed segments, and those that were written again; notes the ones that are
-/// damaged, or refuses the log because of the first.
+/// damaged, or refuses the log because of the first. Reads as many segments at a time as there are
+/// `readers`.
 pub(super) fn verify<D: Disk>(
+    readers: usize,
     survey: &[Found<D>],
     trail: &mut Trail,
     on_corruption: OnCorruption,
     progress: &mut Progress<'_>,
 ) -> Result<(), OpenError> {
-    let mut damaged = Vec::new();
-    for found in survey.iter().filter(|found| found.segment.number < trail.next) {
-        if let Some((_, sections)) = &found.seal {
-            for (group, extent) in extents_in(trail, found.segment.number) {
-                let Some(section) = sections.iter().find(|section| section.group == group) else {
-                    continue;
-                };
-                read_section(found, trail, section, extent, &mut damaged);
-            }
-        }
-        progress.add(found.len);
-    }
+    let used: Vec<_> = survey.iter().filter(|found| found.segment.number < trail.next).collect();
+    let mut damaged = if readers > 1 && used.len() > 1 {
+        read_side_by_side(readers, &used, trail, progress)
+    } else {
+        let read = |found: &&Found<D>| {
+            let damaged = read_segment(found, trail);
+            progress.add(found.len);
+            damaged
+        };
+        used.iter().flat_map(read).collect()
+    };
     read_moved(survey, trail, &mut damaged);
     for Damage { group, index, error } in damaged {
         let Some(slot) = trail.replay.ledger.slot(group) else { continue };
@@ -48,6 +53,47 @@ pub(super) fn verify<D: Disk>(
         }
     }
     Ok(())
+}
+
+/// Reads segments on several threads; what is damaged, in the order of the segments.
+fn read_side_by_side<D: Disk>(
+    readers: usize,
+    used: &[&Found<D>],
+    trail: &Trail,
+    progress: &mut Progress<'_>,
+) -> Vec<Damage> {
+    let next = AtomicUsize::new(0);
+    let (tell, told) = channel();
+    let read = |tell: Sender<(usize, Vec<Damage>)>| {
+        while let nth = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(found) = used.get(nth)
+            && tell.send((nth, read_segment(found, trail))).is_ok()
+        {}
+    };
+    let mut damaged = BTreeMap::new();
+    std::thread::scope(|scope| {
+        for _ in 0..readers.min(used.len()) {
+            let tell = tell.clone();
+            scope.spawn(|| read(tell));
+        }
+        drop(tell);
+        for (nth, found) in told {
+            progress.add(used.get(nth).map_or(0, |found| found.len));
+            damaged.insert(nth, found);
+        }
+    });
+    damaged.into_values().flatten().collect()
+}
+
+fn read_segment<D: Disk>(found: &Found<D>, trail: &Trail) -> Vec<Damage> {
+    let mut damaged = Vec::new();
+    let Some((_, sections)) = &found.seal else { return damaged };
+    for (group, extent) in extents_in(trail, found.segment.number) {
+        if let Some(section) = sections.iter().find(|section| section.group == group) {
+            read_section(found, trail, section, extent, &mut damaged);
+        }
+    }
+    damaged
 }
 
 struct Damage {
@@ -82,7 +128,7 @@ fn read_section<D: Disk>(
         let is_lost = *offset == 0;
         if !is_moved
             && !is_lost
-            && let Err(error) = cursor.entry(u64::from(*offset) * 8, index)
+            && let Err(error) = cursor.check(u64::from(*offset) * 8, index)
         {
             damaged.push(Damage { group, index, error });
         }
@@ -101,7 +147,7 @@ fn read_moved<D: Disk>(survey: &[Found<D>], trail: &Trail, damaged: &mut Vec<Dam
             };
             let segment = &found.segment;
             let mut cursor = Cursor::new(segment, Source::file(&segment.file), slot);
-            if let Err(error) = cursor.entry(u64::from(offset) * 8, index) {
+            if let Err(error) = cursor.check(u64::from(offset) * 8, index) {
                 damaged.push(Damage { group, index, error });
             }
         }
