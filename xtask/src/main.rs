@@ -12,6 +12,7 @@ mod fuzz;
 mod layers;
 mod lint;
 mod matrix;
+mod miri;
 mod mutants;
 mod no_std;
 mod powerloss;

@@ -1,6 +1,9 @@
 //! `bench-wal DIR [ROUNDS]`: durable appends, sequential reads and recovery, of raft-wal, raft-engine
 //! and wal-db, beside what the disk and the memory give.
 //!
+//! Payloads are noise: raft-engine compresses batches of more than 8 KiB, and would write next to
+//! nothing of what repeats itself.
+//!
 //! The contenders alternate within each round, so that a busy machine disturbs all alike; medians
 //! of the rounds are printed. Entries are of one group for each writer.
 
@@ -101,16 +104,44 @@ fn memory_rate() -> f64 {
 
 /// A log that makes a batch durable before it returns.
 trait Contender: Sync {
-    /// Appends `count` entries of `len` bytes to the log of `writer`, numbered from `first`.
-    fn append(&self, writer: u64, first: u64, count: u64, payload: &Bytes) -> Outcome<()>;
+    /// Appends `count` entries to the log of `writer`, numbered from `first`.
+    fn append(&self, writer: u64, first: u64, count: u64, noise: &Noise) -> Outcome<()>;
     /// Forgets the entries of `writer` up to `upto`.
     fn forget(&self, writer: u64, upto: u64) -> Outcome<()>;
     /// The next index of `writer`.
     fn next(&self, writer: u64) -> &AtomicU64;
 }
 
+/// Payloads that cannot be compressed.
+struct Noise {
+    pool: Bytes,
+    len: usize,
+}
+
+impl Noise {
+    const POOL: usize = 1 << 20;
+
+    fn new(len: usize) -> Self {
+        let mut x = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x.to_le_bytes()
+        };
+        let pool: Vec<u8> = (0..(Self::POOL + len).div_ceil(8)).flat_map(|_| next()).collect();
+        Self { pool: Bytes::from(pool), len }
+    }
+
+    /// The payload of entry `n`; neighbours have nothing in common.
+    fn payload(&self, n: u64) -> Bytes {
+        let from = (n as usize).wrapping_mul(4099) % Self::POOL;
+        self.pool.slice(from..from + self.len)
+    }
+}
+
 fn race(contender: &impl Contender, len: usize, count: u64, writers: u64) -> Outcome<f64> {
-    let payload = Bytes::from(vec![7; len]);
+    let noise = Noise::new(len);
     let total = AtomicU64::new(0);
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -119,7 +150,7 @@ fn race(contender: &impl Contender, len: usize, count: u64, writers: u64) -> Out
             let mut bytes = 0;
             while start.elapsed() < ROUND {
                 let first = next.fetch_add(count, Ordering::Relaxed);
-                contender.append(writer, first, count, &payload)?;
+                contender.append(writer, first, count, &noise)?;
                 total.fetch_add(count, Ordering::Relaxed);
                 bytes += count * len as u64;
                 if bytes > KEPT_BYTES {
@@ -157,8 +188,8 @@ impl Ours {
 }
 
 impl Contender for Ours {
-    fn append(&self, writer: u64, first: u64, count: u64, payload: &Bytes) -> Outcome<()> {
-        let entry = |n| Entry { id: id(n), payload: EntryPayload::Command(payload.clone()) };
+    fn append(&self, writer: u64, first: u64, count: u64, noise: &Noise) -> Outcome<()> {
+        let entry = |n| Entry { id: id(n), payload: EntryPayload::Command(noise.payload(n)) };
         let group = GroupId::new(writer).ok_or("zero is no id")?;
         let entries = (first..first + count).map(entry).collect();
         self.0.write(Batch { entries, ..Batch::new(group) })?;
@@ -204,8 +235,9 @@ impl Rival {
 }
 
 impl Contender for Rival {
-    fn append(&self, writer: u64, first: u64, count: u64, payload: &Bytes) -> Outcome<()> {
-        let entries: Vec<_> = (first..first + count).map(|n| indexed(n, payload)).collect();
+    fn append(&self, writer: u64, first: u64, count: u64, noise: &Noise) -> Outcome<()> {
+        let entries: Vec<_> =
+            (first..first + count).map(|n| indexed(n, &noise.payload(n))).collect();
         let mut batch = LogBatch::with_capacity(1);
         batch.add_entries::<Indexed>(writer, &entries)?;
         self.0.write(&mut batch, true)?;
@@ -234,9 +266,9 @@ impl Plain {
 }
 
 impl Contender for Plain {
-    fn append(&self, _writer: u64, _first: u64, count: u64, payload: &Bytes) -> Outcome<()> {
-        for _ in 0..count {
-            drop(self.0.append(payload)?);
+    fn append(&self, _writer: u64, first: u64, count: u64, noise: &Noise) -> Outcome<()> {
+        for n in first..first + count {
+            drop(self.0.append(&noise.payload(n))?);
         }
         self.0.sync()?;
         Ok(())
@@ -285,7 +317,7 @@ impl Bare {
 
 /// Writes logs of so many bytes, opens them again and reads them from the first entry to the last.
 fn reading(dir: &Path, bytes: u64) -> Outcome<()> {
-    let payload = Bytes::from(vec![7; 256]);
+    let noise = Noise::new(256);
     let count = bytes / 256;
     let batch = 4096;
     println!("{} MiB of entries of 256 bytes", bytes >> 20);
@@ -293,7 +325,7 @@ fn reading(dir: &Path, bytes: u64) -> Outcome<()> {
     {
         let (mut log, _) = Log::open(OsDisk::new(&path), identity()?, Options::default())?;
         for first in (1..=count).step_by(batch) {
-            let entry = |n| Entry { id: id(n), payload: EntryPayload::Command(payload.clone()) };
+            let entry = |n| Entry { id: id(n), payload: EntryPayload::Command(noise.payload(n)) };
             let entries = (first..first + batch as u64).map(entry).collect();
             log.append(Batch { entries, ..Batch::new(GroupId::FIRST) })?;
             log.flush()?;
@@ -315,7 +347,7 @@ fn reading(dir: &Path, bytes: u64) -> Outcome<()> {
     {
         let engine = Rival::open(&path)?;
         for first in (1..=count).step_by(batch) {
-            engine.append(1, first, batch as u64, &payload)?;
+            engine.append(1, first, batch as u64, &noise)?;
         }
     }
     let start = Instant::now();
