@@ -16,6 +16,8 @@ pub(crate) struct Office {
     membership: LogId,
     /// Since when it leads with this membership.
     since: u64,
+    /// Since when that is committed, and it is no voter.
+    out_since: Option<u64>,
 }
 
 /// Clocks stray, and a leader that hands over has a little longer.
@@ -43,7 +45,10 @@ impl Office {
             return Ok(());
         }
         if self.membership != id {
-            (self.membership, self.since) = (id, now);
+            (self.membership, self.since, self.out_since) = (id, now, None);
+        }
+        if view.commit >= id.index && !membership.is_voter(view.id) {
+            self.out_since.get_or_insert(now);
         }
         let patience = u64::try_from((election * PATIENCE).as_micros()).unwrap_or(u64::MAX);
         let is_recent = |at: u64| now < at.saturating_add(patience);
@@ -55,8 +60,7 @@ impl Office {
         ensure(decides(membership, is_heard), Rule::Office, || {
             format!("{} leads term {term}, though no quorum of {id} is heard", view.id)
         })?;
-        let is_out = view.commit >= id.index && !membership.is_voter(view.id);
-        ensure(!is_out, Rule::Office, || {
+        ensure(self.out_since.is_none_or(is_recent), Rule::Office, || {
             format!("{} leads term {term}, though {id} has made it no voter", view.id)
         })
     }
