@@ -114,6 +114,10 @@ impl Memberships {
         (used_id, used): (LogId, &Membership),
         committed: &Committed,
     ) -> Result<(), Violation> {
+        // A membership that it has lost it cannot use, until others give it back.
+        if view.mirror.is_faulty() {
+            return Ok(());
+        }
         let Some((id, membership)) = self.in_force(view.mirror, committed) else { return Ok(()) };
         ensure(used_id == id && used == membership, Rule::Membership, || {
             format!("{} uses the membership of {used_id}, but its log has that of {id}", view.id)
