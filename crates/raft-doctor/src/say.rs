@@ -68,7 +68,8 @@ pub(crate) fn faulty(faulty: &Faulty) -> String {
 /// A sentence on bytes that are not what was written.
 pub(crate) fn damage(damage: &Damage) -> String {
     let Damage { corruption, cost } = damage;
-    let mut text = corruption.to_string();
+    let raft_wal::Corruption { path, offset, what, .. } = corruption;
+    let mut text = format!("{} is damaged at byte {offset}: {what}", path.display());
     for (_, entry) in &corruption.entries {
         text += &format!("; it is {}", id(*entry));
     }
