@@ -29,6 +29,10 @@ pub enum ProposeError {
     /// Too much is waiting already; try again later, and more slowly.
     #[error("too many commands are waiting; try again later")]
     Overloaded,
+    /// The disk of this node, which leads, is full. It hands over if anybody can take over; try again
+    /// later.
+    #[error("the disk of this node is full; free some space, or try again when another node leads")]
+    StorageFull,
     /// The command is longer than the node accepts.
     #[error("the command is {bytes} bytes long, {bytes_max} are allowed")]
     TooLarge {
@@ -62,6 +66,7 @@ impl ProposeError {
             Self::NotLeader { .. }
             | Self::NoLeader
             | Self::Overloaded
+            | Self::StorageFull
             | Self::TooLarge { .. }
             | Self::Encode(_)
             | Self::Superseded

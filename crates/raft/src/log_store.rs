@@ -10,6 +10,9 @@ use raft_core::{Entry, LogIndex, Restored, Write, WriteSeq};
 ///
 /// Writes are submitted without waiting and reported when they are durable, in order; a store may
 /// make many durable at once. It must not report a write before it would survive a loss of power.
+///
+/// A store without room for entries says so in [`LogStats::is_full`]. What it was given before the
+/// node knows that waits, in order, for [`LogStore::resume`].
 pub trait LogStore: Send + Sync + 'static {
     /// Takes a write. Must not wait for the disk.
     ///
@@ -30,7 +33,17 @@ pub trait LogStore: Send + Sync + 'static {
         bytes_max: usize,
     ) -> Result<Vec<Entry>, LogError>;
 
-    /// What has been written and made durable so far, for metrics.
+    /// Takes up writes that wait for room, if there is some now. Called from time to time while
+    /// [`LogStats::is_full`] says that there is none. Must not wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogStore::submit`].
+    fn resume(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// What has been written and made durable so far, for metrics; and whether there is room.
     fn stats(&self) -> LogStats {
         LogStats::default()
     }
@@ -84,6 +97,10 @@ pub struct LogStats {
     pub syncs: u64,
     /// Bytes written.
     pub bytes_written: u64,
+    /// There is no room for more entries. The node proposes and takes none then; terms and votes it
+    /// submits all the same. A change is noticed sooner if the newest durable write is reported
+    /// again.
+    pub is_full: bool,
 }
 
 /// Why a log could not be opened, written or read.

@@ -144,6 +144,7 @@ impl<A: App> World<A> {
             Refusal::NotLeader { .. }
             | Refusal::NoLeader
             | Refusal::Overloaded
+            | Refusal::StorageFull
             | Refusal::Superseded => Outcome::NotDone(self.now),
             Refusal::TimedOut
             | Refusal::QuorumLost
@@ -154,6 +155,7 @@ impl<A: App> World<A> {
             Refusal::NotLeader { leader } => leader.and_then(|leader| self.slot(leader)),
             Refusal::NoLeader
             | Refusal::Overloaded
+            | Refusal::StorageFull
             | Refusal::Superseded
             | Refusal::TimedOut
             | Refusal::QuorumLost

@@ -225,7 +225,7 @@ impl<A: App> World<A> {
         self.tally.reach(match refusal {
             Refusal::NotLeader { .. } => Point::RefusedNotLeader,
             Refusal::NoLeader => Point::RefusedNoLeader,
-            Refusal::Overloaded => Point::RefusedOverloaded,
+            Refusal::Overloaded | Refusal::StorageFull => Point::RefusedOverloaded,
             Refusal::Superseded => Point::RefusedSuperseded,
             Refusal::TimedOut => Point::UnknownTimedOut,
             Refusal::QuorumLost => Point::UnknownQuorumLost,

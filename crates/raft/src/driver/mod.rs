@@ -129,6 +129,8 @@ pub enum Refusal {
     NoLeader,
     /// Certainly not applied: too much is waiting.
     Overloaded,
+    /// Certainly not applied: the leader's disk is full.
+    StorageFull,
     /// Certainly not applied: a new leader put another entry in its place.
     Superseded,
     /// Unknown: not committed in time.
@@ -506,7 +508,8 @@ impl<P, R> Driver<P, R> {
             Err(ProposeError::NotLeader { leader }) => {
                 self.refuse_all(callers, Refusal::NotLeader { leader });
             }
-            // Neither does it for handing over.
+            Err(ProposeError::StorageFull) => self.refuse_all(callers, Refusal::StorageFull),
+            // It does not refuse for handing over, either.
             Err(ProposeError::Busy { .. } | ProposeError::Transferring { .. } | _) => {
                 self.refuse_all(callers, Refusal::Overloaded);
             }

@@ -1,11 +1,13 @@
 //! A log on disk, kept by `raft-wal`.
 
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raft_core::{ClusterId, Entry, GroupId, LogIndex, NodeId, Write};
+use raft_core::{ClusterId, Entry, GroupId, LogIndex, NodeId, Write, WriteSeq};
 use raft_wal::disk::Disk;
-use raft_wal::{Completion, Identity, Wal};
+use raft_wal::{AppendError, Completion, Identity, Wal};
+use tracing::{info, warn};
 
 use super::batches::{Call, UnderWay, calls};
 use super::restore::restore;
@@ -25,23 +27,55 @@ pub(crate) struct OpenWal<D> {
 struct WalLog<D: Disk> {
     wal: Wal<D>,
     segment_bytes: u64,
-    under_way: Arc<Mutex<UnderWay>>,
+    queue: Arc<Mutex<Queue>>,
+}
+
+/// Calls of the WAL, in the order of the writes.
+#[derive(Debug, Default)]
+struct Queue {
+    under_way: UnderWay,
+    /// The newest write that is durable.
+    durable: Option<WriteSeq>,
+    /// Whether the WAL has said that it has no space for entries.
+    is_full: bool,
+    /// What it would not take for that, and what comes after.
+    waiting: VecDeque<(Call, Option<WriteSeq>)>,
+}
+
+impl Queue {
+    /// Takes what the WAL says; gives what the node is to be told.
+    fn hear(&mut self, completion: Completion) -> Option<Result<WriteSeq, LogError>> {
+        match completion {
+            Completion::Durable { seq } => {
+                let newest = self.under_way.report(seq.get())?;
+                self.durable = Some(newest);
+                Some(Ok(newest))
+            }
+            Completion::Full(error) => {
+                warn!(%error, source = %error.source, "no space for the log; it takes no entries");
+                self.is_full = true;
+                self.durable.map(Ok)
+            }
+            Completion::Available => {
+                info!("there is space for the log again");
+                self.is_full = false;
+                self.durable.map(Ok)
+            }
+            Completion::Failed(error) => Some(Err(LogError::new(error.to_string()))),
+        }
+    }
 }
 
 impl<D: Disk> OpenLog for OpenWal<D> {
     fn open(self: Box<Self>, mut durable: DurableCallback) -> Result<OpenedLog, LogError> {
-        let under_way = Arc::new(Mutex::new(UnderWay::default()));
+        let queue = Arc::new(Mutex::new(Queue::default()));
         let identity = Identity { cluster: self.cluster, node: self.node };
-        let reported = Arc::clone(&under_way);
-        let on_durable = move |completion: Completion| match completion {
-            Completion::Durable { seq } => {
-                if let Some(write) = lock(&reported).report(seq.get()) {
-                    durable(Ok(write));
-                }
+        let hearing = Arc::clone(&queue);
+        let on_durable = move |completion| {
+            let news = lock(&hearing).hear(completion);
+            if let Some(news) = news {
+                durable(news);
             }
-            // What is refused for want of space says so itself.
-            Completion::Full(_) | Completion::Available => {}
-            Completion::Failed(error) => durable(Err(LogError::new(error.to_string()))),
         };
         let segment_bytes = self.options.segment_bytes;
         let (wal, recovered) =
@@ -50,7 +84,7 @@ impl<D: Disk> OpenLog for OpenWal<D> {
         let restored = restore(&recovered, self.tail_bytes_max, read)?;
         let damage = recovered.damage.into_iter().map(LogError::new).collect();
         Ok(OpenedLog {
-            store: Arc::new(WalLog { wal, segment_bytes, under_way }),
+            store: Arc::new(WalLog { wal, segment_bytes, queue }),
             restored,
             damage,
             generation: recovered.generation,
@@ -58,19 +92,53 @@ impl<D: Disk> OpenLog for OpenWal<D> {
     }
 }
 
-impl<D: Disk> LogStore for WalLog<D> {
-    fn submit(&self, write: Write) -> Result<(), LogError> {
+impl<D: Disk> WalLog<D> {
+    /// Hands calls to the WAL until it has no space for one.
+    fn hand_on(&self, queue: &mut Queue) -> Result<(), LogError> {
         // Under the lock, so that the numbers here and there are of the same order.
-        let mut under_way = lock(&self.under_way);
-        for (call, completes) in calls(write, self.segment_bytes) {
-            under_way.push(completes);
-            match call {
-                Call::Append(batch) => self.wal.append(batch),
-                Call::Compact(upto) => self.wal.compact_prefix(GroupId::FIRST, upto),
+        while let Some((call, completes)) = queue.waiting.pop_front() {
+            let accepted = match &call {
+                Call::Append(batch) => self.wal.append(batch.clone()),
+                Call::Compact(upto) => self.wal.compact_prefix(GroupId::FIRST, *upto),
+            };
+            match accepted {
+                Ok(_) => queue.under_way.push(completes),
+                Err(AppendError::NoSpace(_)) => {
+                    queue.waiting.push_front((call, completes));
+                    return self.compact_first(queue);
+                }
+                Err(error) => return Err(LogError::new(error)),
             }
-            .map_err(LogError::new)?;
         }
         Ok(())
+    }
+
+    /// Carries out compactions before their turn: what they free may be what the others wait for.
+    /// They only drop entries that are committed, and in their turn change nothing more.
+    fn compact_first(&self, queue: &mut Queue) -> Result<(), LogError> {
+        for (call, _) in &queue.waiting {
+            let Call::Compact(upto) = call else { continue };
+            let is_held = self.wal.term(GroupId::FIRST, upto.index) == Some(upto.term);
+            if is_held && self.wal.first_index(GroupId::FIRST) <= upto.index {
+                self.wal.compact_prefix(GroupId::FIRST, *upto).map_err(LogError::new)?;
+                queue.under_way.push(None);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<D: Disk> LogStore for WalLog<D> {
+    fn submit(&self, write: Write) -> Result<(), LogError> {
+        let mut queue = lock(&self.queue);
+        let is_stuck = !queue.waiting.is_empty();
+        queue.waiting.extend(calls(write, self.segment_bytes));
+        if is_stuck { self.compact_first(&mut queue) } else { self.hand_on(&mut queue) }
+    }
+
+    fn resume(&self) -> Result<(), LogError> {
+        let mut queue = lock(&self.queue);
+        if queue.is_full { Ok(()) } else { self.hand_on(&mut queue) }
     }
 
     fn entries(
@@ -83,7 +151,9 @@ impl<D: Disk> LogStore for WalLog<D> {
 
     fn stats(&self) -> LogStats {
         let stats = self.wal.stats();
-        LogStats { syncs: stats.fdatasyncs, bytes_written: stats.bytes }
+        let queue = lock(&self.queue);
+        let is_full = queue.is_full || !queue.waiting.is_empty();
+        LogStats { syncs: stats.fdatasyncs, bytes_written: stats.bytes, is_full }
     }
 
     fn close(self: Arc<Self>) -> Result<(), LogError> {
@@ -95,6 +165,112 @@ impl<D: Disk> LogStore for WalLog<D> {
     }
 }
 
-fn lock(under_way: &Mutex<UnderWay>) -> MutexGuard<'_, UnderWay> {
-    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use raft_core::{EntryPayload, HardState, LogId, Term};
+    use raft_wal::sim::SimDisk;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const SEGMENT_BYTES: u64 = 64 << 10;
+
+    type Reports = Receiver<Result<WriteSeq, LogError>>;
+
+    fn open(disk: &SimDisk) -> (OpenedLog, Reports) {
+        let (told, reports) = channel();
+        let opened = Box::new(OpenWal {
+            disk: disk.clone(),
+            node: NodeId::new(1).unwrap(),
+            cluster: ClusterId::new([7; 16]),
+            options: raft_wal::Options {
+                segment_bytes: SEGMENT_BYTES,
+                ..raft_wal::Options::default()
+            },
+            tail_bytes_max: usize::MAX,
+        });
+        let opened = opened.open(Box::new(move |report| drop(told.send(report)))).unwrap();
+        (opened, reports)
+    }
+
+    fn write(seq: u64) -> Write {
+        let id = LogId::new(Term::new(1), LogIndex::new(seq));
+        let payload = EntryPayload::Command(Bytes::from(vec![7; 4000]));
+        let hard_state = (seq == 1).then_some(HardState { term: Term::new(1), vote: None });
+        let append = vec![Entry { id, payload }];
+        Write { seq: WriteSeq::new(seq), hard_state, append, ..Write::default() }
+    }
+
+    fn until_durable(reports: &Reports, wanted: u64) {
+        while reports.recv_timeout(PATIENCE).unwrap().unwrap().get() < wanted {}
+    }
+
+    /// Writes until the log is full, and some more; gives the last of them.
+    fn fill(log: &dyn LogStore, reports: &Reports) -> u64 {
+        /// How long a report may take while it is looked whether there will be one.
+        const LOOK: Duration = Duration::from_millis(5);
+        let mut seq = 0;
+        while !log.stats().is_full {
+            seq += 1;
+            log.submit(write(seq)).unwrap();
+            let is_durable = |report: Result<WriteSeq, LogError>| report.unwrap().get() >= seq;
+            while !log.stats().is_full && !reports.recv_timeout(LOOK).is_ok_and(is_durable) {}
+        }
+        for more in 1..=30 {
+            log.submit(write(seq + more)).unwrap();
+        }
+        seq + 30
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_waits_in_order_and_is_durable_when_there_is_space() {
+        let disk = SimDisk::new(3);
+        let (opened, reports) = open(&disk);
+        disk.set_capacity(5 * SEGMENT_BYTES);
+        let last = fill(&*opened.store, &reports);
+        opened.store.submit(write(last + 1)).unwrap();
+        opened.store.resume().unwrap();
+        assert!(opened.store.stats().is_full);
+
+        disk.set_capacity(100 * SEGMENT_BYTES);
+        let log = Arc::clone(&opened.store);
+        while log.stats().is_full {
+            log.resume().unwrap();
+            std::thread::yield_now();
+        }
+
+        until_durable(&reports, last + 1);
+        log.submit(write(last + 2)).unwrap();
+        until_durable(&reports, last + 2);
+        drop((log, opened));
+        let restored = open(&disk).0.restored.unwrap();
+        assert_eq!(restored.last.index.get(), last + 2);
+    }
+
+    #[test]
+    fn a_compaction_that_waits_behind_entries_makes_space_for_them() {
+        let disk = SimDisk::new(3);
+        let (opened, reports) = open(&disk);
+        disk.set_capacity(10 * SEGMENT_BYTES);
+        let log = &opened.store;
+        let last = fill(&**log, &reports);
+
+        let compact = Some(LogId::new(Term::new(1), LogIndex::new(last - 50)));
+        let seq = WriteSeq::new(last + 1);
+        log.submit(Write { seq, compact, ..Write::default() }).unwrap();
+        while log.stats().is_full {
+            log.resume().unwrap();
+            std::thread::yield_now();
+        }
+
+        until_durable(&reports, last + 1);
+    }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::Node;
 use super::clock::Clock;
-use super::event_loop::{EventLoop, Ledger, metrics_of};
+use super::event_loop::{EventLoop, Ledger, Room, metrics_of};
 use super::inbox::{Happening, Inbox};
 use super::librarian::Librarian;
 use super::peers::{Peers, is_founding};
@@ -501,6 +501,7 @@ async fn open<S: StateMachine>(
         snapshots,
         clock,
         metrics,
+        room: Room::Enough,
     };
     Ok((event_loop, watched))
 }

@@ -73,6 +73,7 @@ const fn propose_error(refusal: Refusal) -> ProposeError {
         Refusal::NotLeader { leader } => ProposeError::NotLeader { leader },
         Refusal::NoLeader => ProposeError::NoLeader,
         Refusal::Overloaded => ProposeError::Overloaded,
+        Refusal::StorageFull => ProposeError::StorageFull,
         Refusal::Superseded => ProposeError::Superseded,
         Refusal::TimedOut => ProposeError::Unknown(UnknownReason::TimedOut),
         Refusal::QuorumLost => ProposeError::Unknown(UnknownReason::QuorumLost),

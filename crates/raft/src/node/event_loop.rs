@@ -45,6 +45,14 @@ pub(super) struct EventLoop<S: StateMachine> {
     pub(super) snapshots: Ledger,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<watch::Sender<Metrics>>,
+    pub(super) room: Room,
+}
+
+/// Whether the log has room for entries, as far as the driver was told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Room {
+    Enough,
+    None,
 }
 
 /// What has become of snapshots, and who waits for one.
@@ -106,6 +114,7 @@ impl<S: StateMachine> EventLoop<S> {
     fn turn(&mut self, happenings: &mut Vec<Happening<S>>) -> Result<(), StopReason> {
         self.inbox.drain(happenings);
         let now = self.clock.now();
+        self.look_for_room(now)?;
         for happening in happenings.drain(..) {
             self.take(now, happening)?;
         }
@@ -153,6 +162,25 @@ impl<S: StateMachine> EventLoop<S> {
             }
             Happening::Transfer(done) => self.driver.on_transfer(now, done),
             Happening::Stop(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+
+    /// Tells the driver when the log has no room for entries, and when it has some again.
+    fn look_for_room(&mut self, now: Timestamp) -> Result<(), StopReason> {
+        if self.room == Room::None {
+            self.log.resume().map_err(|error| StopReason::Log(Arc::new(error)))?;
+        }
+        match (self.room, self.log.stats().is_full) {
+            (Room::Enough, true) => {
+                self.room = Room::None;
+                self.driver.on_input(now, Input::StorageFull);
+            }
+            (Room::None, false) => {
+                self.room = Room::Enough;
+                self.driver.on_input(now, Input::StorageAvailable);
+            }
+            (Room::Enough, false) | (Room::None, true) => {}
         }
         Ok(())
     }
