@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use raft_core::{Entry, LogId, LogIndex, NodeId, RoleKind, Term};
+use raft_core::{
+    Entry, EntryPayload, LogId, LogIndex, Membership, NodeId, Quorum, RoleKind, Term, Voters,
+};
 
 use crate::local::View;
 
@@ -48,7 +50,7 @@ pub enum Violation {
         /// Up to where they should be equal.
         upto: LogIndex,
     },
-    /// An entry is committed that a majority of disks does not hold.
+    /// An entry is committed that the disks of no quorum hold.
     CommittedButNotDurable {
         /// The entry.
         entry: LogId,
@@ -145,7 +147,7 @@ impl History {
                     return Err(Violation::StateMachineSafety { server: view.id, index });
                 }
                 None => {
-                    check_durable(entry, all)?;
+                    check_durable(entry, view, all)?;
                     self.committed.push((entry.clone(), view.term));
                 }
             }
@@ -154,13 +156,34 @@ impl History {
     }
 }
 
-fn check_durable(entry: &Entry, all: &[&View]) -> Result<(), Violation> {
-    let disks = all.iter().filter(|view| view.durable.contains(&entry.id)).count();
-    if 2 * disks > all.len() {
+/// Whoever is the first to know an entry to be committed knows it from a quorum of the membership
+/// that was the newest in its log: the one of the entry, or a later one. Which one cannot be seen,
+/// because what is committed lets a leader append the next one in the same step.
+fn check_durable(entry: &Entry, first: &View, all: &[&View]) -> Result<(), Violation> {
+    let has = |id| all.iter().any(|view| view.id == id && view.durable.contains(&entry.id));
+    let disks = all.iter().filter(|view| has(view.id)).count();
+    // Counted here, not by the core.
+    let majority =
+        |voters: &Voters| 2 * voters.iter().filter(|&id| has(id)).count() > voters.count();
+    let quorum = |membership: &Membership| match membership.quorum() {
+        Quorum::Majority(voters) => majority(voters),
+        Quorum::Joint { incoming, outgoing } => majority(incoming) && majority(outgoing),
+    };
+    if memberships_since(entry.id.index, &first.log).any(quorum) {
         Ok(())
     } else {
         Err(Violation::CommittedButNotDurable { entry: entry.id, disks })
     }
+}
+
+/// The membership in force at `index`, and all later ones.
+fn memberships_since(index: LogIndex, log: &[Entry]) -> impl Iterator<Item = &Membership> {
+    let membership = |entry: &Entry| matches!(entry.payload, EntryPayload::Membership(_));
+    let in_force = log.iter().rposition(|entry| membership(entry) && entry.id.index <= index);
+    log.iter().skip(in_force.unwrap_or(0)).filter_map(|entry| match &entry.payload {
+        EntryPayload::Membership(membership) => Some(&**membership),
+        EntryPayload::Command(_) | EntryPayload::Noop => None,
+    })
 }
 
 /// If two logs have an entry in common, they are equal up to there.
@@ -175,8 +198,9 @@ pub(crate) fn check_matching(a: &View, b: &View) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use bytes::Bytes;
-    use raft_core::EntryPayload;
 
     use super::*;
 
@@ -184,9 +208,19 @@ mod tests {
         NodeId::new(id).unwrap()
     }
 
+    /// The first one makes three servers voters.
     fn entry(index: u64, term: u64) -> Entry {
         let id = LogId::new(Term::new(term), LogIndex::new(index));
-        Entry { id, payload: EntryPayload::Command(Bytes::new()) }
+        let payload = match index {
+            1 => membership(Quorum::Majority(Voters::new([1, 2, 3].map(n)).unwrap())),
+            _ => EntryPayload::Command(Bytes::new()),
+        };
+        Entry { id, payload }
+    }
+
+    fn membership(quorum: Quorum) -> EntryPayload {
+        let membership = Membership::new(quorum, BTreeSet::new(), BTreeMap::new()).unwrap();
+        EntryPayload::Membership(Box::new(membership))
     }
 
     /// A server whose log has these terms, all durable, the first `commit` of them committed.
@@ -260,6 +294,23 @@ mod tests {
 
         let entry = entry(1, 1).id;
         assert_eq!(found, Violation::CommittedButNotDurable { entry, disks: 1 });
+    }
+
+    #[test]
+    fn a_joint_membership_needs_both_majorities() {
+        let of = |ids: [u64; 2]| Voters::new(ids.map(n)).unwrap();
+        let joint = Quorum::Joint { incoming: of([1, 2]), outgoing: of([2, 3]) };
+        let mut servers = [1, 2, 3].map(|id| server(id, RoleKind::Follower, 1, &[1, 1], 0));
+        for view in &mut servers {
+            view.log[1].payload = membership(joint.clone());
+        }
+        servers[0].commit = LogIndex::new(2);
+        assert!(look(&servers).is_ok());
+
+        servers[2].durable.clear();
+
+        let found = look(&servers).unwrap_err();
+        assert!(matches!(found, Violation::CommittedButNotDurable { disks: 2, .. }), "{found}");
     }
 
     #[test]

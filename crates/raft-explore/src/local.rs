@@ -82,16 +82,25 @@ pub(crate) struct View {
 
 impl Local {
     pub(crate) fn founding(scenario: &Scenario, id: NodeId) -> Self {
-        let restored = Restored::bootstrap(scenario.membership());
+        let restored = if scenario.is_founder(id) {
+            Restored::bootstrap(scenario.membership())
+        } else {
+            Restored::joining(scenario.membership())
+        };
         let disk =
             Disk { hard_state: restored.hard_state, log: restored.tail, under_way: Vec::new() };
         Self::restarted(scenario, id, disk)
     }
 
-    /// A server that was not there from the beginning, and knows nothing.
+    /// A server that knows what is on its disk.
     fn restarted(scenario: &Scenario, id: NodeId, disk: Disk) -> Self {
-        let restored = Restored::from_entries(disk.hard_state, disk.log.clone())
-            .expect("the core wrote what it can read");
+        let hard_state = disk.hard_state;
+        let restored = if disk.log.is_empty() {
+            Restored { hard_state, ..Restored::joining(scenario.membership()) }
+        } else {
+            Restored::from_entries(hard_state, disk.log.clone())
+                .expect("the core wrote what it can read")
+        };
         // Chance is ours: which deadline comes first is tried both ways.
         let mut raft = Raft::new(scenario.config(id), restored, 0, Timestamp::default())
             .expect("the core wrote what it can start from");

@@ -20,9 +20,9 @@ struct Options {
     /// The long ones, too.
     #[arg(long)]
     long: bool,
-    /// Bounds other than the checked in ones: servers,impatient,term,proposals,crashes,
+    /// Bounds other than the checked in ones: servers,founders,impatient,term,proposals,crashes,
     /// duplicates,in-flight.
-    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "N,N,N,N,N,N,N")]
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "N,N,N,N,N,N,N,N")]
     bounds: Option<Vec<u8>>,
     /// Visit at most this many states of each scenario.
     #[arg(long, default_value_t = usize::MAX, value_name = "N")]
@@ -62,12 +62,14 @@ impl Options {
 }
 
 fn with_bounds(scenario: Scenario, bounds: &[u8]) -> anyhow::Result<Scenario> {
-    let &[servers, impatient, term_max, proposals, crashes, duplicates, in_flight_max] = bounds
+    let &[servers, founders, impatient, term_max, proposals, crashes, duplicates, in_flight_max] =
+        bounds
     else {
-        return Err(anyhow!("--bounds takes seven numbers"));
+        return Err(anyhow!("--bounds takes eight numbers"));
     };
     Ok(Scenario {
         servers: servers.max(1).into(),
+        founders: founders.max(1).into(),
         impatient: impatient.into(),
         term_max: term_max.into(),
         proposals,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft_core::{Config, Membership, NodeId, Raft, Term, Timestamp};
+use raft_core::{Config, Membership, MembershipChange, NodeId, Raft, Term, Timestamp};
 
 /// A cluster, and the bounds within which everything is tried.
 #[derive(Clone, Debug)]
@@ -13,6 +13,9 @@ pub struct Scenario {
     pub about: &'static str,
     /// How many servers there are.
     pub servers: u64,
+    /// How many servers, from the first on, are the voters of the first membership. The others know
+    /// of it, and have nothing else.
+    pub founders: u64,
     /// How many servers, from the first on, ever lose patience with a leader.
     pub impatient: u64,
     /// No server enters a later term.
@@ -34,6 +37,12 @@ pub struct Scenario {
 pub enum Change {
     /// Hand over to this server.
     Transfer(u64),
+    /// Make this server a voter.
+    Add(u64),
+    /// Remove this server.
+    Remove(u64),
+    /// Make the first one a voter in place of the second one.
+    Replace(u64, u64),
 }
 
 impl Scenario {
@@ -41,9 +50,14 @@ impl Scenario {
         (1..=self.servers).filter_map(NodeId::new)
     }
 
+    pub(crate) fn is_founder(&self, id: NodeId) -> bool {
+        id.get() <= self.founders
+    }
+
     pub(crate) fn membership(&self) -> Membership {
-        Membership::of_voters(self.ids().map(|id| (id, String::new())))
-            .expect("a scenario has at least one server")
+        let founders = self.ids().filter(|&id| self.is_founder(id));
+        Membership::of_voters(founders.map(|id| (id, String::new())))
+            .expect("a scenario has at least one founder")
     }
 
     pub(crate) fn term_max(&self) -> Term {
@@ -63,8 +77,15 @@ impl Scenario {
 impl Change {
     /// Asks the leader; nothing if it refuses.
     pub(crate) fn ask(self, raft: &mut Raft, now: Timestamp) -> Option<()> {
-        match self {
-            Self::Transfer(to) => raft.transfer(now, NodeId::new(to)?).ok(),
-        }
+        let change = MembershipChange::new();
+        let wanted = match self {
+            Self::Transfer(to) => return raft.transfer(now, NodeId::new(to)?).ok(),
+            Self::Add(id) => change.add_voter(NodeId::new(id)?, ""),
+            Self::Remove(id) => change.remove(NodeId::new(id)?),
+            Self::Replace(id, old) => {
+                change.add_voter(NodeId::new(id)?, "").remove(NodeId::new(old)?)
+            }
+        };
+        raft.change_membership(now, &wanted).ok().map(|_id| ())
     }
 }

@@ -21,6 +21,7 @@ pub fn known() -> Vec<Known> {
         name: "",
         about: "",
         servers: 2,
+        founders: 2,
         impatient: 2,
         term_max: 2,
         proposals: 0,
@@ -29,7 +30,7 @@ pub fn known() -> Vec<Known> {
         in_flight_max: 2,
         changes: Vec::new(),
     };
-    let three = Scenario { servers: 3, impatient: 1, ..two.clone() };
+    let three = Scenario { servers: 3, founders: 3, impatient: 1, ..two.clone() };
     let long = |scenario| Known { scenario, states: None, is_long: true };
     let short = |scenario, states| Known { scenario, states: Some(states), is_long: false };
     Vec::from([
@@ -83,6 +84,62 @@ pub fn known() -> Vec<Known> {
                 ..two.clone()
             },
             4_590_048,
+        ),
+        long(Scenario {
+            name: "long-grow",
+            about: "a second server joins a first one, which crashes, and leads again",
+            founders: 1,
+            term_max: 3,
+            crashes: 1,
+            changes: Vec::from([Change::Add(2)]),
+            ..two.clone()
+        }),
+        long(Scenario {
+            name: "long-shrink",
+            about: "a server leaves another one, beside a command and a crash",
+            proposals: 1,
+            crashes: 1,
+            changes: Vec::from([Change::Remove(2)]),
+            ..two.clone()
+        }),
+        long(Scenario {
+            name: "long-replace",
+            about: "a third server takes the place of the second one, and any may crash",
+            founders: 2,
+            crashes: 1,
+            changes: Vec::from([Change::Replace(3, 2)]),
+            ..three.clone()
+        }),
+        short(
+            Scenario {
+                name: "grow",
+                about: "a second server joins a first one, and either may crash",
+                founders: 1,
+                crashes: 1,
+                changes: Vec::from([Change::Add(2)]),
+                ..two.clone()
+            },
+            538_107,
+        ),
+        short(
+            Scenario {
+                name: "shrink",
+                about: "a server leaves another one, and either may crash",
+                crashes: 1,
+                changes: Vec::from([Change::Remove(2)]),
+                ..two.clone()
+            },
+            433_505,
+        ),
+        short(
+            Scenario {
+                name: "replace",
+                about: "a third server takes the place of the second one",
+                founders: 2,
+                changes: Vec::from([Change::Replace(3, 2)]),
+                ..three.clone()
+            },
+            1_916_128,
         ),
         short(
             Scenario { name: "election-of-three", about: "an election of three servers", ..three },
