@@ -41,7 +41,9 @@ pub enum Change {
     Add(u64),
     /// Remove this server.
     Remove(u64),
-    /// Make the first one a voter in place of the second one.
+    /// Make this server a learner.
+    Learn(u64),
+    /// Make the first one, a learner that has caught up, a voter in place of the second one.
     Replace(u64, u64),
 }
 
@@ -82,9 +84,8 @@ impl Change {
             Self::Transfer(to) => return raft.transfer(now, NodeId::new(to)?).ok(),
             Self::Add(id) => change.add_voter(NodeId::new(id)?, ""),
             Self::Remove(id) => change.remove(NodeId::new(id)?),
-            Self::Replace(id, old) => {
-                change.add_voter(NodeId::new(id)?, "").remove(NodeId::new(old)?)
-            }
+            Self::Learn(id) => change.add_learner(NodeId::new(id)?, ""),
+            Self::Replace(id, old) => change.promote(NodeId::new(id)?).remove(NodeId::new(old)?),
         };
         raft.change_membership(now, &wanted).ok().map(|_id| ())
     }

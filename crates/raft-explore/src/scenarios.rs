@@ -107,7 +107,7 @@ pub fn known() -> Vec<Known> {
             about: "a third server takes the place of the second one, and any may crash",
             founders: 2,
             crashes: 1,
-            changes: Vec::from([Change::Replace(3, 2)]),
+            changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
             ..three.clone()
         }),
         short(
@@ -136,7 +136,7 @@ pub fn known() -> Vec<Known> {
                 name: "replace",
                 about: "a third server takes the place of the second one",
                 founders: 2,
-                changes: Vec::from([Change::Replace(3, 2)]),
+                changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
                 ..three.clone()
             },
             1_916_128,

@@ -56,6 +56,10 @@ impl MembershipChange {
 
     /// Adds `id` as a learner that becomes a voter by itself, as soon as it has caught up. A voter
     /// stays one, with this address.
+    ///
+    /// What else the change says happens at once. If voters go by it, and entries would be committed
+    /// with fewer copies until `id` has caught up, the change is refused: add learners first, then
+    /// promote them and remove the others in one change.
     pub fn add_voter(self, id: NodeId, address: impl Into<String>) -> Self {
         self.and(Edit::AddVoter { id, address: address.into() })
     }

@@ -31,6 +31,9 @@ impl Leader {
         if let Some(id) = new_voters.find(|&id| !self.has_caught_up(common, id)) {
             return Err(ChangeError::NotCaughtUp { id });
         }
+        if let Some(id) = thins_out(current, &wanted) {
+            return Err(ChangeError::NotCaughtUp { id });
+        }
         let next = current.towards(&wanted);
         Ok(self.append_membership(common, next))
     }
@@ -148,6 +151,15 @@ impl Leader {
         now < progress.heard().after(timeout)
             && learner.is_done(progress.matched(), common.last().index, now, timeout)
     }
+}
+
+/// Who must catch up before others may go: until it does, entries would be committed with fewer
+/// copies than before and after.
+fn thins_out(current: &Membership, wanted: &Membership) -> Option<NodeId> {
+    let (before, between) = (current.quorum().incoming(), wanted.quorum().incoming());
+    let after = (between.count() + wanted.promotions().count()) / 2 + 1;
+    let is_thin = between.majority() < before.majority().min(after);
+    wanted.promotions().next().filter(|_| is_thin)
 }
 
 /// Tells those whom the membership of entry `by`, which is committed, has removed.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::cluster::*;
 use crate::error::ChangeError;
 use crate::event::Event;
-use crate::membership::MembershipChange;
+use crate::membership::{Membership, MembershipChange};
 
 fn change() -> MembershipChange {
     MembershipChange::new()
@@ -16,6 +16,10 @@ fn led_by_1() -> Cluster {
     (4..=5).for_each(|id| cluster.join(id));
     cluster.elect(1);
     cluster
+}
+
+fn of_voters(ids: [u64; 3]) -> Membership {
+    Membership::of_voters(ids.map(|id| (n(id), ""))).unwrap()
 }
 
 fn is_voter(cluster: &Cluster, at: u64, id: u64) -> bool {
@@ -207,4 +211,34 @@ fn a_voter_that_is_slow_is_no_slow_learner() {
     }
 
     assert!(!cluster.server(1).events.contains(&Event::LearnerTooSlow { peer: n(4) }));
+}
+
+/// Between the two, what is acknowledged would be on one disk only.
+#[test]
+fn voters_do_not_go_before_enough_others_have_caught_up() {
+    let mut cluster = led_by_1();
+    let before = cluster.raft(1).status().membership.clone();
+    let replaced = || change().remove(n(2)).remove(n(3));
+
+    let refused = cluster.change(1, &replaced().add_voter(n(4), "").add_voter(n(5), ""));
+
+    assert_eq!(refused, Err(ChangeError::NotCaughtUp { id: n(4) }));
+    assert_eq!(cluster.raft(1).status().membership, &before);
+
+    cluster.change(1, &change().add_learner(n(4), "").add_learner(n(5), "")).unwrap();
+    cluster.settle();
+    cluster.change(1, &replaced().promote(n(4)).promote(n(5))).unwrap();
+    cluster.settle();
+    assert_eq!(cluster.raft(1).status().membership, &of_voters([1, 4, 5]));
+}
+
+#[test]
+fn one_voter_may_go_at_once_where_as_many_copies_remain() {
+    let mut cluster = led_by_1();
+    cluster.crash(3);
+
+    cluster.change(1, &change().remove(n(3)).add_voter(n(4), "")).unwrap();
+    cluster.settle();
+
+    assert_eq!(cluster.raft(1).status().membership, &of_voters([1, 2, 4]));
 }
