@@ -31,21 +31,27 @@ pub fn known() -> Vec<Known> {
         changes: Vec::new(),
     };
     let three = Scenario { servers: 3, founders: 3, impatient: 1, ..two.clone() };
-    let long = |scenario| Known { scenario, states: None, is_long: true };
+    let long = |scenario, states| Known { scenario, states, is_long: true };
     let short = |scenario, states| Known { scenario, states: Some(states), is_long: false };
     Vec::from([
-        long(Scenario {
-            name: "rivals-of-three",
-            about: "three servers that all campaign, in one term",
-            impatient: 3,
-            ..three.clone()
-        }),
-        long(Scenario {
-            name: "command-of-three",
-            about: "a command among three servers",
-            proposals: 1,
-            ..three.clone()
-        }),
+        long(
+            Scenario {
+                name: "rivals-of-three",
+                about: "three servers that all campaign, in one term",
+                impatient: 3,
+                ..three.clone()
+            },
+            None,
+        ),
+        long(
+            Scenario {
+                name: "command-of-three",
+                about: "a command among three servers",
+                proposals: 1,
+                ..three.clone()
+            },
+            None,
+        ),
         short(
             Scenario {
                 name: "repeated-command",
@@ -85,31 +91,40 @@ pub fn known() -> Vec<Known> {
             },
             4_590_048,
         ),
-        long(Scenario {
-            name: "long-grow",
-            about: "a second server joins a first one, which crashes, and leads again",
-            founders: 1,
-            term_max: 3,
-            crashes: 1,
-            changes: Vec::from([Change::Add(2)]),
-            ..two.clone()
-        }),
-        long(Scenario {
-            name: "long-shrink",
-            about: "a server leaves another one, beside a command and a crash",
-            proposals: 1,
-            crashes: 1,
-            changes: Vec::from([Change::Remove(2)]),
-            ..two.clone()
-        }),
-        long(Scenario {
-            name: "long-replace",
-            about: "a third server takes the place of the second one, and any may crash",
-            founders: 2,
-            crashes: 1,
-            changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
-            ..three.clone()
-        }),
+        long(
+            Scenario {
+                name: "long-grow",
+                about: "a second server joins a first one, which crashes, and leads again",
+                founders: 1,
+                term_max: 3,
+                crashes: 1,
+                changes: Vec::from([Change::Add(2)]),
+                ..two.clone()
+            },
+            Some(8_059_584),
+        ),
+        long(
+            Scenario {
+                name: "long-shrink",
+                about: "a server leaves another one, beside a command and a crash",
+                proposals: 1,
+                crashes: 1,
+                changes: Vec::from([Change::Remove(2)]),
+                ..two.clone()
+            },
+            Some(9_228_574),
+        ),
+        long(
+            Scenario {
+                name: "long-replace",
+                about: "a third server takes the place of the second one, and any may crash",
+                founders: 2,
+                crashes: 1,
+                changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
+                ..three.clone()
+            },
+            None,
+        ),
         short(
             Scenario {
                 name: "grow",
@@ -139,7 +154,7 @@ pub fn known() -> Vec<Known> {
                 changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
                 ..three.clone()
             },
-            1_916_128,
+            9_159_000,
         ),
         short(
             Scenario { name: "election-of-three", about: "an election of three servers", ..three },
