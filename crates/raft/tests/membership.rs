@@ -2,41 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::{List, PATIENCE, n};
 use raft::transport::MemoryNetwork;
 use raft::{
-    Applied, Builder, ChangeError, Membership, MembershipChange, Metrics, Node, NodeId, ReadError,
-    StartError, StateMachine,
+    Builder, ChangeError, Membership, MembershipChange, Metrics, Node, ReadError, StartError,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A list of the numbers that it was given.
-#[derive(Default)]
-struct List(Vec<u64>);
-
-impl StateMachine for List {
-    type Command = u64;
-    type Response = usize;
-    type Query = ();
-    type Answer = Vec<u64>;
-
-    fn apply(&mut self, entry: Applied<u64>) -> usize {
-        self.0.push(entry.command);
-        self.0.len()
-    }
-
-    fn query(&self, (): ()) -> Vec<u64> {
-        self.0.clone()
-    }
-}
-
-fn n(id: u64) -> NodeId {
-    NodeId::new(id).unwrap()
-}
 
 fn voters(ids: impl IntoIterator<Item = u64>) -> Membership {
     Membership::of_voters(ids.into_iter().map(|id| (n(id), ""))).unwrap()

@@ -2,34 +2,13 @@
 #![cfg(feature = "persistence")]
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
+mod common;
+
 use std::path::Path;
 
+use common::{List, n};
 use raft::transport::MemoryNetwork;
-use raft::{Applied, Builder, ClusterId, Membership, Node, NodeId, StartError, StateMachine};
-
-/// A list of the numbers that it was given.
-#[derive(Default)]
-struct List(Vec<u64>);
-
-impl StateMachine for List {
-    type Command = u64;
-    type Response = usize;
-    type Query = ();
-    type Answer = Vec<u64>;
-
-    fn apply(&mut self, entry: Applied<u64>) -> usize {
-        self.0.push(entry.command);
-        self.0.len()
-    }
-
-    fn query(&self, (): ()) -> Vec<u64> {
-        self.0.clone()
-    }
-}
-
-fn n(id: u64) -> NodeId {
-    NodeId::new(id).unwrap()
-}
+use raft::{Builder, ClusterId, Membership, Node, StartError};
 
 fn members(ids: &[u64]) -> Membership {
     Membership::of_voters(ids.iter().map(|&id| (n(id), ""))).unwrap()

@@ -2,36 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
+mod common;
+
 use std::time::Duration;
 
+use common::{List, PATIENCE, n};
 use raft::transport::MemoryNetwork;
-use raft::{Applied, Membership, Node, NodeId, StateMachine, TransferError};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A list of the numbers that it was given.
-#[derive(Default)]
-struct List(Vec<u64>);
-
-impl StateMachine for List {
-    type Command = u64;
-    type Response = usize;
-    type Query = ();
-    type Answer = Vec<u64>;
-
-    fn apply(&mut self, entry: Applied<u64>) -> usize {
-        self.0.push(entry.command);
-        self.0.len()
-    }
-
-    fn query(&self, (): ()) -> Vec<u64> {
-        self.0.clone()
-    }
-}
-
-fn n(id: u64) -> NodeId {
-    NodeId::new(id).unwrap()
-}
+use raft::{Membership, Node, TransferError};
 
 /// Three nodes, of which the first leads.
 async fn start(network: &MemoryNetwork) -> [Node<List>; 3] {
