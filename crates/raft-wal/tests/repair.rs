@@ -457,3 +457,73 @@ fn a_crash_at_any_call_of_a_repair_leaves_the_entry_faulty_or_repaired() {
         }
     }
 }
+
+#[test]
+fn a_repair_of_an_entry_whose_segment_was_deleted_says_nothing_against_the_log() {
+    for is_sealed in [false, true] {
+        let disk = marked(5);
+        disk.flip_bit(FIRST, payload_at(&disk, 3), 1);
+        let (mut log, _) = open(&disk).unwrap();
+        let repairs = vec![command(3, 4, 100)];
+        log.append(Batch { repairs, ..batch([command(6, 4, 100)]) }).unwrap();
+        log.flush().unwrap();
+        if is_sealed {
+            drop(log);
+            log = open(&disk).unwrap().0;
+            log.append(batch([command(7, 4, 100)])).unwrap();
+        }
+        log.compact_prefix(GROUP, id(5, 4)).unwrap();
+        log.flush().unwrap();
+        drop(log);
+        assert!(disk.file_bytes(FIRST).is_none());
+
+        for _ in 0..2 {
+            let (log, recovered) = open(&disk).unwrap();
+            assert_eq!(recovered.group(GROUP).base, id(5, 4));
+            assert_eq!(recovered.group(GROUP).faulty, []);
+            assert_eq!(all_entries(&log)[0], command(6, 4, 100));
+        }
+    }
+}
+
+#[test]
+fn a_lost_end_of_a_segment_is_sealed_with_what_the_next_one_says_of_it() {
+    for compacted in [0, 2, 5] {
+        let disk = marked(5);
+        let (mut log, _) = open(&disk).unwrap();
+        log.append(batch([command(6, 4, 100), command(7, 4, 100)])).unwrap();
+        log.flush().unwrap();
+        let second = disk.file_names()[1].clone();
+        let at = written(&disk, &second);
+        log.append(batch([command(8, 4, 100), command(9, 4, 100)])).unwrap();
+        log.flush().unwrap();
+        if compacted > 0 {
+            log.compact_prefix(GROUP, id(4 + compacted, 4)).unwrap();
+            log.append(batch([command(10, 4, 100)])).unwrap();
+            log.flush().unwrap();
+        }
+        drop(log);
+        let (_, before) = open(&disk).unwrap();
+        // As if the process had ended before it sealed the segment, and its end were damaged.
+        disk.zero_range(&second, at, written(&disk, &second) - at);
+
+        for _ in 0..3 {
+            let (log, recovered) = open(&disk).unwrap();
+            let group = recovered.group(GROUP);
+            assert_eq!(
+                (group.base, group.last),
+                (before.group(GROUP).base, before.group(GROUP).last)
+            );
+            let last = group.last.index.get();
+            assert_eq!(group.faulty, [faulty(8.max(5 + compacted), Some(last), Some(4))]);
+            for n in (5 + compacted)..8 {
+                assert_eq!(read(&log, index(n)).unwrap(), command(n, 4, 100));
+            }
+        }
+    }
+}
+
+/// How much of a file has been written to.
+fn written(disk: &SimDisk, name: &str) -> u64 {
+    disk.file_bytes(name).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1
+}

@@ -130,7 +130,6 @@ impl<D: Disk> Walk<'_, D> {
                 return Err(at_head("the checkpoint is of another segment"));
             }
         }
-        self.replay.reconcile(&head.checkpoint);
         if head.checkpoint.pin != self.end {
             return Err(at_head("the segment does not begin where the one before it ended"));
         }
@@ -241,6 +240,10 @@ impl<D: Disk> Walk<'_, D> {
                     break;
                 }
             };
+        }
+        if let Some(next) = next {
+            // The seal must name what was lost at the end: at the next open it speaks for itself.
+            self.replay.reconcile(&next.checkpoint);
         }
         self.plan_seal(found.segment.number);
         Ok(())

@@ -106,7 +106,8 @@ impl Replay {
         let fits = match change {
             Change::Truncate(from) => self.truncate(slot, from),
             Change::Compact(upto) => self.compact(slot, upto),
-            Change::Entry(..) | Change::Repair(..) | Change::HardState(_) => {
+            Change::Repair(id, kind) => self.repair(slot, id, kind),
+            Change::Entry(..) | Change::HardState(_) => {
                 self.ledger.at_mut(slot).is_some_and(|(_, log)| log.apply(change))
             }
         };
@@ -182,10 +183,11 @@ impl Replay {
                 lost.entries_in = self.newest_loss;
             }
             lost.hard_state = false;
-            if lost.entries_in.is_none() {
-                continue;
+            let Some(segment) = lost.entries_in else { continue };
+            let compacted = self.compacted.get(usize::from(slot)).copied().unwrap_or_default();
+            if mark.base.index > compacted.index {
+                self.change(slot, Change::Compact(mark.base), segment, NOWHERE);
             }
-            self.compact(slot, mark.base);
             self.fill(slot, mark.last.index, Some(mark.last.term));
             if let Some((_, log)) = self.ledger.at_mut(slot)
                 && log.last().index == mark.last.index
@@ -231,6 +233,14 @@ impl Replay {
         upto.index < log.base().index || log.apply(Change::Compact(upto))
     }
 
+    fn repair(&mut self, slot: Slot, id: LogId, kind: EntryKind) -> bool {
+        let Some((_, log)) = self.ledger.at_mut(slot) else { return false };
+        let compacted = self.compacted.get(usize::from(slot)).copied().unwrap_or_default();
+        // A missing entry stood in a segment that was deleted: a compaction follows its repair.
+        let is_missing = compacted.index < id.index && id.index <= log.base().index;
+        is_missing || log.apply(Change::Repair(id, kind))
+    }
+
     /// Takes over what a sealed segment says; `false` if it does not fit.
     pub(super) fn absorb(&mut self, segment: u64, sections: &[SealedSection]) -> bool {
         let mut sections: Vec<_> = sections.iter().collect();
@@ -263,10 +273,8 @@ impl Replay {
             }
         }
         log.apply(Change::HardState(section.hard_state));
-        for repaired in &section.repairs {
-            if !log.apply(Change::Repair(repaired.id, repaired.kind)) {
-                return false;
-            }
+        if !section.repairs.iter().all(|repaired| self.repair(slot, repaired.id, repaired.kind)) {
+            return false;
         }
         self.places.absorb(segment, section);
         self.compact(slot, section.base)
