@@ -55,6 +55,20 @@ impl<P> Changes<P> {
         removed.for_each(|(_, waiting)| waiting.is_doubtful = true);
     }
 
+    /// Takes the news that everything up to `commit` is committed: a change whose entry was removed,
+    /// and is not there now, was never made, though there may be no other change that would tell.
+    pub(super) fn on_commit(
+        &mut self,
+        commit: LogIndex,
+        id_at: impl Fn(LogIndex) -> Option<LogId>,
+    ) -> Vec<Outcome<P>> {
+        let is_over = |first: &LogId, waiting: &mut Waiting<P>| {
+            waiting.is_doubtful && first.index <= commit && id_at(first.index) != Some(*first)
+        };
+        let over = self.callers.extract_if(.., is_over);
+        over.map(|(first, w)| (w.caller, Err(gone(id_at(first.index))))).collect()
+    }
+
     /// Takes the news that the membership of entry `done`, which is not joint, was committed;
     /// `id_at` names the entries of the log.
     pub(super) fn on_committed(
@@ -63,12 +77,11 @@ impl<P> Changes<P> {
         id_at: impl Fn(LogIndex) -> Option<LogId>,
     ) -> Vec<Outcome<P>> {
         let over = self.callers.extract_if(.., |first, _| first.index <= done.index);
-        let outcome = |first: LogId, is_doubtful| match id_at(first.index) {
+        let outcome = |first: LogId, is_doubtful: bool| match id_at(first.index) {
             Some(id) if id == first => Ok(done),
-            Some(_) => Err(ChangeRefusal::Superseded),
-            // The log begins later, and what it has forgotten it had, or not.
-            None if is_doubtful => Err(ChangeRefusal::ResponseLost),
-            None => Ok(done),
+            // The log begins later, and what it has forgotten it had.
+            None if !is_doubtful => Ok(done),
+            there => Err(gone(there)),
         };
         over.map(|(first, w)| (w.caller, outcome(first, w.is_doubtful))).collect()
     }
@@ -84,5 +97,14 @@ impl<P> Changes<P> {
 
     pub(super) fn into_callers(self) -> Vec<P> {
         self.callers.into_values().map(|waiting| waiting.caller).collect()
+    }
+}
+
+/// What became of a change whose entry was removed from the log: `there` is in its place, or the log
+/// begins later, and may have had it again.
+const fn gone(there: Option<LogId>) -> ChangeRefusal {
+    match there {
+        Some(_) => ChangeRefusal::Superseded,
+        None => ChangeRefusal::ResponseLost,
     }
 }

@@ -603,6 +603,9 @@ impl<P, R> Driver<P, R> {
         if let Some(commit) = commit {
             self.apply.on_committed(commit);
             self.snapshots.on_committed(commit);
+            let raft = &self.raft;
+            let ended = self.changes.on_commit(commit, |index| raft.log_id_at(index));
+            self.requests.changes.extend(ended);
         }
         for ready in reads {
             self.reads.on_ready(ready);

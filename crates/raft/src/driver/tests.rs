@@ -677,6 +677,21 @@ fn a_change_of_membership_that_another_leader_replaced_is_superseded() {
     assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::Superseded))]);
 }
 
+/// There may never be another change that would tell.
+#[test]
+fn a_change_of_membership_is_superseded_as_soon_as_another_entry_is_committed_in_its_place() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.isolate(1);
+    cluster.change(1, &MembershipChange::new().remove(n(3)), "operator");
+    cluster.wait(Duration::from_secs(3));
+    assert_eq!(cluster.node(1).changes, []);
+
+    cluster.cut.clear();
+    cluster.wait(Duration::from_secs(1));
+
+    assert_eq!(cluster.node(1).changes, [("operator", Err(ChangeRefusal::Superseded))]);
+}
+
 #[test]
 fn a_change_of_membership_that_a_snapshot_replaced_is_unknown() {
     let mut cluster = Cluster::led(3, options());
