@@ -112,6 +112,9 @@ impl<S: StateMachine> EventLoop<S> {
 
     /// Takes what has happened, and does what follows from it.
     fn turn(&mut self, happenings: &mut Vec<Happening<S>>) -> Result<(), StopReason> {
+        if self.driver.is_gathering() {
+            self.inbox.linger();
+        }
         self.inbox.drain(happenings);
         let now = self.clock.now();
         self.look_for_room(now)?;
@@ -404,6 +407,10 @@ fn log_event(id: NodeId, event: Event) {
         Event::DiskStuck { term } => {
             warn!(node = %id, %term, "the disk takes too long; stepping down");
         }
+        Event::LogRegressed { peer, acknowledged, last } => warn!(
+            node = %id, %peer, %acknowledged, %last,
+            "a follower has lost what it had acknowledged; remove it, and add it under another id"
+        ),
         event @ (Event::UnknownWrite | _) => warn!(node = %id, ?event, "unexpected"),
     }
 }

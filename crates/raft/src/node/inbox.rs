@@ -93,6 +93,9 @@ enum Waking {
 /// Bytes of proposals that wake an event loop which lets them gather.
 const GATHER_BYTES: usize = 256 << 10;
 
+/// How often others may run before what has gathered is taken. The network's deadlines wait too.
+const YIELDS_MAX: usize = 8;
+
 /// Why something was not put into the inbox.
 pub(super) enum Closed {
     Full,
@@ -140,6 +143,20 @@ impl<S: StateMachine> Inbox<S> {
         let mut queue = self.queue();
         if queue.waking == Waking::AtOnce {
             queue.waking = Waking::WhenUrgent;
+        }
+    }
+
+    /// Lets others run as long as they bring something. Where all processors are busy, those who
+    /// are about to propose get into the same batch; where one is free, this returns at once.
+    pub(super) fn linger(&self) {
+        let mut known = self.queue().happenings.len();
+        for _ in 0..YIELDS_MAX {
+            std::thread::yield_now();
+            let now = self.queue().happenings.len();
+            if now == known {
+                break;
+            }
+            known = now;
         }
     }
 
