@@ -21,9 +21,8 @@ use raft_wal::{
     Batch, Log, OnCorruption, OpenError, Options, ReadError, Recovered, RecoveredGroup,
 };
 
-/// What is damaged stands behind this: a segment without its checkpoint may refuse to open, once the
-/// segments before it are deleted.
-const FIRST_BATCH: u64 = 4096 + 512;
+/// Where the batches of a segment begin.
+const BODY: u64 = 4096;
 
 fn open(disk: &SimDisk) -> Result<(Log<SimDisk>, Recovered), OpenError> {
     let on_corruption = OnCorruption::Report;
@@ -66,10 +65,10 @@ fn damage(disk: &SimDisk, (file, place, len): Damage) {
     let name = &names[(usize::from(file) * names.len()) >> 16];
     let bytes = disk.file_bytes(name).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) as u64 + 1;
-    if used <= FIRST_BATCH {
+    if used <= BODY {
         return;
     }
-    let at = FIRST_BATCH + (((used - FIRST_BATCH) * u64::from(place)) >> 16);
+    let at = BODY + (((used - BODY) * u64::from(place)) >> 16);
     if len == 0 {
         disk.flip_bit(name, at, u32::from(place % 8));
     } else {

@@ -25,10 +25,10 @@
 //! Checksums start from the segment's salt. The first batch of the next segment is durable before
 //! a trailer is written.
 
-use raft_core::{EntryKind, GroupId, HardState, LogId, LogIndex};
+use raft_core::{EntryKind, GroupId, HardState, LogId, LogIndex, Term};
 
 use super::BLOCK;
-use super::checkpoint::{put_mark, read_id, read_mark};
+use super::checkpoint::{Doubts, GroupMark, put_mark, read_id, read_mark};
 use super::crc::Seed;
 use super::fields::{Fields, Put, is_zero, pad};
 use super::record::Slot;
@@ -61,6 +61,21 @@ pub(crate) struct SealedSection {
     pub(crate) runs: Vec<LogId>,
     pub(crate) memberships: Vec<LogIndex>,
     pub(crate) repairs: Vec<Repaired>,
+}
+
+impl SealedSection {
+    /// The group's condition at the head of the segment, as far as entries here build on it. What it
+    /// says of the log before them is only where they begin, without a term.
+    pub(crate) fn mark_before(&self) -> GroupMark {
+        let before = LogId::new(Term::ZERO, self.lo.prev());
+        GroupMark {
+            group: self.group,
+            base: LogId::ZERO,
+            last: if self.offsets.is_empty() { self.last } else { before },
+            hard_state: HardState::default(),
+            doubts: Doubts::NONE,
+        }
+    }
 }
 
 /// An entry that was written again.

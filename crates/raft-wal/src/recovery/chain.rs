@@ -12,7 +12,7 @@ use super::verdict::{Verdict, decide};
 use crate::disk::Disk;
 use crate::error::{Corruption, OpenError};
 use crate::format::batch::{BatchHeader, Counts, flag};
-use crate::format::checkpoint::Pin;
+use crate::format::checkpoint::{Checkpoint, GroupMark, Pin};
 use crate::format::record::{Change, Descriptor, Meaning};
 use crate::format::seal::SealedSection;
 use crate::format::{BLOCK, Unsupported};
@@ -72,9 +72,10 @@ pub(super) fn follow<D: Disk>(
         unsealed: Vec::new(),
         damaged: Vec::new(),
     };
+    walk.begin(survey)?;
     for (nth, found) in survey.iter().enumerate() {
         let rest = survey.get(nth..).unwrap_or_default();
-        walk.enter(found, nth == 0)?;
+        walk.enter(found)?;
         let next = rest.get(1);
         match (&found.seal, next.and_then(|next| next.head.as_ref())) {
             (_, Some(head)) => walk.pass(found, Some(head))?,
@@ -114,22 +115,32 @@ struct Walk<'a, D> {
 }
 
 impl<D: Disk> Walk<'_, D> {
-    /// Checks that a segment begins where the one before ended.
-    fn enter(&mut self, found: &Found<D>, is_oldest: bool) -> Result<(), OpenError> {
-        let Some(head) = &found.head else {
-            self.first_seq = self.end.seq + 1;
-            return Ok(());
+    /// Takes the oldest segment's word for what was before it.
+    fn begin(&mut self, survey: &[Found<D>]) -> Result<(), OpenError> {
+        let Some(found) = survey.first() else { return Ok(()) };
+        let number = found.segment.number;
+        let checkpoint = match &found.head {
+            Some(head) => head.checkpoint.clone(),
+            // The first of all has nothing before it to repeat.
+            None if number == 1 => Checkpoint::default(),
+            None => match inferred(survey).filter(|_| self.on_corruption == OnCorruption::Report) {
+                Some(checkpoint) => checkpoint,
+                None => return Ok(()),
+            },
         };
-        let counts = head.header.counts;
-        let at_head = |what| corrupt(&found.segment.path, BLOCK, what);
-        if is_oldest {
-            let is_first = found.segment.number == 1;
-            self.end = if is_first { Pin::default() } else { head.checkpoint.pin };
-            if self.end.segment + 1 != found.segment.number || !self.replay.begin(&head.checkpoint)
-            {
-                return Err(at_head("the checkpoint is of another segment"));
-            }
+        self.end = if number == 1 { Pin::default() } else { checkpoint.pin };
+        if self.end.segment + 1 != number || !self.replay.begin(&checkpoint) {
+            let what = "the checkpoint is of another segment";
+            return Err(corrupt(&found.segment.path, BLOCK, what));
         }
+        Ok(())
+    }
+
+    /// Checks that a segment begins where the one before ended.
+    fn enter(&mut self, found: &Found<D>) -> Result<(), OpenError> {
+        self.first_seq = self.end.seq + 1;
+        let Some(head) = &found.head else { return Ok(()) };
+        let at_head = |what| corrupt(&found.segment.path, BLOCK, what);
         if head.checkpoint.pin != self.end {
             return Err(at_head("the segment does not begin where the one before it ended"));
         }
@@ -137,8 +148,7 @@ impl<D: Disk> Walk<'_, D> {
             return Err(at_head("the checkpoint differs from the log before it"));
         }
         self.replay.adopt(&head.checkpoint);
-        self.first_seq = self.end.seq + 1;
-        self.counts = counts;
+        self.counts = head.header.counts;
         Ok(())
     }
 
@@ -213,8 +223,7 @@ impl<D: Disk> Walk<'_, D> {
                 self.expected() == Expected { seq: header.seq, prev_crc: header.prev_crc }
             }
             None => {
-                // The first of all has nothing before it to repeat.
-                let is_known = found.segment.number == 1 || found.segment.number != self.oldest;
+                let is_known = self.end.segment + 1 == found.segment.number;
                 self.on_corruption == OnCorruption::Report && is_known
             }
         }
@@ -531,6 +540,28 @@ impl<D: Disk> Walk<'_, D> {
             entries: entries.iter().filter_map(|(slot, id)| Some((group(*slot)?, *id))).collect(),
         }
     }
+}
+
+/// What the damaged checkpoint of the oldest segment said, as far as the log needs it: what the next
+/// intact one says, without what the seals before that one add. `None` if a seal is missing.
+fn inferred<D: Disk>(survey: &[Found<D>]) -> Option<Checkpoint> {
+    let nth = survey.iter().position(|found| found.head.is_some())?;
+    let (headless, rest) = survey.split_at_checked(nth)?;
+    let next = rest.first()?.head.as_ref()?;
+    let seals: Option<Vec<_>> = headless.iter().map(|found| found.seal.as_ref()).collect();
+    let seals = seals?;
+    let before = |mark: &GroupMark| {
+        let mut sections = seals.iter().flat_map(|(_, sections)| sections);
+        match sections.find(|section| section.group == mark.group) {
+            Some(section) => section.mark_before(),
+            None => *mark,
+        }
+    };
+    let groups = next.checkpoint.groups.iter().map(before).collect();
+    let (first, (trailer, _)) = headless.first().zip(seals.first())?;
+    let segment = first.segment.number - 1;
+    let pin = Pin { segment, seq: trailer.first_seq.checked_sub(1)?, ..Pin::default() };
+    Some(Checkpoint { pin, groups })
 }
 
 fn corrupt(path: &Path, offset: u64, what: &'static str) -> OpenError {
