@@ -117,8 +117,8 @@ impl GroupLog {
             }
             last = LogId::new(self.term_at_least(from.prev()), from.prev());
         }
-        for entry in &batch.repairs {
-            self.check_repair(entry.id, last.index)?;
+        if !batch.repairs.is_empty() {
+            last = self.check_repairs(batch)?;
         }
         for entry in &batch.entries {
             if entry.id.index != last.index.next() {
@@ -133,9 +133,23 @@ impl GroupLog {
         Ok(())
     }
 
-    /// Whether `id` may be what stands at its index, with the log ending at `last`.
-    fn check_repair(&self, id: LogId, last: LogIndex) -> Result<(), AppendError> {
-        let is_there = self.base.index < id.index && id.index <= last;
+    /// Whether the repairs of `batch` may be made, one after the other: each narrows what the terms
+    /// beside it can be. Returns the last entry before those that the batch appends.
+    fn check_repairs(&self, batch: &Batch) -> Result<LogId, AppendError> {
+        let mut log = self.clone();
+        if let Some(from) = batch.truncate_from {
+            log.truncate(from);
+        }
+        for entry in &batch.repairs {
+            log.check_repair(entry.id)?;
+            log.repair(entry.id, entry.payload.kind());
+        }
+        Ok(log.last)
+    }
+
+    /// Whether `id` may be what stands at its index.
+    fn check_repair(&self, id: LogId) -> Result<(), AppendError> {
+        let is_there = self.base.index < id.index && id.index <= self.last.index;
         let at_most = self.term_at_most(id.index).unwrap_or(id.term);
         let terms = self.term_at_least(id.index)..=at_most;
         if is_there && terms.contains(&id.term) {
@@ -193,10 +207,22 @@ impl GroupLog {
     }
 
     fn repair(&mut self, id: LogId, kind: EntryKind) -> bool {
-        if self.check_repair(id, self.last.index).is_err() {
+        if self.check_repair(id).is_err() {
             return false;
         }
         self.faults.remove(id.index);
+        self.learn(id, kind);
+        true
+    }
+
+    /// Takes note of a repair that waits to be written: the entry stays faulty until it is.
+    pub(crate) fn expect_repair(&mut self, id: LogId, kind: EntryKind) {
+        if self.faults.contains(id.index) {
+            self.learn(id, kind);
+        }
+    }
+
+    fn learn(&mut self, id: LogId, kind: EntryKind) {
         if self.term(id.index).is_none() {
             self.learn_term(id);
         }
@@ -207,7 +233,6 @@ impl GroupLog {
             EntryKind::Command | EntryKind::Noop if is_listed => drop(self.memberships.remove(at)),
             EntryKind::Membership | EntryKind::Command | EntryKind::Noop => {}
         }
-        true
     }
 
     /// Notes the term of an entry within a run of which it is not known.
@@ -249,8 +274,7 @@ impl GroupLog {
             return;
         }
         if upto.index >= self.last.index {
-            let doubts = self.doubts;
-            *self = Self { doubts, ..Self::new(upto, self.hard_state) };
+            self.restart(upto);
             return;
         }
         // Now `base < upto < last`, or `base = upto` and nothing but the base's term may change.
@@ -263,6 +287,11 @@ impl GroupLog {
         self.memberships.retain(|index| *index >= first);
         self.faults.compact(upto.index);
         self.base = upto;
+    }
+
+    /// Begins an empty log after `base`; the hard state and the doubts stay.
+    pub(crate) fn restart(&mut self, base: LogId) {
+        *self = Self { doubts: self.doubts, ..Self::new(base, self.hard_state) };
     }
 
     /// Takes over what a sealed segment holds, without looking at each entry.

@@ -288,6 +288,9 @@ impl<D: Disk> View<D> {
         if batch.settles_doubt {
             group.log.settle_doubt();
         }
+        for entry in &batch.repairs {
+            group.log.expect_repair(entry.id, entry.payload.kind());
+        }
         for entry in &batch.entries {
             group.log.apply(Change::Entry(entry.id, entry.payload.kind()));
             group.cache.push(entry.clone(), seq);

@@ -85,6 +85,24 @@ fn every_group_is_in_doubt_at_every_open_until_that_is_settled() {
 }
 
 #[test]
+fn a_truncation_of_what_was_deleted_since_settles_nothing() {
+    let disk = doubtful();
+    let (mut log, _) = open(&disk).unwrap();
+    let truncate_from = Some(index(2));
+    log.append(Batch { truncate_from, ..batch([command(2, 2, 9), command(3, 2, 9)]) }).unwrap();
+    log.append(Batch { group: second(), truncate_from: Some(index(1)), ..Batch::new(second()) })
+        .unwrap();
+    log.flush().unwrap();
+    log.compact_prefix(GROUP, id(2, 2)).unwrap();
+    log.close().unwrap();
+    assert!(!disk.file_names().contains(&"00000000000000000001.seg".to_owned()));
+
+    let (_, recovered) = open(&disk).unwrap();
+
+    assert_eq!((recovered.group(GROUP).last, in_doubt(&recovered)), (id(3, 2), [true, true]));
+}
+
+#[test]
 fn a_snapshot_beyond_the_log_settles_nothing() {
     let disk = doubtful();
     let (mut log, _) = open(&disk).unwrap();

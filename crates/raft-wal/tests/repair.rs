@@ -527,3 +527,59 @@ fn a_lost_end_of_a_segment_is_sealed_with_what_the_next_one_says_of_it() {
 fn written(disk: &SimDisk, name: &str) -> u64 {
     disk.file_bytes(name).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1
 }
+
+/// Four entries, of which two between the others are lost: not even their terms are known.
+fn two_of_unknown_terms() -> (SimDisk, Log<SimDisk>) {
+    let disk = SimDisk::new(5);
+    let (mut log, _) = open(&disk).unwrap();
+    let entries = [(1, 1), (2, 2), (3, 3), (4, 4)].map(|(n, term)| command(n, term, 100));
+    for entry in &entries {
+        log.append(batch([entry.clone()])).unwrap();
+        log.flush().unwrap();
+    }
+    log.close().unwrap();
+    let first = payload_of(&disk, &entries[1]);
+    let last = payload_of(&disk, &entries[2]);
+    disk.zero_range(FIRST, first - 96, last - first + 96);
+    let (log, recovered) = open(&disk).unwrap();
+    assert_eq!(recovered.group(GROUP).faulty, [faulty(2, Some(3), None)]);
+    (disk, log)
+}
+
+fn payload_of(disk: &SimDisk, entry: &Entry) -> u64 {
+    let payload = entry.payload.to_bytes();
+    let bytes = disk.file_bytes(FIRST).unwrap();
+    bytes.windows(payload.len()).position(|window| window == payload).unwrap() as u64
+}
+
+#[test]
+fn repairs_and_entries_of_one_batch_must_fit_each_other() {
+    let (_, mut log) = two_of_unknown_terms();
+    let repairs = vec![command(2, 3, 100), command(3, 2, 100)];
+    let refused = log.append(Batch { repairs, ..Batch::new(GROUP) });
+    assert!(matches!(refused, Err(AppendError::OtherEntry { .. })), "{refused:?}");
+
+    let (repairs, truncate_from) = (vec![command(3, 4, 100)], Some(index(4)));
+    let refused = log.append(Batch { repairs, truncate_from, ..batch([command(4, 3, 100)]) });
+    assert!(matches!(refused, Err(AppendError::TermFalls { .. })), "{refused:?}");
+
+    let repairs = vec![command(2, 2, 100), command(3, 3, 100)];
+    log.append(Batch { repairs, ..Batch::new(GROUP) }).unwrap();
+    log.flush().unwrap();
+    assert_eq!(all_entries(&log).len(), 4);
+}
+
+#[test]
+fn a_repair_must_fit_those_that_wait_to_be_written() {
+    let (disk, mut log) = two_of_unknown_terms();
+    log.append(Batch { repairs: vec![command(2, 3, 100)], ..Batch::new(GROUP) }).unwrap();
+
+    let refused = log.append(Batch { repairs: vec![command(3, 2, 100)], ..Batch::new(GROUP) });
+
+    assert!(matches!(refused, Err(AppendError::OtherEntry { .. })), "{refused:?}");
+    let waits = log.entries(GROUP, index(2)..=index(2), 1);
+    assert!(matches!(waits, Err(ReadError::Faulty { .. })), "{waits:?}");
+    log.flush().unwrap();
+    drop(log);
+    assert_eq!(open(&disk).unwrap().1.group(GROUP).faulty, [faulty(3, Some(3), None)]);
+}

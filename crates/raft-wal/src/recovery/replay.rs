@@ -222,7 +222,8 @@ impl Replay {
         // Some of the missing entries were removed: they need not be there.
         let is_compacted = from.prev() == compacted.index;
         let base = if is_compacted { compacted } else { LogId::new(Term::ZERO, from.prev()) };
-        *log = GroupLog::new(base, log.hard_state());
+        log.restart(base);
+        log.doubts_mut().entries = false;
         true
     }
 
@@ -263,7 +264,7 @@ impl Replay {
             if section.lo > log.last().index.next() {
                 // The log was replaced by a snapshot within the segment.
                 let base = LogId::new(Term::ZERO, section.lo.prev());
-                *log = GroupLog::new(base, log.hard_state());
+                log.restart(base);
             }
             log.extend(&section.runs, &section.memberships, section.last);
             let lost = section.offsets.iter().zip(0u64..).filter(|(offset, _)| **offset == 0);
