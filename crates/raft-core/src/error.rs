@@ -77,7 +77,8 @@ pub enum ChangeError {
         id: NodeId,
     },
     /// It would hold up commitment, or others would go before it can take their place: add it as a
-    /// learner, and try again when it has the log; or have it promoted then ([`MembershipChange::add_voter`](crate::MembershipChange::add_voter)).
+    /// learner, and try again when it has the log; or have it promoted then
+    /// ([`MembershipChange::add_voter`](crate::MembershipChange::add_voter)).
     #[error("node {id} has not caught up")]
     NotCaughtUp {
         /// The node.

@@ -48,6 +48,9 @@ pub enum Event {
         /// The learner.
         peer: NodeId,
     },
+    /// This server is not in doubt any more about what it acknowledged last: it has that. Its votes
+    /// count in full.
+    DoubtSettled,
     /// A follower needs entries that this leader's log no longer holds, and is offered a snapshot.
     /// It is repeated with the heartbeats until the follower fetches it.
     SnapshotOffered {
@@ -61,7 +64,9 @@ pub enum Event {
     /// again, and counts for what it acknowledges then.
     ///
     /// It may have forgotten its vote as well, and the leaders before this one may have counted on
-    /// it. It had better be removed, and come back under another id.
+    /// it. It had better be removed, and come back under another id. (Not one whose log says itself
+    /// that its newest write may be lost: that is
+    /// [`Status::is_in_doubt`](crate::Status::is_in_doubt).)
     LogRegressed {
         /// The follower.
         peer: NodeId,

@@ -108,6 +108,9 @@ pub struct Write {
     pub compact: Option<LogId>,
     /// Remove this entry and all after it, before appending.
     pub truncate: Option<LogIndex>,
+    /// The log is not in doubt any more ([`Restored::is_in_doubt`](crate::Restored::is_in_doubt)), as
+    /// far as it goes before `append`. Where no log is ever in doubt, nothing has to be done.
+    pub settles_doubt: bool,
     /// Entries to append.
     pub append: Vec<Entry>,
     /// Entries that are in the log and cannot be read, to be written again. An entry may have been

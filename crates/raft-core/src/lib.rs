@@ -78,9 +78,9 @@ pub use crate::membership::{
     Membership, MembershipChange, MembershipError, Quorum, VoteOutcome, Voters,
 };
 pub use crate::message::{
-    AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote,
-    VoteReply,
+    AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat,
+    HeartbeatReply, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply,
+    RepairRequest, RequestVote, VoteReply,
 };
 pub use crate::raft::Raft;
 pub use crate::restored::{Faulty, OnLoss, RestoreError, Restored};

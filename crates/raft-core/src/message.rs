@@ -52,6 +52,10 @@ pub enum Body {
     TimeoutNow,
     /// Anybody to a former member: you are none any more. Holds whatever the term.
     Removed(Removed),
+    /// Follower to leader: I may have lost what I acknowledged last; where does your log end?
+    EndRequest(EndRequest),
+    /// Leader to follower: outcome of an [`EndRequest`].
+    EndReply(EndReply),
     /// Anyone to anyone: I have lost these entries; give them back if you have them.
     RepairRequest(RepairRequest),
     /// Anyone to anyone: outcome of a [`RepairRequest`], from one who has them.
@@ -73,6 +77,10 @@ impl Body {
             Self::AppendEntries(_)
             | Self::Heartbeat(_)
             | Self::CommitNotice(_)
+            // It takes something back.
+            | Self::EndRequest(_)
+            // A bound from above: what is not durable is in it as well.
+            | Self::EndReply(_)
             // An entry is what it is, whoever has it and however long.
             | Self::RepairRequest(_)
             | Self::RepairReply(_)
@@ -176,6 +184,9 @@ pub struct RequestVote {
 pub enum VoteReply {
     /// Vote given.
     Granted,
+    /// Vote given by one who may have lost what it acknowledged last: it cannot tell whether the
+    /// candidate lacks that. It counts only if every voter gives its vote.
+    GrantedInDoubt,
     /// Vote withheld.
     Denied,
 }
@@ -185,6 +196,25 @@ pub enum VoteReply {
 pub struct Removed {
     /// The entry of the membership without it. It is committed.
     pub by: LogId,
+}
+
+/// A question of one who may have lost what it acknowledged last.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct EndRequest {
+    /// The run of the server that asks, as in [`ReadId::session`]: what it asks about was
+    /// acknowledged before.
+    pub session: u64,
+    /// The last entry of its log. What it has acknowledged after that, or of another log, it has not.
+    pub last: LogId,
+}
+
+/// Result of [`EndRequest`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct EndReply {
+    /// The run that asked.
+    pub session: u64,
+    /// Where the leader's log ended when it answered: no follower can have acknowledged more of it.
+    pub last: LogIndex,
 }
 
 /// A request for entries whose bytes a server has lost.

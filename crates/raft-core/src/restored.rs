@@ -38,6 +38,14 @@ pub struct Restored {
     /// The server asks others for them, and has a part in elections and commitment only as far as
     /// it is sound without them.
     pub faulty: Vec<Faulty>,
+    /// Whether the newest write may be lost although it was reported durable: entries after `last`
+    /// that may have been acknowledged, or a truncation before them. It must stay so, restart after
+    /// restart, until a [`Write`](crate::Write) settles it.
+    ///
+    /// The server takes part in everything, but its vote counts only if every voter gives one, until
+    /// a leader has said how far it may have acknowledged entries, and it has those. Term and vote are
+    /// *not* in doubt: a log must keep them in a way that survives the loss.
+    pub is_in_doubt: bool,
     /// Whether the server may start without what nobody can give back.
     pub on_loss: OnLoss,
 }
@@ -71,6 +79,7 @@ pub(crate) struct Start {
     pub(crate) memberships: MembershipHistory,
     pub(crate) snapshot: Option<SnapshotMeta>,
     pub(crate) damage: Damage,
+    pub(crate) is_in_doubt: bool,
 }
 
 /// What is damaged of a log, and what follows from it.
@@ -133,6 +142,7 @@ impl Restored {
             tail: Vec::from([Entry { id, payload }]),
             memberships: Vec::from([(id, membership)]),
             faulty: Vec::new(),
+            is_in_doubt: false,
             on_loss: OnLoss::Refuse,
         }
     }
@@ -153,6 +163,7 @@ impl Restored {
             tail: Vec::new(),
             memberships: Vec::from([(LogId::ZERO, members)]),
             faulty: Vec::new(),
+            is_in_doubt: false,
             on_loss: OnLoss::Refuse,
         }
     }
@@ -173,6 +184,7 @@ impl Restored {
             tail: Vec::new(),
             memberships: Vec::new(),
             faulty: Vec::new(),
+            is_in_doubt: false,
             on_loss: OnLoss::Refuse,
         };
         for entry in &entries {
@@ -211,8 +223,9 @@ impl Restored {
             return Err(wrong("the log is of a later term than the hard state"));
         }
         let damage = self.damage(&terms, memberships.current(), id)?;
-        let Self { hard_state, snapshot, tail, .. } = self;
-        Ok(Start { hard_state, log: Log::new(terms, tail), memberships, snapshot, damage })
+        let Self { hard_state, snapshot, tail, is_in_doubt, .. } = self;
+        let log = Log::new(terms, tail);
+        Ok(Start { hard_state, log, memberships, snapshot, damage, is_in_doubt })
     }
 
     /// What to do about entries that cannot be read; those that the snapshot has are no loss.

@@ -30,6 +30,9 @@ pub struct Status<'a> {
     pub installing: Option<&'a SnapshotMeta>,
     /// The last entry of the log.
     pub last: LogId,
+    /// Whether this server may have lost what it acknowledged last, so that its vote counts only if
+    /// every voter gives one. It ends when a leader is heard and the log has caught up with it.
+    pub is_in_doubt: bool,
     /// The entry of `membership`.
     pub membership_id: LogId,
     /// The newest membership in the log, committed or not.

@@ -218,9 +218,10 @@ fn drain(raft: &mut Raft, disk: &mut Disk) -> Vec<Message> {
 
 impl Disk {
     fn carry_out(&mut self, write: Write) {
-        let Write { seq: _, hard_state, reset, compact, truncate, append, repair } = write;
+        let Write { seq: _, hard_state, reset, compact, truncate, settles_doubt, append, repair } =
+            write;
         assert!(reset.is_none() && compact.is_none(), "no log is compacted");
-        assert!(repair.is_empty(), "no log is damaged");
+        assert!(repair.is_empty() && !settles_doubt, "no log is damaged");
         self.hard_state = hard_state.unwrap_or(self.hard_state);
         if let Some(from) = truncate {
             self.log.retain(|entry| entry.id.index < from);

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use raft_core::{
-    AppendEntries, AppendReply, Body, CommitNotice, Entry, EntryPayload, GroupId, Heartbeat,
-    HeartbeatReply, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed,
-    RepairReply, RepairRequest, RequestVote, SnapshotMeta, Term, VoteReply,
+    AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Entry, EntryPayload,
+    GroupId, Heartbeat, HeartbeatReply, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply,
+    ReadRound, Removed, RepairReply, RepairRequest, RequestVote, SnapshotMeta, Term, VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -117,6 +117,9 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::CommitNotice(CommitNotice { commit: index }),
         Body::PreVote(RequestVote { last }),
         Body::PreVoteReply(VoteReply::Granted),
+        Body::PreVoteReply(VoteReply::GrantedInDoubt),
+        Body::EndRequest(EndRequest { session: 7, last }),
+        Body::EndReply(EndReply { session: 7, last: index }),
         Body::RequestVote(RequestVote { last }),
         Body::TransferVote(RequestVote { last }),
         Body::VoteReply(VoteReply::Denied),

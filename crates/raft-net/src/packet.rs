@@ -134,6 +134,8 @@ impl Packet {
                 | Body::VoteReply(_)
                 | Body::TimeoutNow
                 | Body::Removed(_)
+                | Body::EndRequest(_)
+                | Body::EndReply(_)
                 | Body::RepairRequest(_)
                 | Body::ReadIndex(_)
                 | Body::ReadIndexReply(_) => Lane::Control,

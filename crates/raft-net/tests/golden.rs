@@ -4,9 +4,9 @@ mod common;
 
 use common::{CLUSTER, command, id, log_id, message};
 use raft_core::{
-    AppendEntries, AppendReply, Body, CommitNotice, Entry, EntryKind, EntryPayload, GroupId,
-    Heartbeat, HeartbeatReply, LogIndex, Membership, ReadId, ReadIndex, ReadIndexReply, ReadRound,
-    Removed, RepairReply, RepairRequest, RequestVote, VoteReply,
+    AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Entry, EntryKind,
+    EntryPayload, GroupId, Heartbeat, HeartbeatReply, LogIndex, Membership, ReadId, ReadIndex,
+    ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote, VoteReply,
 };
 use raft_net::{
     Dialler, Forward, ForwardOutcome, ForwardReply, FrameLimits, FrameWriter, HelloAck, Integrity,
@@ -161,6 +161,18 @@ fn votes() {
     assert_packet(&message(4, Body::PreVoteReply(VoteReply::Granted)), start, "01 02 04 00");
     let start = "01170000 04000000 04000000";
     assert_packet(&message(4, Body::VoteReply(VoteReply::Denied)), start, "01 02 04 01");
+    assert_packet(&message(4, Body::VoteReply(VoteReply::GrantedInDoubt)), start, "01 02 04 02");
+}
+
+#[test]
+fn doubt() {
+    let ask = EndRequest { session: 9, last: log_id(3, 7) };
+    let reply = EndReply { session: 9, last: LogIndex::new(8) };
+
+    let start = "01210000 06000000 06000000";
+    assert_packet(&message(4, Body::EndRequest(ask)), start, "01 02 04 09 0307");
+    let start = "01220000 05000000 05000000";
+    assert_packet(&message(4, Body::EndReply(reply)), start, "01 02 04 09 08");
 }
 
 #[test]

@@ -54,10 +54,10 @@ pub struct RecoveredGroup {
     /// term, a vote. An open that could not tell dropped it ([`Tail::Ambiguous`], with bytes), and
     /// the log remembers that until [`Batch::settles_doubt`](crate::Batch::settles_doubt).
     ///
-    /// A server in doubt must not vote, campaign, or count itself for what it may have acknowledged
-    /// (FAST '18, protocol-aware recovery) until it knows that it has everything: because its log has
-    /// an entry of a later term than its hard state had when it started, or because the leader says
-    /// how far it may have acknowledged, and it has that.
+    /// A server in doubt must not count in elections as if it had everything (FAST '18,
+    /// protocol-aware recovery) until it knows that it has: because the leader says how far it may have
+    /// acknowledged, and it has that. See
+    /// [`Restored::is_in_doubt`](raft_core::Restored::is_in_doubt).
     pub is_in_doubt: bool,
 }
 

@@ -34,6 +34,10 @@ pub struct Status {
     /// The entry of the membership that removed this node, as far as it knows. It votes and
     /// campaigns no more, serves no reads, and can be stopped.
     pub removed_by: Option<LogId>,
+    /// Whether this node may have lost what it acknowledged last, because its log ended in a write that
+    /// is damaged or was interrupted. Its vote counts only if every voter gives one, until it has
+    /// caught up with a leader; that needs nobody's doing.
+    pub is_in_doubt: bool,
     /// Whom this leader is handing over to.
     pub successor: Option<NodeId>,
 }

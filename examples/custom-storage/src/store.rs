@@ -374,6 +374,7 @@ fn restore(database: &Database) -> Result<Option<Restored>, LogError> {
         tail: Vec::new(),
         memberships: Vec::new(),
         faulty: Vec::new(),
+        is_in_doubt: false,
         on_loss: OnLoss::Refuse,
     };
     let mut tail = VecDeque::new();

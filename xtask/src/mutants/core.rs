@@ -88,12 +88,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "votes-of-other-terms",
         rule: "an answer of another term means nothing (paper §5.1)",
         file: "crates/raft-core/src/raft/gate.rs",
-        old: r"            } else if *term < ours {
-                Verdict::Ignore
-",
-        new: r"            } else if *term < ours {
-                Verdict::Current
-",
+        old: r"        Ordering::Less => Verdict::Ignore,
+        Ordering::Equal => Verdict::Current,",
+        new: r"        Ordering::Less => Verdict::Current,
+        Ordering::Equal => Verdict::Current,",
         killer: Killer::Simulator,
     },
     Mutant {
@@ -218,7 +216,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "append-commits-too-much",
         rule: "a follower commits what agrees with the leader's log (paper §5.3)",
         file: "crates/raft-core/src/raft/follower.rs",
-        old: r"commit_known(common, m.commit.min(matched));",
+        old: r"common.commit_to(m.commit.min(matched));",
         new: r"commit_known(common, m.commit);",
         killer: Killer::Simulator,
     },
@@ -226,9 +224,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "acknowledges-its-own-end",
         rule: "an acknowledgement names what agrees",
         file: "crates/raft-core/src/raft/follower.rs",
-        old: r"    commit_known(common, m.commit.min(matched));
+        old: r"    common.commit_to(m.commit.min(matched));
     common.accept(from, matched);",
-        new: r"    commit_known(common, m.commit.min(matched));
+        new: r"    common.commit_to(m.commit.min(matched));
     common.accept(from, common.last().index);",
         killer: Killer::Simulator,
     },
@@ -456,8 +454,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "voters-leave-leaders-they-hear",
         rule: "followers of a live leader give no vote (thesis §4.2.3)",
         file: "crates/raft-core/src/raft/gate.rs",
-        old: r"if role.hears(common) == Hears::ALeader && (*term > ours || is_free(common, role)) =>",
-        new: r"if role.hears(common) == Hears::ALeader && *term > ours && is_free(common, role) && common.vote().is_some() =>",
+        old: r"role.hears(common) == Hears::ALeader && (term > common.term() || is_free(common, role))",
+        new: r"role.hears(common) == Hears::ALeader
+        && term > common.term()
+        && is_free(common, role)
+        && common.vote().is_some()",
         killer: Killer::Simulator,
     },
     Mutant {

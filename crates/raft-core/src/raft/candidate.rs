@@ -33,7 +33,7 @@ impl PreCandidate {
             common.send_in_term(voter, term, Body::PreVote(RequestVote { last }));
         }
         let mut ballot = Ballot::default();
-        ballot.cast(common, common.id(), VoteReply::Granted);
+        ballot.cast(common, common.id(), common.consent());
         Self { ballot, deadline: common.draw_election_deadline() }
     }
 
@@ -55,7 +55,11 @@ impl PreCandidate {
     ) -> Next {
         match body {
             // Another term's consent is not for this election.
-            Body::PreVoteReply(VoteReply::Granted) if term != common.term().next() => Next::Stay,
+            Body::PreVoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt)
+                if term != common.term().next() =>
+            {
+                Next::Stay
+            }
             Body::PreVoteReply(m) => {
                 self.ballot.cast(common, from, m);
                 self.outcome(common)
@@ -89,9 +93,11 @@ impl PreCandidate {
             | Body::InstallSnapshot(_)
             // The asker takes us for the leader.
             | Body::ReadIndex(_)
+            | Body::EndRequest(_)
             // Answers to what we asked in another role.
             | Body::AppendReply(_)
             | Body::HeartbeatReply(_)
+            | Body::EndReply(_)
             | Body::VoteReply(_) => Next::Stay,
         }
     }
@@ -171,17 +177,19 @@ impl Candidate {
             | Body::InstallSnapshot(_)
             // The asker takes us for the leader.
             | Body::ReadIndex(_)
+            | Body::EndRequest(_)
             // Answers to what we asked in another role, or in an earlier term.
             | Body::AppendReply(_)
             | Body::HeartbeatReply(_)
             | Body::PreVoteReply(_)
+            | Body::EndReply(_)
             | Body::ReadIndexReply(_) => Next::Stay,
         }
     }
 
     pub(super) fn on_durable(&mut self, common: &Common) -> Next {
         if common.disk().is_durable(self.own_vote) {
-            self.ballot.cast(common, common.id(), VoteReply::Granted);
+            self.ballot.cast(common, common.id(), common.consent());
         }
         self.outcome(common)
     }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::canonical::Rebase;
 use super::disk::Disk;
+use super::doubt::Doubt;
 use super::reads::{Answer, OwnReads};
 use super::repair::Repair;
 use super::rng::Rng;
@@ -39,6 +40,8 @@ pub(super) struct Common {
     /// How often silence has passed since without a campaign, in favour of others.
     yielded: u8,
     repair: Repair,
+    /// Whether what was acknowledged last may be lost, until it is settled.
+    doubt: Option<Doubt>,
     room: Room,
     /// The committed membership that removed this server, as long as no later one brings it back.
     removed_by: Option<LogId>,
@@ -66,7 +69,7 @@ struct Outbox {
 
 impl Common {
     pub(super) fn new(config: Config, start: Start, seed: u64, now: Timestamp) -> Self {
-        let Start { hard_state, log, memberships, snapshot, damage } = start;
+        let Start { hard_state, log, memberships, snapshot, damage, is_in_doubt } = start;
         let mut rng = Rng::new(seed);
         // What a snapshot contains is committed, and applied when it is restored.
         let commit = snapshot.as_ref().map_or_else(|| log.base().index, |s| s.last.index);
@@ -84,6 +87,7 @@ impl Common {
             heard: None,
             yielded: 0,
             repair: Repair::new(damage.lost, now),
+            doubt: is_in_doubt.then(Doubt::default),
             room: Room::Enough,
             removed_by: None,
             outbox: Outbox { commit, ..Outbox::default() },
@@ -128,6 +132,7 @@ impl Common {
             heard,
             yielded: _,
             repair,
+            doubt: _,
             room: _,
             removed_by: _,
             outbox: _,
@@ -190,6 +195,43 @@ impl Common {
 
     pub(super) const fn repair_mut(&mut self) -> &mut Repair {
         &mut self.repair
+    }
+
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
+    pub(super) const fn doubt_mut(&mut self) -> Option<&mut Doubt> {
+        self.doubt.as_mut()
+    }
+
+    /// What tells this run of the server from others.
+    pub(super) const fn session(&self) -> u64 {
+        self.reads.session()
+    }
+
+    /// Ends the doubt about what was acknowledged last, if nothing of it can be missing.
+    pub(super) fn settle_if_caught_up(&mut self) {
+        let durable = self.repair.sound_until(self.disk.durable_last());
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.is_settled_by(durable)) {
+            self.settle_doubt();
+        }
+    }
+
+    /// Ends the doubt about what was acknowledged last, if there is any: what is durable has all of it.
+    pub(super) fn settle_doubt(&mut self) {
+        if self.doubt.take().is_some() {
+            self.disk.write_settlement();
+            self.report(Event::DoubtSettled);
+        }
+    }
+
+    /// Up to where the log may be taken for equal to the leader's, as far as the leader says so.
+    ///
+    /// In doubt it says that of what may be lost, with other entries in its place.
+    pub(super) fn equal_until(&self) -> LogIndex {
+        let last = self.last().index;
+        self.doubt.as_ref().map_or(last, |doubt| last.min(doubt.matched()))
     }
 
     /// Writes an entry again whose bytes were lost.
@@ -345,6 +387,10 @@ impl Common {
     }
 
     pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
+        // Another term has another leader, with another log.
+        if hard_state.term > self.term() {
+            self.doubt = self.doubt.take().map(|_| Doubt::default());
+        }
         self.hard_state = hard_state;
         self.disk.write_hard_state(hard_state);
     }
@@ -356,9 +402,14 @@ impl Common {
         if granted && self.vote().is_none() {
             self.set_hard_state(HardState { term: self.term(), vote: Some(from) });
         }
-        let reply = if granted { VoteReply::Granted } else { VoteReply::Denied };
+        let reply = if granted { self.consent() } else { VoteReply::Denied };
         self.send(from, Body::VoteReply(reply));
         granted
+    }
+
+    /// What a vote of this server is worth.
+    pub(super) const fn consent(&self) -> VoteReply {
+        if self.is_in_doubt() { VoteReply::GrantedInDoubt } else { VoteReply::Granted }
     }
 
     /// Says whether a vote in `term` would be granted, promising nothing (thesis §9.6).
@@ -366,7 +417,7 @@ impl Common {
         let would = term > self.term() && hears == Hears::Nobody && m.last >= self.last();
         if would {
             // In the asker's term, which we have not entered.
-            self.send_in_term(from, term, Body::PreVoteReply(VoteReply::Granted));
+            self.send_in_term(from, term, Body::PreVoteReply(self.consent()));
         } else {
             // In ours, so that an asker who lags learns it.
             self.send(from, Body::PreVoteReply(VoteReply::Denied));
@@ -485,6 +536,10 @@ impl Common {
     /// Tells the leader that our log equals its own up to `matched`, as far as we have it.
     pub(super) fn accept(&mut self, leader: NodeId, matched: LogIndex) {
         let matched = self.repair.had_until(matched);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.on_matched(matched);
+            self.settle_if_caught_up();
+        }
         self.send(leader, Body::AppendReply(AppendReply::Accepted { matched }));
     }
 
@@ -537,6 +592,7 @@ impl Common {
     pub(super) fn on_persisted(&mut self, seq: WriteSeq) {
         if self.disk.on_persisted(seq) {
             self.repair.on_durable(|seq| self.disk.is_durable(seq));
+            self.settle_if_caught_up();
             self.disk.release(&mut self.outbox.messages);
         } else {
             self.report(Event::UnknownWrite);

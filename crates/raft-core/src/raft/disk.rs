@@ -44,6 +44,7 @@ struct PendingWrite {
     reset: Option<LogId>,
     compact: Option<LogId>,
     truncate: Option<LogIndex>,
+    settles_doubt: bool,
     append: Vec<Entry>,
     repair: Vec<Entry>,
 }
@@ -124,15 +125,21 @@ impl Disk {
         pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
     }
 
+    /// Nothing that was acknowledged is missing from what is durable.
+    pub(super) fn write_settlement(&mut self) {
+        self.pending().settles_doubt = true;
+    }
+
     /// The log gives way to an empty one after `last`. It is durable up to there: the snapshot is.
     pub(super) fn write_reset(&mut self, last: LogId) {
         self.durable_last = last.index;
         for write in &mut self.under_way {
             write.last = last.index;
         }
-        let hard_state = self.pending().hard_state;
+        let PendingWrite { hard_state, settles_doubt, .. } = *self.pending();
+        let reset = Some(last);
         self.pending =
-            Some(PendingWrite { hard_state, reset: Some(last), ..PendingWrite::default() });
+            Some(PendingWrite { hard_state, reset, settles_doubt, ..PendingWrite::default() });
     }
 
     /// The log begins after `upto`, which is durable.
@@ -144,10 +151,11 @@ impl Disk {
 
     /// Hands out the collected write, after which the log ends at `last`.
     pub(super) fn take_write(&mut self, last: LogIndex, now: Timestamp) -> Option<Write> {
-        let PendingWrite { hard_state, reset, compact, truncate, append, repair } =
+        let PendingWrite { hard_state, reset, compact, truncate, settles_doubt, append, repair } =
             self.pending.take()?;
-        self.under_way.push_back(UnderWay { seq: self.seq, last, since: now });
-        Some(Write { seq: self.seq, hard_state, reset, compact, truncate, append, repair })
+        let seq = self.seq;
+        self.under_way.push_back(UnderWay { seq, last, since: now });
+        Some(Write { seq, hard_state, reset, compact, truncate, settles_doubt, append, repair })
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.

@@ -2,7 +2,7 @@
 
 use super::canonical::Rebase;
 use super::common::{Common, Room};
-use super::{Cause, Next, repair, snapshot};
+use super::{Cause, Next, doubt, repair, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,
@@ -83,6 +83,7 @@ impl Follower {
             }
             Body::Heartbeat(m) => {
                 self.on_leader_heard(common);
+                doubt::ask(common, from);
                 on_heartbeat(common, from, m);
             }
             Body::CommitNotice(m) => {
@@ -108,10 +109,12 @@ impl Follower {
             Body::RepairRequest(m) => repair::on_request(common, from, m),
             Body::RepairReply(m) => repair::on_reply(common, from, m),
             Body::ReadIndexReply(m) => common.on_read_answer(from, m.upto, m.index),
+            Body::EndReply(m) => doubt::on_reply(common, m),
             // The leader's membership is not the one it was asked with.
             Body::TimeoutNow
             // The asker takes us for the leader; it will hear who is.
             | Body::ReadIndex(_)
+            | Body::EndRequest(_)
             // Answers to what we asked in an earlier role.
             | Body::AppendReply(_)
             | Body::HeartbeatReply(_)
@@ -185,7 +188,7 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
         }
         entries.for_each(|entry| common.append(entry));
     }
-    commit_known(common, m.commit.min(matched));
+    common.commit_to(m.commit.min(matched));
     common.accept(from, matched);
 }
 
@@ -212,5 +215,5 @@ fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
 ///
 /// A leader never names more than that; the bound is for those that are not correct.
 fn commit_known(common: &mut Common, commit: LogIndex) {
-    common.commit_to(commit.min(common.last().index));
+    common.commit_to(commit.min(common.equal_until()));
 }

@@ -1,5 +1,7 @@
 //! The rule for terms, applied to every message before any role sees it (paper §5.1).
 
+use core::cmp::Ordering;
+
 use super::Role;
 use super::common::{Common, Hears};
 use crate::event::PeerFault;
@@ -35,14 +37,20 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
     let ours = common.term();
     match body {
         // A pre-vote asks about a term that nobody has entered (thesis §9.6).
-        Body::PreVote(_) | Body::PreVoteReply(VoteReply::Granted) => Verdict::Current,
+        Body::PreVote(_)
+        | Body::PreVoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt)
         // What is committed stays so.
-        Body::Removed(_) => Verdict::Current,
-        // A voter that lags refuses in its own, earlier term.
-        Body::PreVoteReply(VoteReply::Denied) if *term <= ours => Verdict::Current,
+        | Body::Removed(_) => Verdict::Current,
 
+        // A voter that lags refuses in its own, earlier term.
+        Body::PreVoteReply(VoteReply::Denied)
         // Entries are the same in every term.
-        Body::RepairRequest(_) | Body::RepairReply(_) if *term <= ours => Verdict::Current,
+        | Body::RepairRequest(_)
+        | Body::RepairReply(_)
+            if *term <= ours =>
+        {
+            Verdict::Current
+        }
 
         Body::AppendEntries(_) | Body::Heartbeat(_) | Body::InstallSnapshot(_) if *term < ours => {
             Verdict::Refuse(Body::AppendReply(AppendReply::Rejected {
@@ -51,69 +59,61 @@ pub(super) fn admit(common: &Common, role: &Role, message: &Message) -> Verdict 
             }))
         }
         Body::AppendEntries(_)
-        | Body::TimeoutNow
         | Body::Heartbeat(_)
-        | Body::CommitNotice(_)
         | Body::InstallSnapshot(_)
-            if *term >= ours =>
-        {
-            admit_leader(common, role, *from, *term)
-        }
+        | Body::CommitNotice(_)
+        | Body::TimeoutNow => admit_leader(common, role, *from, *term),
 
         Body::RequestVote(_) | Body::TransferVote(_) if *term < ours => {
             Verdict::Refuse(Body::VoteReply(VoteReply::Denied))
         }
-        // Disruptive servers: ignore candidates while the leader is alive (thesis §4.2.3), but not
-        // the one that the leader has sent.
-        //
-        // Nor does it matter that we have entered the candidate's term: any message may have told
-        // us of it, while a leader of an earlier one relies on our following.
-        Body::RequestVote(_)
-            if role.hears(common) == Hears::ALeader && (*term > ours || is_free(common, role)) =>
-        {
-            Verdict::Ignore
-        }
+        Body::RequestVote(_) if keeps_its_leader(common, role, *term) => Verdict::Ignore,
 
-        Body::AppendEntries(_)
-        | Body::AppendReply(_)
-        | Body::Heartbeat(_)
+        Body::AppendReply(_)
         | Body::HeartbeatReply(_)
-        | Body::CommitNotice(_)
+        | Body::EndRequest(_)
+        | Body::EndReply(_)
         | Body::RepairRequest(_)
         | Body::RepairReply(_)
-        | Body::InstallSnapshot(_)
         | Body::PreVoteReply(VoteReply::Denied)
         | Body::RequestVote(_)
         | Body::TransferVote(_)
         | Body::VoteReply(_)
-        | Body::TimeoutNow
         | Body::ReadIndex(_)
-        | Body::ReadIndexReply(_) => {
-            if *term > ours {
-                Verdict::Adopt { leader: None }
-            } else if *term < ours {
-                Verdict::Ignore
-            } else {
-                Verdict::Current
-            }
-        }
+        | Body::ReadIndexReply(_) => admit_by_term(common, *term),
     }
+}
+
+/// Admits what is of our term, and follows a later one.
+fn admit_by_term(common: &Common, term: Term) -> Verdict {
+    match term.cmp(&common.term()) {
+        Ordering::Less => Verdict::Ignore,
+        Ordering::Equal => Verdict::Current,
+        Ordering::Greater => Verdict::Adopt { leader: None },
+    }
+}
+
+/// Admits the leader of our term or of a later one.
+fn admit_leader(common: &Common, role: &Role, from: NodeId, term: Term) -> Verdict {
+    match (term.cmp(&common.term()), role.leader(common)) {
+        (Ordering::Less, _) => Verdict::Ignore,
+        (Ordering::Greater, _) | (Ordering::Equal, None) => Verdict::Adopt { leader: Some(from) },
+        (Ordering::Equal, Some(leader)) if leader == from => Verdict::Current,
+        // Two leaders in one term, or an id used twice: not ours to repair.
+        (Ordering::Equal, Some(_)) => Verdict::Fault(PeerFault::SecondLeader),
+    }
+}
+
+/// Whether a candidate of `term` is a disruptive server, to be ignored while the leader is alive
+/// (thesis §4.2.3). The one that the leader has sent is none.
+///
+/// Nor does it matter that we have entered the candidate's term: any message may have told us of it,
+/// while a leader of an earlier one relies on our following.
+fn keeps_its_leader(common: &Common, role: &Role, term: Term) -> bool {
+    role.hears(common) == Hears::ALeader && (term > common.term() || is_free(common, role))
 }
 
 /// Whether we could vote for anybody in our term.
 const fn is_free(common: &Common, role: &Role) -> bool {
     common.vote().is_none() && !matches!(role, Role::Leader(_))
-}
-
-/// Admits the leader of our term or of a later one.
-fn admit_leader(common: &Common, role: &Role, from: NodeId, term: Term) -> Verdict {
-    if term > common.term() {
-        return Verdict::Adopt { leader: Some(from) };
-    }
-    match role.leader(common) {
-        None => Verdict::Adopt { leader: Some(from) },
-        Some(leader) if leader == from => Verdict::Current,
-        // Two leaders in one term, or an id used twice: not ours to repair.
-        Some(_) => Verdict::Fault(PeerFault::SecondLeader),
-    }
 }

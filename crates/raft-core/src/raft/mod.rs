@@ -17,6 +17,7 @@ mod candidate;
 mod canonical;
 mod common;
 mod disk;
+mod doubt;
 mod follower;
 mod gate;
 mod invariant;
@@ -400,6 +401,7 @@ impl Raft {
             snapshot,
             installing,
             last: common.last(),
+            is_in_doubt: common.is_in_doubt(),
             membership_id: common.membership_id(),
             membership: common.membership(),
             removed_by: common.removed_by(),
@@ -413,6 +415,11 @@ impl Raft {
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
             Role::Leader(l) => l.leased(&self.common),
         }
+    }
+
+    #[cfg(test)]
+    const fn session(&self) -> u64 {
+        self.common.session()
     }
 
     #[cfg(test)]

@@ -58,6 +58,11 @@ impl OwnReads {
         known.iter_mut().for_each(|(asked_at, _)| rebase.instant(asked_at));
     }
 
+    /// The run of the server.
+    pub(super) const fn session(&self) -> u64 {
+        self.issued.session()
+    }
+
     /// Names a read that a leader is to be asked about.
     pub(super) const fn issue(&mut self) -> ReadId {
         self.issued = self.issued.next();

@@ -6,6 +6,7 @@ mod any_input;
 mod any_membership;
 mod canonical;
 mod cluster;
+mod doubt;
 mod durability;
 mod election;
 mod faults;

@@ -59,6 +59,8 @@ impl Frame {
             | FrameKind::Removed
             | FrameKind::RepairRequest
             | FrameKind::RepairReply
+            | FrameKind::EndRequest
+            | FrameKind::EndReply
             | FrameKind::ReadIndex
             | FrameKind::ReadIndexReply => self.message(head, route).map(Packet::Raft),
         }
@@ -86,6 +88,8 @@ impl Frame {
             FrameKind::RequestVote => Body::RequestVote(self.whole(head)?),
             FrameKind::TransferVote => Body::TransferVote(self.whole(head)?),
             FrameKind::VoteReply => Body::VoteReply(self.whole(head)?),
+            FrameKind::EndRequest => Body::EndRequest(self.whole(head)?),
+            FrameKind::EndReply => Body::EndReply(self.whole(head)?),
             FrameKind::RepairRequest => Body::RepairRequest(self.whole(head)?),
             FrameKind::RepairReply => Body::RepairReply(take_repair(head, self.payload(), term)?),
             FrameKind::Removed => Body::Removed(self.whole(head)?),

@@ -279,6 +279,8 @@ fn put_message<'a>(
         Body::TransferVote(m) => put_wire(head, m, FrameKind::TransferVote),
         Body::VoteReply(m) => put_wire(head, m, FrameKind::VoteReply),
         Body::TimeoutNow => put_wire(head, &(), FrameKind::TimeoutNow),
+        Body::EndRequest(m) => put_wire(head, m, FrameKind::EndRequest),
+        Body::EndReply(m) => put_wire(head, m, FrameKind::EndReply),
         Body::RepairRequest(m) => put_wire(head, m, FrameKind::RepairRequest),
         Body::Removed(m) => put_wire(head, m, FrameKind::Removed),
         Body::ReadIndex(m) => put_wire(head, m, FrameKind::ReadIndex),

@@ -1,8 +1,9 @@
 //! Heads of frames: postcard, read and written piece by piece.
 
 use raft_core::{
-    AppendReply, CommitNotice, Heartbeat, HeartbeatReply, LogId, LogIndex, NodeId, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, Removed, RepairRequest, RequestVote, Term, VoteReply,
+    AppendReply, CommitNotice, EndReply, EndRequest, Heartbeat, HeartbeatReply, LogId, LogIndex,
+    NodeId, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairRequest, RequestVote,
+    Term, VoteReply,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -162,6 +163,30 @@ impl Wire for RepairRequest {
     }
 }
 
+impl Wire for EndRequest {
+    type Form = (u64, LogId);
+
+    fn to_form(&self) -> Self::Form {
+        (self.session, self.last)
+    }
+
+    fn from_form((session, last): Self::Form) -> Self {
+        Self { session, last }
+    }
+}
+
+impl Wire for EndReply {
+    type Form = (u64, LogIndex);
+
+    fn to_form(&self) -> Self::Form {
+        (self.session, self.last)
+    }
+
+    fn from_form((session, last): Self::Form) -> Self {
+        Self { session, last }
+    }
+}
+
 impl Wire for Removed {
     type Form = LogId;
 
@@ -187,6 +212,7 @@ impl Wire for () {
 pub(super) enum VoteReplyForm {
     Granted,
     Denied,
+    GrantedInDoubt,
 }
 
 impl Wire for VoteReply {
@@ -195,6 +221,7 @@ impl Wire for VoteReply {
     fn to_form(&self) -> VoteReplyForm {
         match self {
             Self::Granted => VoteReplyForm::Granted,
+            Self::GrantedInDoubt => VoteReplyForm::GrantedInDoubt,
             Self::Denied => VoteReplyForm::Denied,
         }
     }
@@ -202,6 +229,7 @@ impl Wire for VoteReply {
     fn from_form(form: VoteReplyForm) -> Self {
         match form {
             VoteReplyForm::Granted => Self::Granted,
+            VoteReplyForm::GrantedInDoubt => Self::GrantedInDoubt,
             VoteReplyForm::Denied => Self::Denied,
         }
     }

@@ -45,6 +45,10 @@ pub enum FrameKind {
     RepairRequest,
     /// [`raft_core::RepairReply`].
     RepairReply,
+    /// [`raft_core::EndRequest`].
+    EndRequest,
+    /// [`raft_core::EndReply`].
+    EndReply,
     /// [`Forward`](crate::Forward).
     Forward,
     /// [`ForwardReply`](crate::ForwardReply).
@@ -57,7 +61,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Hello,
         Self::HelloAck,
         Self::AppendEntries,
@@ -77,6 +81,8 @@ impl FrameKind {
         Self::Removed,
         Self::RepairRequest,
         Self::RepairReply,
+        Self::EndRequest,
+        Self::EndReply,
         Self::Forward,
         Self::ForwardReply,
         Self::SnapshotRequest,
@@ -106,6 +112,8 @@ impl FrameKind {
             Self::Removed => 30,
             Self::RepairRequest => 31,
             Self::RepairReply => 32,
+            Self::EndRequest => 33,
+            Self::EndReply => 34,
             Self::Forward => 64,
             Self::ForwardReply => 65,
             Self::SnapshotRequest => 66,
@@ -139,6 +147,8 @@ impl FrameKind {
             30 => Self::Removed,
             31 => Self::RepairRequest,
             32 => Self::RepairReply,
+            33 => Self::EndRequest,
+            34 => Self::EndReply,
             64 => Self::Forward,
             65 => Self::ForwardReply,
             66 => Self::SnapshotRequest,
@@ -173,7 +183,9 @@ impl FrameKind {
             | Self::TimeoutNow
             | Self::TransferVote
             | Self::Removed
-            | Self::RepairRequest => Lane::Control,
+            | Self::RepairRequest
+            | Self::EndRequest
+            | Self::EndReply => Lane::Control,
         }
     }
 }

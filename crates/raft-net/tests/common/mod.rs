@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use raft_core::{
-    AppendEntries, AppendReply, Body, ClusterId, CommitNotice, Entry, EntryPayload, GroupId,
-    Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId, ReadId, ReadIndex,
-    ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote, SnapshotMeta,
-    Term, VoteReply,
+    AppendEntries, AppendReply, Body, ClusterId, CommitNotice, EndReply, EndRequest, Entry,
+    EntryPayload, GroupId, Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId,
+    ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote,
+    SnapshotMeta, Term, VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -132,7 +132,10 @@ fn other_bodies() -> impl Strategy<Value = Body> {
     let rejected =
         (indexes(), log_ids()).prop_map(|(prev, hint)| AppendReply::Rejected { prev, hint });
     let vote = || log_ids().prop_map(|last| RequestVote { last });
-    let reply = || prop_oneof![Just(VoteReply::Granted), Just(VoteReply::Denied)];
+    let reply = || {
+        let replies = [VoteReply::Granted, VoteReply::GrantedInDoubt, VoteReply::Denied];
+        prop::sample::select(replies.to_vec())
+    };
     let round = || any::<u64>().prop_map(ReadRound::new);
     let read =
         || (any::<u64>(), any::<u64>()).prop_map(|(run, position)| ReadId::new(run, position));
@@ -152,6 +155,10 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         vote().prop_map(Body::TransferVote),
         Just(Body::TimeoutNow),
         log_ids().prop_map(|by| Body::Removed(Removed { by })),
+        (any::<u64>(), log_ids())
+            .prop_map(|(session, last)| Body::EndRequest(EndRequest { session, last })),
+        (any::<u64>(), indexes())
+            .prop_map(|(session, last)| Body::EndReply(EndReply { session, last })),
         (log_ids(), indexes())
             .prop_map(|(first, upto)| Body::RepairRequest(RepairRequest { first, upto })),
         reply().prop_map(Body::VoteReply),

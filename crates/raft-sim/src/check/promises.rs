@@ -11,7 +11,7 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
     let durable = disk.hard_state();
     let in_term = durable.term >= term;
     let holds = match body {
-        Body::VoteReply(VoteReply::Granted) => {
+        Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) => {
             durable.term > term || durable.term == term && durable.vote == Some(to)
         }
         Body::RequestVote(_) | Body::TransferVote(_) => {
@@ -28,6 +28,8 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
         | Body::Heartbeat(_)
         | Body::CommitNotice(_)
         | Body::InstallSnapshot(_)
+        | Body::EndRequest(_)
+        | Body::EndReply(_)
         | Body::RepairRequest(_)
         | Body::RepairReply(_)
         | Body::TimeoutNow

@@ -113,7 +113,7 @@ impl<A: App> World<A> {
             };
         };
         match body {
-            Body::VoteReply(VoteReply::Granted) => {
+            Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) => {
                 tally.reach_if(node.life > 1, Point::VoteAfterRestart);
             }
             Body::VoteReply(VoteReply::Denied) => tally.reach(Point::VoteRefused),

@@ -23,7 +23,16 @@ pub(super) fn calls(
     /// More at a time gains nothing.
     const BYTES_MAX: u64 = 8 << 20;
     let bytes_max = usize::try_from((segment_bytes / 4).min(BYTES_MAX)).unwrap_or(usize::MAX);
-    let Write { seq, mut hard_state, reset, compact, mut truncate, append, repair } = write;
+    let Write {
+        seq,
+        mut hard_state,
+        reset,
+        compact,
+        mut truncate,
+        mut settles_doubt,
+        append,
+        repair,
+    } = write;
     let mut calls = Vec::new();
     let compactions: Vec<_> = reset.into_iter().chain(compact).map(Call::Compact).collect();
     let bare = Batch::new(GroupId::FIRST);
@@ -32,12 +41,14 @@ pub(super) fn calls(
         calls.push(Call::Append(Batch { hard_state: hard_state.take(), ..bare.clone() }));
     }
     calls.extend(compactions);
-    let changes = hard_state.is_some() || truncate.is_some() || !append.is_empty();
+    let changes = hard_state.is_some() || truncate.is_some() || settles_doubt || !append.is_empty();
     // A write without any change is still to be reported.
     if changes || calls.is_empty() && repair.is_empty() {
         calls.extend(split(append, bytes_max).into_iter().map(|entries| {
             let (hard_state, truncate_from) = (hard_state.take(), truncate.take());
-            Call::Append(Batch { hard_state, truncate_from, entries, ..bare.clone() })
+            let settles_doubt = std::mem::take(&mut settles_doubt);
+            let bare = bare.clone();
+            Call::Append(Batch { hard_state, truncate_from, settles_doubt, entries, ..bare })
         }));
     }
     if !repair.is_empty() {
@@ -147,6 +158,17 @@ mod tests {
                 (Call::Append(entries), Some(WriteSeq::new(3))),
             ]
         );
+    }
+
+    #[test]
+    fn a_settlement_alone_is_one_call() {
+        let seq = WriteSeq::new(3);
+        let write = Write { seq, settles_doubt: true, ..Write::default() };
+
+        let calls: Vec<_> = calls(write, 64 << 20).collect();
+
+        let batch = Batch { settles_doubt: true, ..Batch::new(GroupId::FIRST) };
+        assert_eq!(calls, [(Call::Append(batch), Some(seq))]);
     }
 
     #[test]

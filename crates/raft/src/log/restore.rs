@@ -36,6 +36,7 @@ pub(super) fn restore(
         tail: read_tail(group, tail_bytes_max, &read)?,
         memberships: memberships.collect::<Result<_, _>>()?,
         faulty: group.faulty.iter().map(|&lost| faulty(lost)).collect(),
+        is_in_doubt: group.is_in_doubt,
         on_loss: OnLoss::Refuse,
     }))
 }

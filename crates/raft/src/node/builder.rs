@@ -459,6 +459,13 @@ async fn open<S: StateMachine>(
         restore(state_machine, &*shelf, unreadable, restored, generation)?;
     let restored = begin(&*store, inbox, origin, restored).await?;
     let restored = Restored { on_loss, ..restored };
+    if restored.is_in_doubt {
+        tracing::warn!(
+            node = %id,
+            "the newest write may be lost; this node's vote counts only if every voter gives one, until \
+             it has caught up with a leader"
+        );
+    }
     let peers = Peers::new(id, given, memberships(&restored)).ok_or(StartError::NotBootstrapped)?;
     let local = Local {
         node: id,
@@ -574,8 +581,9 @@ async fn begin<S: StateMachine>(
         }
         // It may have voted before it received anything.
         (begun, Origin::Joiner(members)) => {
-            let hard_state = begun.map(|begun| begun.hard_state).unwrap_or_default();
-            Ok(Restored { hard_state, ..Restored::joining(members) })
+            let joining = Restored::joining(members);
+            let Some(Restored { hard_state, is_in_doubt, .. }) = begun else { return Ok(joining) };
+            Ok(Restored { hard_state, is_in_doubt, ..joining })
         }
         (None, Origin::Founder(founders)) => found_cluster(log, inbox, founders).await,
         (Some(_), Origin::Founder(_)) => Err(StartError::HasJoined),

@@ -354,6 +354,7 @@ pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membershi
             membership_id: raft.membership_id,
             membership,
             removed_by: raft.removed_by,
+            is_in_doubt: raft.is_in_doubt,
             successor: None,
         },
         followers: raft.followers.clone(),
@@ -393,6 +394,7 @@ fn log_event(id: NodeId, event: Event) {
         Event::PeerFaulted { peer, fault } => {
             warn!(node = %id, %peer, ?fault, "ignored what no correct peer sends");
         }
+        Event::DoubtSettled => info!(node = %id, "nothing is lost; in doubt no more"),
         Event::SnapshotInstalled { last } => info!(node = %id, %last, "snapshot installed"),
         Event::MembershipCommitted { id: at } => info!(node = %id, %at, "membership changed"),
         Event::Removed { by } => {

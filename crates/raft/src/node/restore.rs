@@ -76,6 +76,7 @@ fn empty() -> Restored {
         tail: Vec::new(),
         memberships: Vec::new(),
         faulty: Vec::new(),
+        is_in_doubt: false,
         on_loss: OnLoss::Refuse,
     }
 }

@@ -23,8 +23,8 @@ use crate::event::{Event, PeerFault};
 use crate::io::{Fetch, FetchPurpose};
 use crate::log::{Slice, command_weight, weight};
 use crate::message::{
-    AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, ReadIndexReply, ReadRound,
-    RepairRequest,
+    AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat, HeartbeatReply,
+    ReadIndexReply, ReadRound, RepairRequest,
 };
 use crate::progress::{Memory, Progress};
 use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
@@ -53,6 +53,8 @@ pub(super) struct Leader {
 
 impl Leader {
     pub(super) fn new(common: &mut Common) -> Self {
+        // Who elected us has nothing that we lack.
+        common.settle_doubt();
         let last = common.last().index;
         let now = common.now();
         let first = common.append_own(EntryPayload::Noop).index;
@@ -168,6 +170,7 @@ impl Leader {
                     self.rounds.ask_for(from, m.upto);
                 }
             }
+            Body::EndRequest(m) => self.on_end_request(common, from, m),
             Body::RepairRequest(m) => self.on_repair_request(common, from, m),
             // A leader has lost nothing.
             Body::RepairReply(_) => {}
@@ -187,6 +190,7 @@ impl Leader {
             // Answers to what we asked in another role.
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
+            | Body::EndReply(_)
             | Body::ReadIndexReply(_) => {}
         }
         self.follow_up(common)
@@ -201,6 +205,30 @@ impl Leader {
             transfer.on_heard(from);
         }
         Some(progress)
+    }
+
+    /// A follower may have lost what it acknowledged last. What its log shows that it lacks counts no
+    /// more, and is sent again.
+    fn on_end_request(&mut self, common: &mut Common, from: NodeId, m: EndRequest) {
+        let Some(progress) = self.hear_follower(common, from) else { return };
+        // Below the base everything is committed, and equal for that.
+        let is_equal = m.last.index < common.log().base().index || common.log().contains(m.last);
+        let has_all = is_equal && progress.matched() <= m.last.index;
+        if !has_all && progress.matched() > LogIndex::ZERO {
+            // It lacks our last entry at least, and is to be sent that.
+            self.forget(common, from, m.last.index.min(common.last().index.prev()));
+        }
+        let (session, last) = (m.session, common.last().index);
+        common.send(from, Body::EndReply(EndReply { session, last }));
+    }
+
+    /// Nothing that a follower has acknowledged counts any more; its log ends at `last`.
+    fn forget(&mut self, common: &Common, from: NodeId, last: LogIndex) {
+        let Some(progress) = self.followers.get_mut(&from) else { return };
+        progress.forget(last);
+        if let Some(learner) = self.learners.get_mut(&from) {
+            *learner = CatchUp::new(common.last().index, common.now());
+        }
     }
 
     fn on_repair_request(&mut self, common: &mut Common, from: NodeId, m: RepairRequest) {
@@ -269,10 +297,7 @@ impl Leader {
             }
             Memory::Lost => {
                 let (acknowledged, last) = (progress.matched(), m.last);
-                progress.forget(m.last);
-                if let Some(learner) = self.learners.get_mut(&from) {
-                    *learner = CatchUp::new(common.last().index, common.now());
-                }
+                self.forget(common, from, last);
                 common.report(Event::LogRegressed { peer: from, acknowledged, last });
             }
         }

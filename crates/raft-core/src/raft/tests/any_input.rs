@@ -13,9 +13,9 @@ use crate::config::{Config, Lease};
 use crate::io::{Fetch, FetchPurpose, Input, Install, ReadLevel, WriteSeq};
 use crate::membership::{Membership, MembershipChange, Quorum, Voters};
 use crate::message::{
-    AppendEntries, AppendReply, Body, CommitNotice, Heartbeat, HeartbeatReply, Message, ReadId,
-    ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote,
-    VoteReply,
+    AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat,
+    HeartbeatReply, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply,
+    RepairRequest, RequestVote, VoteReply,
 };
 use crate::raft::Raft;
 use crate::raft::rng::Rng;
@@ -183,6 +183,7 @@ impl Draw {
                 let first = membership_entry(1, 1, membership);
                 let entries = [first, entry(2, 2), entry(3, 2), entry(4, 4)].to_vec();
                 let restored = Restored::from_entries(hard_state, entries).unwrap();
+                let restored = Restored { is_in_doubt: self.below(4) == 0, ..restored };
                 if self.below(2) == 0 { restored } else { self.damage(restored) }
             }
             _ => Restored {
@@ -193,6 +194,7 @@ impl Draw {
                 tail: Vec::from([entry(13, 4)]),
                 memberships: Vec::new(),
                 faulty: Vec::new(),
+                is_in_doubt: self.below(4) == 0,
                 on_loss: OnLoss::Refuse,
                 snapshot: Some(SnapshotMeta {
                     last: self.pick(&[id(10, 3), id(11, 3), id(12, 4), id(14, 4)]),
@@ -302,18 +304,22 @@ impl Draw {
         let to = if self.below(20) == 0 { n(2) } else { n(1) };
         let mut term = self.term(raft);
         let body = self.body(raft, read);
-        if matches!(body, Body::PreVoteReply(VoteReply::Granted)) && self.below(4) > 0 {
+        if matches!(body, Body::PreVoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt))
+            && self.below(4) > 0
+        {
             term = raft.status().hard_state.term.next();
         }
         Message { from: self.peer(), to, term, body }
     }
 
     fn body(&mut self, raft: &Raft, read: ReadId) -> Body {
-        let reply = self.pick(&[VoteReply::Granted, VoteReply::Granted, VoteReply::Denied]);
+        let in_doubt = VoteReply::GrantedInDoubt;
+        let granted = VoteReply::Granted;
+        let reply = self.pick(&[granted, granted, in_doubt, VoteReply::Denied]);
         let round = ReadRound::new(self.pick(&[0, 1, 2, u64::MAX]));
         let (session, position) = (read.session(), self.pick(&[0, 1, 2, u64::MAX]));
         let upto = self.pick(&[read, read, ReadId::new(session, position), ReadId::new(7, 1)]);
-        match self.below(20) {
+        match self.below(22) {
             0..3 => {
                 let prev = self.log_id(raft);
                 let entries = self.entries(raft, prev);
@@ -347,6 +353,11 @@ impl Draw {
                 Body::RepairReply(RepairReply { entries: self.entries(raft, before) })
             }
             18 => Body::Removed(Removed { by: self.log_id(raft) }),
+            19 => Body::EndRequest(EndRequest { session, last: self.log_id(raft) }),
+            20 => {
+                let session = self.pick(&[session, 7]);
+                Body::EndReply(EndReply { session, last: self.index(raft) })
+            }
             _ => Body::ReadIndexReply(ReadIndexReply { upto, index: self.index(raft) }),
         }
     }

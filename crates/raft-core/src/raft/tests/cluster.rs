@@ -76,6 +76,10 @@ pub(super) struct Disk {
     pub(super) snapshot: Option<Snapshot>,
     /// Entries that a start could not read.
     pub(super) faulty: BTreeSet<LogIndex>,
+    /// The entries before the newest write, if that changed nothing else but them.
+    pub(super) before: Option<Vec<Entry>>,
+    /// Whether the newest write may be lost.
+    pub(super) is_in_doubt: bool,
     /// What a server knows that joins with an empty log.
     members: Membership,
 }
@@ -118,7 +122,17 @@ impl Cluster {
             let hard_state = HardState { term, vote: None };
             let members = membership.clone();
             let (base, faulty) = (LogId::ZERO, BTreeSet::new());
-            let disk = Disk { hard_state, log, base, snapshot: None, faulty, members };
+            let (before, is_in_doubt) = (None, false);
+            let disk = Disk {
+                hard_state,
+                log,
+                base,
+                snapshot: None,
+                faulty,
+                before,
+                is_in_doubt,
+                members,
+            };
             let mut config = Config::new(id);
             configure(&mut config);
             (id, Server::start(config, disk, usize::MAX, id.get(), Timestamp::default()))
@@ -145,6 +159,8 @@ impl Cluster {
             base: LogId::ZERO,
             snapshot: None,
             faulty: BTreeSet::new(),
+            before: None,
+            is_in_doubt: false,
             members: model.disk.members.clone(),
         };
         self.starts += 1;
@@ -440,6 +456,13 @@ impl Cluster {
         disk.log.retain(|entry| entry.id.index <= i(last));
     }
 
+    /// Loses the newest write of a server that is down. It knows that it may have lost one.
+    pub(super) fn lose_newest(&mut self, id: u64) {
+        let disk = &mut self.servers.get_mut(&n(id)).unwrap().disk;
+        disk.log = disk.before.take().expect("the newest write changed entries");
+        disk.is_in_doubt = true;
+    }
+
     /// Stops a server. What was not durable is lost.
     pub(super) fn crash(&mut self, id: u64) {
         self.servers.get_mut(&n(id)).unwrap().is_up = false;
@@ -533,7 +556,7 @@ impl Server {
         let voted_for = |id| durable_term > term || (durable_term == term && vote == Some(id));
         let kept = match body {
             Body::RequestVote(_) | Body::TransferVote(_) => voted_for(from),
-            Body::VoteReply(VoteReply::Granted) => voted_for(to),
+            Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) => voted_for(to),
             Body::AppendReply(AppendReply::Accepted { matched }) => {
                 // A later leader may have taken back what an earlier one was promised.
                 let is_past = self.raft.status().hard_state.term > term;
@@ -554,6 +577,8 @@ impl Server {
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
             | Body::InstallSnapshot(_)
+            | Body::EndRequest(_)
+            | Body::EndReply(_)
             | Body::RepairRequest(_)
             | Body::RepairReply(_)
             | Body::PreVote(_)
@@ -586,6 +611,9 @@ impl Server {
 
 impl Disk {
     pub(super) fn carry_out(&mut self, write: Write) {
+        let is_of_log = write.reset.is_none() && write.compact.is_none() && write.repair.is_empty();
+        self.before = is_of_log.then(|| self.log.clone());
+        self.is_in_doubt &= !write.settles_doubt;
         self.hard_state = write.hard_state.unwrap_or(self.hard_state);
         let base = carry_out(&mut self.log, &write, self.snapshot.as_ref());
         self.base = base.unwrap_or(self.base);
@@ -613,11 +641,15 @@ impl Disk {
 
     /// What a start finds, with the last `tail` entries in memory.
     fn restored(&self, tail: usize) -> Restored {
-        let Self { hard_state, log, base, snapshot, faulty, members } = self;
+        let Self { hard_state, log, base, snapshot, faulty, before: _, is_in_doubt, members } =
+            self;
+        let is_in_doubt = *is_in_doubt;
         if log.is_empty() && snapshot.is_none() {
-            return Restored { hard_state: *hard_state, ..Restored::joining(members.clone()) };
+            let joining = Restored::joining(members.clone());
+            return Restored { hard_state: *hard_state, is_in_doubt, ..joining };
         }
         let mut restored = Restored::from_entries(*hard_state, log.clone()).unwrap();
+        restored.is_in_doubt = is_in_doubt;
         restored.base = *base;
         restored.snapshot = snapshot.as_ref().map(|snapshot| snapshot.meta.clone());
         restored.term_starts.retain(|start| start.index > base.index);
@@ -724,6 +756,7 @@ pub(super) fn request_vote(last: LogId) -> Body {
 }
 
 pub(super) const GRANTED: Body = Body::VoteReply(VoteReply::Granted);
+pub(super) const GRANTED_IN_DOUBT: Body = Body::VoteReply(VoteReply::GrantedInDoubt);
 pub(super) const DENIED: Body = Body::VoteReply(VoteReply::Denied);
 pub(super) const PRE_GRANTED: Body = Body::PreVoteReply(VoteReply::Granted);
 pub(super) const PRE_DENIED: Body = Body::PreVoteReply(VoteReply::Denied);

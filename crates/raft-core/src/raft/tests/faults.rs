@@ -23,6 +23,7 @@ fn compacted() -> Raft {
         tail: Vec::new(),
         memberships: Vec::new(),
         faulty: Vec::new(),
+        is_in_doubt: false,
         on_loss: OnLoss::Refuse,
         snapshot: Some(SnapshotMeta {
             last: id(10, 3),

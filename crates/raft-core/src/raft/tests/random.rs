@@ -4,13 +4,14 @@
 //! stay hidden. `RAFT_CORE_SEEDS=0..100000` runs other seeds than the usual ones.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::{AddAssign, Range};
 use core::time::Duration;
 
 use super::cluster::*;
-use super::std;
+use super::{std, text};
 use crate::config::{Config, Lease};
 use crate::event::RoleKind;
 use crate::io::{Input, ReadLevel};
@@ -35,12 +36,13 @@ fn no_weather_breaks_a_promise_and_good_weather_brings_progress() {
         seen += world.seen();
     }
     // A test in which nothing happens finds nothing.
-    let Seen { seeds, leaders, commits, reads, installs, changes, damages } = seen;
+    let Seen { seeds, leaders, commits, reads, installs, changes, damages, losses } = seen;
     assert!(leaders > 2 * seeds, "{leaders} leaders in {seeds} runs");
     assert!(commits > 12 * seeds, "{commits} entries in {seeds} runs");
     assert!(reads > 3 * seeds, "{reads} reads in {seeds} runs");
 
-    assert!(10 * damages > seeds, "{damages} entries damaged in {seeds} runs");
+    assert!(10 * losses > seeds, "{losses} writes lost in {seeds} runs");
+    assert!(12 * damages > seeds, "{damages} entries damaged in {seeds} runs");
     assert!(10 * installs > seeds, "{installs} snapshots installed in {seeds} runs");
     assert!(changes > seeds, "{changes} changes of membership in {seeds} runs");
 }
@@ -76,6 +78,7 @@ struct Seen {
     reads: usize,
     installs: usize,
     damages: usize,
+    losses: usize,
     changes: usize,
 }
 
@@ -87,6 +90,7 @@ impl AddAssign for Seen {
         self.reads += other.reads;
         self.installs += other.installs;
         self.damages += other.damages;
+        self.losses += other.losses;
         self.changes += other.changes;
     }
 }
@@ -180,6 +184,7 @@ struct World {
     proposals: u64,
     installs: usize,
     damages: usize,
+    losses: usize,
     changes: usize,
 }
 
@@ -216,6 +221,7 @@ impl World {
             proposals: 0,
             installs: 0,
             damages: 0,
+            losses: 0,
             changes: 0,
         }
     }
@@ -278,6 +284,7 @@ impl World {
                 let tail = dice.pick(&[0, 2, usize::MAX]);
                 if !cluster.server(id).is_up {
                     self.damage(id);
+                    self.lose_newest(id);
                     let Self { cluster, .. } = self;
                     cluster.restart_with(id, tail);
                     self.check.forget_run(n(id));
@@ -347,7 +354,9 @@ impl World {
         let me = n(id);
         let server = &cluster.servers[&me];
         let voters = server.raft.status().membership.quorum().incoming().count();
-        if voters < 3 || dice.below(3) > 0 {
+        // Who is blocked may be the only one who could help this one.
+        let is_blocked = check.impaired.is_some_and(|server| server != me);
+        if voters < 3 || is_blocked || dice.below(3) > 0 {
             return;
         }
         for _ in 0..dice.below(4) {
@@ -359,12 +368,50 @@ impl World {
             let lost = entry.id;
             // What nobody else has blocks a server until others can elect a leader without it.
             let committed = check.history.get(at) == Some(entry);
-            let others_can = committed || *check.impaired.get_or_insert(me) == me;
+            let others = check.doubted.iter().chain(check.damaged.values());
+            let is_alone = others.into_iter().all(|server| *server == me);
+            let others_can = committed || is_alone && *check.impaired.get_or_insert(me) == me;
             if others_can && *check.damaged.entry(lost).or_insert(me) == me {
                 self.damages += 1;
                 return cluster.damage(id, lost.index.get());
             }
         }
+    }
+
+    /// Loses the newest write of a server that is down, which may have been acknowledged; but no entry
+    /// on two servers, and no membership: its voters would have to be asked, and nobody knows them.
+    fn lose_newest(&mut self, id: u64) {
+        let Self { cluster, dice, check, .. } = self;
+        let me = n(id);
+        let disk = &cluster.servers[&me].disk;
+        let Some(before) = disk.before.as_ref().filter(|_| disk.faulty.is_empty()) else { return };
+        // Who decides alone has nobody to ask.
+        let memberships = before.iter().rev().filter_map(|entry| match &entry.payload {
+            EntryPayload::Membership(membership) => Some(membership),
+            EntryPayload::Command(_) | EntryPayload::Noop => None,
+        });
+        let quorum = memberships.map(|membership| membership.quorum()).next();
+        let decides_alone = quorum.is_none_or(|quorum| {
+            quorum.incoming().count() == 1 || quorum.outgoing().is_some_and(|o| o.count() == 1)
+        });
+        // Nor has one who needs the vote of somebody that is blocked.
+        let is_blocked = check.impaired.is_some_and(|server| server != me);
+        if decides_alone || is_blocked || dice.below(4) == 0 {
+            return;
+        }
+        let kept = before.iter().zip(&disk.log).take_while(|(a, b)| a == b).count();
+        let lost = &disk.log[kept..];
+        let is_mine = |e: &Entry| check.damaged.get(&e.id).is_none_or(|server| *server == me);
+        let is_membership = |e: &Entry| matches!(e.payload, EntryPayload::Membership(_));
+        let is_kept = |e: &Entry| !is_mine(e) || is_membership(e);
+        let changed = || lost.iter().chain(&before[kept..]);
+        if changed().next().is_none() || changed().any(is_kept) {
+            return;
+        }
+        check.doubted.insert(me);
+        check.damaged.extend(lost.iter().map(|entry| (entry.id, me)));
+        self.losses += 1;
+        cluster.lose_newest(id);
     }
 
     fn install(&mut self, id: u64) {
@@ -434,7 +481,13 @@ impl World {
                 return self.check.check_logs(&self.cluster, &members);
             }
         }
-        panic!("no progress though nothing is wrong");
+        let state = |(id, server): (&NodeId, &Server)| {
+            let parts = text::state(&server.raft).join(", ");
+            let members = text::membership(server.raft.status().membership);
+            format!("{id}: {parts}, {members}, lost {:?}", server.disk.faulty)
+        };
+        let states: Vec<_> = self.cluster.servers.iter().map(state).collect();
+        panic!("no progress though nothing is wrong:\n{}", states.join("\n"));
     }
 
     fn seen(&self) -> Seen {
@@ -445,6 +498,7 @@ impl World {
             reads: self.check.reads_answered,
             installs: self.installs,
             damages: self.damages,
+            losses: self.losses,
             changes: self.changes,
         }
     }
@@ -592,6 +646,8 @@ struct Checker {
     damaged: BTreeMap<LogId, NodeId>,
     /// The server that may have lost entries that are not committed.
     impaired: Option<NodeId>,
+    /// The servers that have ever lost a write.
+    doubted: BTreeSet<NodeId>,
 }
 
 impl Checker {

@@ -13,7 +13,10 @@ use super::cluster::*;
 use super::text;
 use crate::event::{Event, RoleKind};
 use crate::membership::{Membership, Quorum, Voters};
-use crate::message::{Body, CommitNotice, ReadId, ReadIndex, ReadIndexReply, Removed, RequestVote};
+use crate::message::{
+    Body, CommitNotice, EndReply, EndRequest, ReadId, ReadIndex, ReadIndexReply, Removed,
+    RequestVote,
+};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{LogId, Term};
 
@@ -46,11 +49,12 @@ struct Situation {
     set: fn() -> Cluster,
 }
 
-const SITUATIONS: [Situation; 10] = [
+const SITUATIONS: [Situation; 11] = [
     Situation { name: "A follower that knows of no leader", set: leaderless },
     Situation { name: "A follower of server 2 that has just heard it", set: following },
     Situation { name: "A follower of server 3 that has just heard it", set: following_another },
     Situation { name: "A follower of server 2 that installs a snapshot", set: installing },
+    Situation { name: "A follower of server 2 that is in doubt", set: in_doubt },
     Situation { name: "A pre-candidate", set: pre_candidate },
     Situation { name: "A candidate", set: candidate },
     Situation { name: "A leader", set: leader },
@@ -90,6 +94,16 @@ fn snapshot(last: LogId) -> SnapshotMeta {
 fn installing() -> Cluster {
     let mut cluster = following();
     cluster.hear(1, 2, 4, Body::InstallSnapshot(Box::new(snapshot(id(9, 4)))));
+    cluster
+}
+
+/// It may have lost what it acknowledged last.
+fn in_doubt() -> Cluster {
+    let mut cluster = leaderless();
+    cluster.crash(1);
+    cluster.servers.get_mut(&n(1)).unwrap().disk.is_in_doubt = true;
+    cluster.restart(1);
+    cluster.hear(1, 2, 4, heartbeat(0));
     cluster
 }
 
@@ -193,6 +207,7 @@ fn messages(cluster: &Cluster, term: u64) -> Vec<(&'static str, Body)> {
     let up_to_date = RequestVote { last };
     let behind = RequestVote { last: id(2, 2) };
     let asked = ReadId::new(7, 7);
+    let session = cluster.raft(1).session();
     let is_leader = cluster.role(1) == RoleKind::Leader;
     // A leader's own entries are not for others to replace.
     let replaced = if is_leader { last.index.get() } else { 3 };
@@ -222,6 +237,9 @@ fn messages(cluster: &Cluster, term: u64) -> Vec<(&'static str, Body)> {
         ("VoteReply Denied", DENIED),
         ("TimeoutNow", Body::TimeoutNow),
         ("Removed", Body::Removed(Removed { by: id(30, term) })),
+        ("VoteReply GrantedInDoubt", GRANTED_IN_DOUBT),
+        ("EndRequest", Body::EndRequest(EndRequest { session: 7, last })),
+        ("EndReply", Body::EndReply(EndReply { session, last: last.index })),
         ("ReadIndex", Body::ReadIndex(ReadIndex { upto: asked })),
         ("ReadIndexReply", Body::ReadIndexReply(ReadIndexReply { upto: asked, index: i(3) })),
     ])

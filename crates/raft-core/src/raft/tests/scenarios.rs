@@ -147,6 +147,8 @@ impl Story {
             ("install", &[id]) => cluster.install(id),
             // What a crash has left of an entry cannot be read.
             ("damage", &[id, index]) => cluster.damage(id, index),
+            // The newest write, on a disk that had said that it was durable.
+            ("lose-newest", &[id]) => cluster.lose_newest(id),
             ("crash", &[id]) => {
                 cluster.crash(id);
                 cluster.wire.retain(|message| message.from != n(id));

@@ -63,6 +63,9 @@ pub(super) fn state(raft: &Raft) -> Vec<String> {
     });
     parts.push(format!("log to {}", status.last));
     parts.push(format!("commit {}", status.commit));
+    if status.is_in_doubt {
+        parts.push("in doubt".to_owned());
+    }
     if let Some(to) = raft.successor() {
         parts.push(format!("handing over to {to}"));
     }
@@ -133,6 +136,8 @@ pub(super) fn body(said: &Body) -> String {
         Body::VoteReply(reply) => format!("VoteReply {reply:?}"),
         Body::TimeoutNow => "TimeoutNow".to_owned(),
         Body::Removed(m) => format!("Removed by {}", m.by),
+        Body::EndRequest(m) => format!("EndRequest, log to {}", m.last),
+        Body::EndReply(m) => format!("EndReply {}", m.last),
         Body::RepairRequest(m) => format!("RepairRequest {} to {}", m.first, m.upto),
         Body::RepairReply(m) => match m.entries.last() {
             Some(last) => format!("RepairReply to {}", last.id),
@@ -151,6 +156,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::QuorumLost { .. } => "has lost its quorum".to_owned(),
         Event::TransferFailed { to } => format!("has not handed over to {to}"),
         Event::MembershipCommitted { id } => format!("membership {id} is committed"),
+        Event::DoubtSettled => "is not in doubt any more".to_owned(),
         Event::Removed { by } => format!("is removed by {by}"),
         Event::LearnerTooSlow { peer } => format!("finds {peer} too slow"),
         Event::SnapshotOffered { peer, last } => format!("offers {peer} a snapshot up to {last}"),
