@@ -46,6 +46,10 @@ pub(crate) struct Options {
     /// goes].
     #[arg(long, value_name = "BYTES")]
     snapshot_rate: Option<u64>,
+    /// Put three nodes of etcd under the same loads, in turn with ours, for `kv`. Needs `etcd`, and
+    /// `protoc` for its client (Debian: etcd-server, protobuf-compiler, libprotobuf-dev).
+    #[arg(long)]
+    beside_etcd: bool,
     /// Where to keep the data, on the disk that is measured [default: a folder in cargo's target
     /// directory, removed at the end].
     #[arg(long)]
@@ -67,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()>
         return run_wal(workspace, options.dir.as_deref());
     }
     if options.what == "core" {
-        return run_command(&mut contenders(workspace, "core"));
+        return run_command(&mut contenders(workspace, "run", "core"));
     }
     run_command(&mut cargo(workspace, "build --release --package raft-kv"))?;
     let program = format!("release/raft-kv{}", std::env::consts::EXE_SUFFIX);
@@ -77,6 +81,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()>
     if options.what == "snapshot" {
         return snapshot::run(&program, &directory, &options);
     }
+    let etcd = options.beside_etcd.then(|| Etcd::build(workspace)).transpose()?;
     println!("measuring the disk and the loopback interface");
     let before = Disk::measure(directory.path())?;
     let round_trip = loopback::round_trip()?;
@@ -87,14 +92,21 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> anyhow::Result<()>
     println!("node {leader} leads");
 
     let waiting = options.clients.iter().map(|&clients| Load { clients, pipeline: 1 });
-    let mut rows = Vec::new();
+    let (mut rows, mut others) = (Vec::new(), Vec::new());
     for load in waiting.chain([PIPELINED]) {
         println!("{} clients x {} for {} s", load.clients, load.pipeline, options.seconds);
         rows.push(measure(&program, &mut cluster, &options, load)?);
+        if let Some(etcd) = &etcd {
+            println!("the same for etcd");
+            others.push((load, etcd.measure(directory.path(), &options, load)?));
+        }
     }
     println!("measuring the disk again");
     let after = Disk::measure(directory.path())?;
     table::print(&options, [before, after], round_trip, &rows);
+    if !others.is_empty() {
+        table::print_beside("etcd", &rows, &others);
+    }
     Ok(())
 }
 
@@ -109,27 +121,68 @@ fn measure(
     let before = cluster.counters()?;
     let mut command = Command::new(program);
     command.args(["bench", "--json", "--addrs", &addresses.join(",")]);
-    command.args(["--clients", &load.clients.to_string()]);
-    command.args(["--pipeline", &load.pipeline.to_string()]);
-    command.args(["--seconds", &options.seconds.to_string()]);
-    command.args(["--value-bytes", &options.value_bytes.to_string()]);
-    let report = output(&mut command)?;
+    let outcome = Outcome::of(load.describe(options, &mut command))?;
     let after = cluster.counters()?;
     cluster.check_alive()?;
-    let report: Value = serde_json::from_str(&report).context("the load generator's report")?;
-    let number = |name: &str| {
-        let value = report.get(name).and_then(Value::as_u64);
-        value.with_context(|| format!("the load generator reports no {name}"))
-    };
-    Ok(Row {
-        load,
-        ops_per_second: number("ops_per_second")?,
-        p50_us: number("p50_us")?,
-        p99_us: number("p99_us")?,
-        errors: number("errors")?,
-        leader,
-        done: after.into_iter().zip(before).map(|(after, before)| after.since(before)).collect(),
-    })
+    let done = after.into_iter().zip(before).map(|(after, before)| after.since(before)).collect();
+    Ok(Row { load, outcome, leader, done })
+}
+
+impl Load {
+    /// Tells a load generator what to do.
+    fn describe<'a>(self, options: &Options, command: &'a mut Command) -> &'a mut Command {
+        command.args(["--clients", &self.clients.to_string()]);
+        command.args(["--pipeline", &self.pipeline.to_string()]);
+        command.args(["--seconds", &options.seconds.to_string()]);
+        command.args(["--value-bytes", &options.value_bytes.to_string()])
+    }
+}
+
+/// What a load generator reports.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    ops_per_second: u64,
+    p50_us: u64,
+    p99_us: u64,
+    errors: u64,
+}
+
+impl Outcome {
+    fn of(command: &mut Command) -> anyhow::Result<Self> {
+        let report: Value =
+            serde_json::from_str(&output(command)?).context("the load generator's report")?;
+        let number = |name: &str| {
+            let value = report.get(name).and_then(Value::as_u64);
+            value.with_context(|| format!("the load generator reports no {name}"))
+        };
+        Ok(Self {
+            ops_per_second: number("ops_per_second")?,
+            p50_us: number("p50_us")?,
+            p99_us: number("p99_us")?,
+            errors: number("errors")?,
+        })
+    }
+}
+
+/// The program that puts etcd under a load, with nodes of its own each time.
+#[derive(Debug)]
+struct Etcd {
+    program: PathBuf,
+}
+
+impl Etcd {
+    fn build(workspace: &Workspace) -> anyhow::Result<Self> {
+        run_command(&mut contenders(workspace, "build", "etcd"))?;
+        let program = format!("bench-etcd/release/bench-etcd{}", std::env::consts::EXE_SUFFIX);
+        Ok(Self { program: workspace.target().join(program) })
+    }
+
+    fn measure(&self, dir: &Path, options: &Options, load: Load) -> anyhow::Result<Outcome> {
+        let dir = dir.join(format!("etcd-{}-{}", load.clients, load.pipeline));
+        let mut command = Command::new(&self.program);
+        command.arg("--dir").arg(dir);
+        Outcome::of(load.describe(options, &mut command))
+    }
 }
 
 /// Where the data is.
@@ -166,12 +219,12 @@ type Done = Vec<Counters>;
 /// Measures the log against others, in a package of its own: nothing else is built with those.
 fn run_wal(workspace: &Workspace, dir: Option<&Path>) -> anyhow::Result<()> {
     let directory = Directory::new(dir, workspace)?;
-    run_command(contenders(workspace, "wal").arg("--").arg(directory.path()))
+    run_command(contenders(workspace, "run", "wal").arg("--").arg(directory.path()))
 }
 
-/// Runs a program that is a workspace of its own, for the sake of what it depends on.
-fn contenders(workspace: &Workspace, what: &str) -> Command {
-    let manifest = format!("run --release --manifest-path xtask/bench-{what}/Cargo.toml");
+/// Builds or runs a program that is a workspace of its own, for the sake of what it depends on.
+fn contenders(workspace: &Workspace, verb: &str, what: &str) -> Command {
+    let manifest = format!("{verb} --release --manifest-path xtask/bench-{what}/Cargo.toml");
     let mut command = cargo(workspace, &manifest);
     command.arg("--target-dir").arg(workspace.target().join(format!("bench-{what}")));
     command

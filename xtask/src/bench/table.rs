@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use super::disk::Disk;
-use super::{Done, Load, Options};
+use super::{Done, Load, Options, Outcome};
 
 /// One load, and what came of it.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) load: Load,
-    pub(super) ops_per_second: u64,
-    pub(super) p50_us: u64,
-    pub(super) p99_us: u64,
-    pub(super) errors: u64,
+    pub(super) outcome: Outcome,
     /// Who led before it.
     pub(super) leader: u64,
     pub(super) done: Done,
@@ -51,13 +48,34 @@ pub(super) fn print(options: &Options, disks: [Disk; 2], round_trip: Duration, r
     println!("\nops/fsync: entries committed for each fsync of the leader, the warm-up included");
 }
 
+/// Prints what another program made of the same loads.
+pub(super) fn print_beside(other: &str, rows: &[Row], others: &[(Load, Outcome)]) {
+    println!(
+        "\n{other:<10}{:>10}{:>10}{:>10}{:>8}{:>24}",
+        "ops/s", "p50 us", "p99 us", "errors", "ours are, times as many"
+    );
+    for (row, (load, outcome)) in rows.iter().zip(others) {
+        let Outcome { ops_per_second, p50_us, p99_us, errors } = *outcome;
+        println!(
+            "{:<10}{ops_per_second:>10}{p50_us:>10}{p99_us:>10}{errors:>8}{:>24}",
+            load.name(),
+            tenths(row.outcome.ops_per_second, ops_per_second)
+        );
+    }
+}
+
+impl Load {
+    fn name(self) -> String {
+        match self.pipeline {
+            1 => self.clients.to_string(),
+            pipeline => format!("{} x {pipeline}", self.clients),
+        }
+    }
+}
+
 impl Row {
     fn print(&self, sync: Duration) {
-        let Load { clients, pipeline } = self.load;
-        let clients = match pipeline {
-            1 => clients.to_string(),
-            _ => format!("{clients} x {pipeline}"),
-        };
+        let Outcome { ops_per_second, p50_us, p99_us, errors } = self.outcome;
         let count = |syncs: Option<u64>| syncs.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let syncs: Vec<_> = self.done.iter().map(|node| count(node.syncs)).collect();
         let leader = self.done.iter().find(|node| node.node == self.leader);
@@ -65,13 +83,10 @@ impl Row {
             leader.map_or_else(String::new, |node| tenths(node.committed, node.syncs.unwrap_or(0)));
         let sync_us = u64::try_from(sync.as_micros()).unwrap_or(u64::MAX);
         println!(
-            "{clients:<10}{:>10}{:>10}{:>10}{:>24}{per_sync:>11}{:>17}{:>8}",
-            self.ops_per_second,
-            self.p50_us,
-            self.p99_us,
+            "{:<10}{ops_per_second:>10}{p50_us:>10}{p99_us:>10}{:>24}{per_sync:>11}{:>17}{errors:>8}",
+            self.load.name(),
             syncs.join("/"),
-            tenths(self.p50_us, sync_us),
-            self.errors
+            tenths(p50_us, sync_us),
         );
     }
 }
