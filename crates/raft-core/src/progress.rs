@@ -1,6 +1,7 @@
 //! What a leader knows about one follower.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use crate::config::Config;
 use crate::io::Fetch;
@@ -106,6 +107,11 @@ impl Progress {
 
     pub(crate) const fn heard(&self) -> Timestamp {
         self.heard
+    }
+
+    /// Whether it was heard less than `timeout` ago.
+    pub(crate) fn is_live(&self, now: Timestamp, timeout: Duration) -> bool {
+        now < self.heard.after(timeout)
     }
 
     pub(crate) const fn confirmed(&self) -> ReadRound {

@@ -48,6 +48,8 @@ pub struct Status<'a> {
 pub struct FollowerStatus {
     /// The follower.
     pub id: NodeId,
+    /// Whether it was heard within an election timeout. A leader that is new takes it for granted.
+    pub is_live: bool,
     /// Highest index known to be equal and durable there.
     pub matched: LogIndex,
     /// First index not sent to it yet.

@@ -84,7 +84,7 @@ impl Backend for Node<Store> {
     async fn transfer(&self, to: Option<NodeId>) -> Result<(), Refusal> {
         let to = match to.or_else(|| best_successor(&self.metrics().borrow())) {
             Some(to) => to,
-            None if self.is_leader() => return Err(mistake("nobody else votes")),
+            None if self.is_leader() => return Err(mistake("no other voter answers")),
             // Which says who leads.
             None => self.status().id,
         };
@@ -122,10 +122,12 @@ impl Backend for Node<Store> {
     }
 }
 
-/// The voter that lacks the least of this leader's log; of those who are equal, the lowest id.
+/// The voter that lacks the least of this leader's log, of those it hears; of those who are equal, the
+/// lowest id.
 fn best_successor(metrics: &raft::Metrics) -> Option<NodeId> {
     let votes = |id| metrics.status.membership.is_voter(id);
-    let voters = metrics.followers.iter().filter(|follower| votes(follower.id));
+    let live = metrics.followers.iter().filter(|follower| follower.is_live);
+    let voters = live.filter(|follower| votes(follower.id));
     voters.min_by_key(|follower| (Reverse(follower.matched), follower.id)).map(|best| best.id)
 }
 

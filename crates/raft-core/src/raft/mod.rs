@@ -405,7 +405,7 @@ impl Raft {
             membership_id: common.membership_id(),
             membership: common.membership(),
             removed_by: common.removed_by(),
-            followers: self.role.followers(),
+            followers: self.role.followers(&self.common),
         }
     }
 
@@ -600,12 +600,13 @@ impl Role {
         }
     }
 
-    fn followers(&self) -> Vec<FollowerStatus> {
+    fn followers(&self, common: &Common) -> Vec<FollowerStatus> {
         match self {
             Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => Vec::new(),
             Self::Leader(l) => {
                 let status = |(&id, p): (&NodeId, &crate::progress::Progress)| FollowerStatus {
                     id,
+                    is_live: p.is_live(common.now(), common.config().election_timeout),
                     matched: p.matched(),
                     next: p.next(),
                     snapshot: p.offered(),

@@ -148,7 +148,7 @@ impl Leader {
         else {
             return id == common.id();
         };
-        now < progress.heard().after(timeout)
+        progress.is_live(now, timeout)
             && learner.is_done(progress.matched(), common.last().index, now, timeout)
     }
 }

@@ -92,7 +92,7 @@ impl Leader {
         let timeout = common.config().election_timeout;
         let staying = common.membership().quorum().incoming().iter();
         let followers = staying.filter_map(|id| Some((id, self.followers.get(&id)?)));
-        let alive = followers.filter(|(_, p)| common.now() < p.heard().after(timeout));
+        let alive = followers.filter(|(_, p)| p.is_live(common.now(), timeout));
         // The lowest id of those who are equal.
         let best = alive.min_by_key(|(id, p)| (core::cmp::Reverse(p.matched()), *id));
         best.map(|(id, _)| id)

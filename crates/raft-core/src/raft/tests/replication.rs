@@ -806,3 +806,27 @@ fn a_heartbeat_answer_makes_a_leader_ask_about_appends_under_way() {
     let question = AppendEntries { prev: id(3, 2), entries: Vec::new(), commit: i(2) };
     assert_eq!(cluster.sent(1, 2), [Body::AppendEntries(question)]);
 }
+
+#[test]
+fn a_follower_that_falls_silent_is_not_live_after_an_election_timeout() {
+    let mut cluster = led_by_1();
+    let live = |cluster: &Cluster| {
+        let followers = cluster.raft(1).status().followers.into_iter();
+        followers
+            .filter(|follower| follower.is_live)
+            .map(|follower| follower.id)
+            .collect::<Vec<_>>()
+    };
+    cluster.heartbeat(1);
+    cluster.settle();
+    assert_eq!(live(&cluster), [n(2), n(3)]);
+
+    cluster.isolate(3);
+    for _ in 0..2 {
+        cluster.pass(cluster.raft(1).common.config().election_timeout / 2);
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+
+    assert_eq!(live(&cluster), [n(2)]);
+}
