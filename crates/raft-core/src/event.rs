@@ -59,6 +59,15 @@ pub enum Event {
         /// The last entry that the snapshot contains.
         last: LogId,
     },
+    /// A follower has lost its snapshot, and this leader's own does not reach as far as the
+    /// follower's log begins. It had better take another one, of what it has applied; it is asked
+    /// again until then.
+    SnapshotWanted {
+        /// The follower.
+        peer: NodeId,
+        /// The last entry that the snapshot must contain.
+        upto: LogIndex,
+    },
     /// A follower no longer has what it has acknowledged to this leader: its disk was wiped, or put
     /// back to an earlier state. What it had acknowledged counts no more; it is sent all of it
     /// again, and counts for what it acknowledges then.

@@ -217,10 +217,11 @@ pub struct EndReply {
     pub last: LogIndex,
 }
 
-/// A request for entries whose bytes a server has lost.
+/// A request for entries whose bytes a server has lost, or for all that came before its log.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RepairRequest {
-    /// The first of them.
+    /// The first of them. [`LogId::ZERO`] asks for a snapshot of the state with all entries up to
+    /// `upto`: the server's own is lost.
     pub first: LogId,
     /// Index of the last of them; all have the same term.
     pub upto: LogIndex,

@@ -21,7 +21,8 @@ pub struct Restored {
     /// after it.
     pub snapshot: Option<SnapshotMeta>,
     /// The entry before the first one in the log; [`LogId::ZERO`] unless the log was compacted. A
-    /// log that was compacted needs a snapshot that reaches at least as far.
+    /// log that was compacted needs a snapshot that reaches at least as far, or others who have one:
+    /// see `faulty`.
     pub base: LogId,
     /// The first entry of each term in the log, in order.
     pub term_starts: Vec<LogId>,
@@ -37,6 +38,11 @@ pub struct Restored {
     ///
     /// The server asks others for them, and has a part in elections and commitment only as far as
     /// it is sound without them.
+    ///
+    /// Those from the first one up to `base` say that the snapshot is lost which had them: `snapshot`
+    /// is then `None`, the state machine as it was made, and the first of `memberships` the one of
+    /// that snapshot, or one that names somebody who may have another. The server fetches that before
+    /// it applies anything or campaigns. It votes and acknowledges: its log is what it was.
     pub faulty: Vec<Faulty>,
     /// Whether the newest write may be lost although it was reported durable: entries after `last`
     /// that may have been acknowledged, or a truncation before them. It must stay so, restart after
@@ -85,6 +91,8 @@ pub(crate) struct Start {
 /// What is damaged of a log, and what follows from it.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
+    /// Whether the state before the log is to be had from others.
+    pub(crate) lacks_state: bool,
     /// Entries whose bytes are to be had from others.
     pub(crate) lost: BTreeSet<LogIndex>,
     /// Where the log is to be cut off.
@@ -106,7 +114,8 @@ pub enum RestoreError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The log begins after entries that are in no snapshot: the state machine lacks them. The
-    /// snapshots were removed, or belong to another server.
+    /// snapshots were removed, or belong to another server; or they are damaged, and no other server
+    /// votes.
     #[error("the log begins after {base}, but the newest snapshot ends at {snapshot:?}")]
     SnapshotMissing {
         /// The entry before the first one in the log.
@@ -203,7 +212,10 @@ impl Restored {
 
     pub(crate) fn check(mut self, id: NodeId) -> Result<Start, RestoreError> {
         let wrong = |what| RestoreError::Inconsistent { what };
-        self.check_snapshot()?;
+        let lacks_state = self.take_lost_state();
+        if !lacks_state {
+            self.check_snapshot()?;
+        }
         let terms = self.terms().ok_or_else(|| wrong("the terms are out of order"))?;
         let in_log = |id: LogId| id.index <= self.base.index || terms.id_at(id.index) == Some(id);
         if !self.memberships.iter().all(|&(id, _)| in_log(id)) {
@@ -222,19 +234,18 @@ impl Restored {
         if self.last.term > self.hard_state.term.max(snapshot_term) {
             return Err(wrong("the log is of a later term than the hard state"));
         }
-        let damage = self.damage(&terms, memberships.current(), id)?;
+        let alone = is_alone(memberships.current(), id);
+        if lacks_state && alone {
+            return Err(self.snapshot_missing());
+        }
+        let damage = Damage { lacks_state, ..self.damage(&terms, alone)? };
         let Self { hard_state, snapshot, tail, is_in_doubt, .. } = self;
         let log = Log::new(terms, tail);
         Ok(Start { hard_state, log, memberships, snapshot, damage, is_in_doubt })
     }
 
     /// What to do about entries that cannot be read; those that the snapshot has are no loss.
-    fn damage(
-        &self,
-        terms: &TermRuns,
-        membership: &Membership,
-        id: NodeId,
-    ) -> Result<Damage, RestoreError> {
+    fn damage(&self, terms: &TermRuns, alone: bool) -> Result<Damage, RestoreError> {
         let covered = self.snapshot.as_ref().map_or(self.base.index, |s| s.last.index);
         let missing = |f: &&Faulty| f.last.is_none_or(|last| last > covered);
         let faulty: Vec<_> = self.faulty.iter().filter(missing).copied().collect();
@@ -246,7 +257,6 @@ impl Restored {
             let what = "the tail holds entries that are said to be damaged";
             return Err(RestoreError::Inconsistent { what });
         }
-        let alone = membership.is_voter(id) && membership.quorum().voters().all(|v| v == id);
         let named = |f: &Faulty| {
             f.last.is_some_and(|last| {
                 let of_term = |index| terms.id_at(index).map(|id| id.term) == f.term;
@@ -254,14 +264,17 @@ impl Restored {
             })
         };
         let Some(first) = faulty.iter().map(|f| f.first.max(covered.next())).min() else {
-            return Ok(Damage { lost: self.lost_until(covered), cut: None });
+            return Ok(Damage { lost: self.lost_until(covered), ..Damage::default() });
         };
         if !alone && faulty.iter().all(named) {
-            return Ok(Damage { lost: self.lost_until(self.last.index), cut: None });
+            return Ok(Damage { lost: self.lost_until(self.last.index), ..Damage::default() });
         }
         match self.on_loss {
             OnLoss::Refuse => Err(RestoreError::EntriesLost { faulty }),
-            OnLoss::Accept => Ok(Damage { lost: self.lost_until(first.prev()), cut: Some(first) }),
+            OnLoss::Accept => {
+                let (lost, cut) = (self.lost_until(first.prev()), Some(first));
+                Ok(Damage { lost, cut, ..Damage::default() })
+            }
         }
     }
 
@@ -278,12 +291,31 @@ impl Restored {
         lost
     }
 
+    /// Takes the entries before the log out of `faulty`; whether they were in there, and no snapshot
+    /// has them.
+    fn take_lost_state(&mut self) -> bool {
+        let upto = self.base.index;
+        let is_before = |f: &Faulty| f.first <= upto;
+        let is_all = |f: &&Faulty| f.first <= LogIndex::ZERO.next() && f.last >= Some(upto);
+        let lacks_state = self.snapshot.is_none() && self.faulty.first().filter(is_all).is_some();
+        for f in self.faulty.iter_mut().filter(|f| is_before(f)) {
+            f.first = upto.next();
+        }
+        self.faulty.retain(|f| f.last.is_none_or(|last| f.first <= last));
+        lacks_state && upto > LogIndex::ZERO
+    }
+
+    fn snapshot_missing(&self) -> RestoreError {
+        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.last);
+        RestoreError::SnapshotMissing { base: self.base, snapshot }
+    }
+
     fn check_snapshot(&self) -> Result<(), RestoreError> {
         let Self { base, snapshot, .. } = self;
         let base = *base;
         let last = snapshot.as_ref().map(|snapshot| snapshot.last);
         if last.unwrap_or_default().index < base.index {
-            return Err(RestoreError::SnapshotMissing { base, snapshot: last });
+            return Err(self.snapshot_missing());
         }
         let at_base = last.is_none_or(|last| last.index > base.index || last == base);
         if !at_base || snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_possible()) {
@@ -313,6 +345,11 @@ impl Restored {
         let ends = terms.extend_to(self.last.index) && terms.last() == self.last;
         ends.then_some(terms)
     }
+}
+
+/// Whether nobody else votes.
+fn is_alone(membership: &Membership, id: NodeId) -> bool {
+    membership.is_voter(id) && membership.quorum().voters().all(|voter| voter == id)
 }
 
 #[cfg(test)]

@@ -59,6 +59,13 @@ impl MembershipHistory {
         }
     }
 
+    /// Takes it that this membership was in force at `upto`, whatever was known before.
+    pub(crate) fn begin_with(&mut self, id: LogId, membership: Membership, upto: LogIndex) {
+        let before = core::mem::replace(&mut self.first, (id, membership));
+        self.rest.insert(0, before);
+        self.rest.retain(|(id, _)| id.index > upto);
+    }
+
     /// The membership in force at `index`; `None` if all that are known are later.
     pub(crate) fn at(&self, index: LogIndex) -> Option<&(LogId, Membership)> {
         let all = core::iter::once(&self.first).chain(&self.rest);

@@ -72,7 +72,8 @@ impl Common {
         let Start { hard_state, log, memberships, snapshot, damage, is_in_doubt } = start;
         let mut rng = Rng::new(seed);
         // What a snapshot contains is committed, and applied when it is restored.
-        let commit = snapshot.as_ref().map_or_else(|| log.base().index, |s| s.last.index);
+        let commit = snapshot.as_ref().map_or(LogIndex::ZERO, |s| s.last.index);
+        let cut = damage.cut;
         let mut common = Self {
             config,
             hard_state,
@@ -86,7 +87,7 @@ impl Common {
             snapshots: Snapshots::default(),
             heard: None,
             yielded: 0,
-            repair: Repair::new(damage.lost, now),
+            repair: Repair::new(damage, now),
             doubt: is_in_doubt.then(Doubt::default),
             room: Room::Enough,
             removed_by: None,
@@ -95,7 +96,7 @@ impl Common {
         if let Some(snapshot) = snapshot {
             common.restore_snapshot(snapshot);
         }
-        if let Some(from) = damage.cut {
+        if let Some(from) = cut {
             common.truncate(from);
         }
         common
@@ -481,6 +482,14 @@ impl Common {
         self.outbox.commit = self.outbox.commit.max(index);
     }
 
+    /// Goes on from a snapshot in the middle of the log, which had lost something that is in it.
+    pub(super) fn recover_to(&mut self, snapshot: &SnapshotMeta) {
+        let SnapshotMeta { last, membership_id, membership } = snapshot;
+        self.memberships.begin_with(*membership_id, membership.clone(), last.index);
+        self.repair.on_state();
+        self.compact_log(last.index);
+    }
+
     /// What a snapshot of the state machine at `index` contains; `None` if it was not there, or
     /// the log has forgotten.
     pub(super) fn describe(&self, index: LogIndex) -> Option<SnapshotMeta> {
@@ -607,7 +616,7 @@ impl Common {
         self.snapshots.on_commit(applicable);
         let commit = (applicable > self.outbox.commit).then_some(applicable);
         self.outbox.commit = self.outbox.commit.max(applicable);
-        self.log.evict(applicable, self.config.tail_bytes_max);
+        self.log.evict(self.repair.readable_until(durable), self.config.tail_bytes_max);
 
         let Outbox { messages, fetches, reads, install, events, commit: _ } = &mut self.outbox;
         let is_idle = write.is_none()

@@ -5,6 +5,10 @@
 //! who lacks them. But it does not have them, so it acknowledges nothing from the first of them on,
 //! applies nothing, and does not campaign. Only a leader's log removes one, by an entry that
 //! conflicts: a majority without it elected that leader.
+//!
+//! What came before the log may be lost as well, with the snapshot that had it. That says nothing
+//! against the log: the server votes and acknowledges by it. But it has no state, so it applies nothing
+//! and does not campaign until it has fetched a snapshot from which its log goes on.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -13,11 +17,14 @@ use super::common::Common;
 use crate::io::{Fetch, FetchPurpose, WriteSeq};
 use crate::log::Slice;
 use crate::message::{Body, RepairReply, RepairRequest};
+use crate::restored::Damage;
 use crate::types::{Entry, LogId, LogIndex, NodeId, Timestamp};
 
 /// The entries that are lost, or given back and not durable yet.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Repair {
+    /// No snapshot has the entries before the log: the state machine is as it was made.
+    lacks_state: bool,
     lost: BTreeSet<LogIndex>,
     /// Given back, and durable with this write.
     given: BTreeMap<LogIndex, WriteSeq>,
@@ -28,14 +35,36 @@ pub(super) struct Repair {
 }
 
 impl Repair {
-    pub(super) fn new(lost: BTreeSet<LogIndex>, now: Timestamp) -> Self {
-        Self { lost, due: now, ..Self::default() }
+    pub(super) fn new(damage: Damage, now: Timestamp) -> Self {
+        let Damage { lacks_state, lost, cut: _ } = damage;
+        Self { lacks_state, lost, due: now, ..Self::default() }
     }
 
     /// The first entry that this server cannot vouch for.
     pub(super) fn first(&self) -> Option<LogIndex> {
+        let before = self.lacks_state.then_some(LogIndex::ZERO.next());
+        before.or_else(|| self.first_in_log())
+    }
+
+    fn first_in_log(&self) -> Option<LogIndex> {
         let given = self.given.keys().next();
         self.lost.first().into_iter().chain(given).min().copied()
+    }
+
+    /// The last entry that can be read from disk, if it comes before `upto`, with all in the log
+    /// before it.
+    pub(super) fn readable_until(&self, upto: LogIndex) -> LogIndex {
+        self.first_in_log().map_or(upto, |first| upto.min(first.prev()))
+    }
+
+    /// Whether no snapshot has what came before the log.
+    pub(super) const fn lacks_state(&self) -> bool {
+        self.lacks_state
+    }
+
+    /// A snapshot has what came before the log.
+    pub(super) const fn on_state(&mut self) {
+        self.lacks_state = false;
     }
 
     /// The last entry before which, and with which, all are sound, if it comes before `upto`.
@@ -55,7 +84,7 @@ impl Repair {
 
     /// When to ask for what is lost; never if nothing is.
     pub(super) fn deadline(&self) -> Timestamp {
-        if self.lost.is_empty() { Timestamp::NEVER } else { self.due }
+        if self.lost.is_empty() && !self.lacks_state { Timestamp::NEVER } else { self.due }
     }
 
     pub(super) fn instants(&mut self) -> impl Iterator<Item = &mut Timestamp> {
@@ -103,8 +132,12 @@ pub(super) fn ask(common: &mut Common, leader: Option<NodeId>) {
     let due = common.now().after(common.config().heartbeat_interval);
     let repair = common.repair_mut();
     (repair.asked, repair.due) = (peer, due);
-    if let Some(peer) = peer {
+    let Some(peer) = peer else { return };
+    if !common.repair().lacks_state() {
         request(common, peer);
+    } else if common.snapshots().installing().is_none() {
+        let (first, upto) = (LogId::ZERO, common.log().base().index);
+        common.send(peer, Body::RepairRequest(RepairRequest { first, upto }));
     }
 }
 

@@ -64,6 +64,10 @@ pub(super) fn on_offer(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
     if !meta.is_possible() || last.term > common.term() {
         return common.report_fault(from, PeerFault::MalformedSnapshot);
     }
+    // It leads nowhere: the log begins later.
+    if common.repair().lacks_state() && last.index < common.log().base().index {
+        return;
+    }
     let committed = last.index <= common.commit();
     if committed && common.log().id_at(last.index).is_some_and(|id| id != last) {
         return common.report_fault(from, PeerFault::ConflictsWithCommitted);
@@ -100,8 +104,9 @@ pub(super) fn on_taken(common: &mut Common, meta: SnapshotMeta) {
 pub(super) fn on_installed(common: &mut Common, meta: SnapshotMeta) {
     let last = meta.last;
     let differs = common.log().id_at(last.index).is_some_and(|id| id != last);
+    let leads_to_log = !common.repair().lacks_state() || last.index >= common.log().base().index;
     let is_known = if last.index <= common.commit() {
-        !differs
+        !differs && leads_to_log
     } else {
         common.snapshots().asked_for(last) && meta.is_possible()
     };
@@ -111,7 +116,7 @@ pub(super) fn on_installed(common: &mut Common, meta: SnapshotMeta) {
     if common.log().contains(last) {
         common.commit_to(last.index);
         if common.repair().sound_until(last.index) < last.index {
-            common.compact_log(last.index);
+            common.recover_to(&meta);
         }
     } else if last.index > common.commit() {
         common.reset_log(&meta);

@@ -13,6 +13,7 @@ mod faults;
 mod faulty;
 mod gather;
 mod leases;
+mod lost_state;
 mod membership;
 mod priority;
 mod promotion;

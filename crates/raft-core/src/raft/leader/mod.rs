@@ -232,10 +232,11 @@ impl Leader {
     }
 
     fn on_repair_request(&mut self, common: &mut Common, from: NodeId, m: RepairRequest) {
-        // There is no entry 0, whoever asks for it, and no snapshot that has it.
-        let had = LogIndex::ZERO.next()..=common.log().base().index;
+        let base = common.log().base().index;
         let Some(progress) = self.hear_follower(common, from) else { return };
-        if had.contains(&m.first.index) {
+        if m.first == LogId::ZERO {
+            give_state(common, from, m.upto);
+        } else if m.first.index <= base {
             offer_snapshot(common, from, progress);
         } else {
             repair::on_request(common, from, m);
@@ -496,6 +497,18 @@ fn offer_snapshot(common: &mut Common, id: NodeId, progress: &mut Progress) {
     progress.on_offered(snapshot.last.index);
     common.report(Event::SnapshotOffered { peer: id, last: snapshot.last });
     common.send(id, Body::InstallSnapshot(Box::new(snapshot)));
+}
+
+/// Offers the newest snapshot to a follower whose own is lost, if its log can go on from there. That
+/// changes nothing about the entries that it is sent: it acknowledges them meanwhile.
+fn give_state(common: &mut Common, peer: NodeId, upto: LogIndex) {
+    let own = common.snapshots().own().filter(|own| own.last.index >= upto).cloned();
+    if let Some(snapshot) = own {
+        common.report(Event::SnapshotOffered { peer, last: snapshot.last });
+        common.send(peer, Body::InstallSnapshot(Box::new(snapshot)));
+    } else if upto <= common.commit() {
+        common.report(Event::SnapshotWanted { peer, upto });
+    }
 }
 
 /// Sends a follower `entries`, which are the next ones it lacks.

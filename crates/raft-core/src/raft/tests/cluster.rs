@@ -450,6 +450,11 @@ impl Cluster {
         self.servers.get_mut(&n(id)).unwrap().disk.faulty.insert(i(index));
     }
 
+    /// Removes the snapshot of a server that is down, and with it all that its log has forgotten.
+    pub(super) fn lose_snapshot(&mut self, id: u64) {
+        self.servers.get_mut(&n(id)).unwrap().disk.snapshot = None;
+    }
+
     /// Puts the disk of a server that is down back to an earlier state of its log.
     pub(super) fn put_back(&mut self, id: u64, last: u64) {
         let disk = &mut self.servers.get_mut(&n(id)).unwrap().disk;
@@ -640,7 +645,7 @@ impl Disk {
     }
 
     /// What a start finds, with the last `tail` entries in memory.
-    fn restored(&self, tail: usize) -> Restored {
+    pub(super) fn restored(&self, tail: usize) -> Restored {
         let Self { hard_state, log, base, snapshot, faulty, before: _, is_in_doubt, members } =
             self;
         let is_in_doubt = *is_in_doubt;
@@ -662,6 +667,12 @@ impl Disk {
             Faulty { first: *index, last: Some(*index), term: Some(log[at].id.term) }
         };
         restored.faulty = faulty.iter().map(one).collect();
+        if snapshot.is_none() && base.index > LogIndex::ZERO {
+            let before = Faulty { first: i(1), last: Some(base.index), term: None };
+            restored.faulty.insert(0, before);
+            let founding = Restored::from_entries(*hard_state, log.clone()).unwrap().memberships;
+            restored.memberships.insert(0, founding[0].clone());
+        }
         restored.tail.drain(..restored.tail.len().saturating_sub(tail));
         restored
     }

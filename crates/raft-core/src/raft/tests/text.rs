@@ -167,6 +167,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::DiskStuck { .. } => "has a disk that is stuck".to_owned(),
         Event::SnapshotInstalled { last } => format!("has installed a snapshot up to {last}"),
         Event::UnknownWrite => "knows nothing of that write".to_owned(),
+        Event::SnapshotWanted { peer, upto } => format!("wants a snapshot up to {upto} for {peer}"),
         Event::UnknownSnapshot { last } => format!("knows nothing of a snapshot up to {last}"),
     })
 }
