@@ -301,7 +301,8 @@ pub enum StartError {
     /// The directory of snapshots could not be opened.
     #[error(transparent)]
     Snapshots(#[from] raft_snapshot::OpenError),
-    /// The state machine could not be restored from any snapshot that the log continues.
+    /// The state machine could not be restored from a snapshot that the log continues, and no other
+    /// node can give one.
     #[error(
         "no snapshot from which the log goes on can be read; the newest one: {source}; \
          give this node a new id and an empty directory, or restore its snapshots"
@@ -331,10 +332,25 @@ pub enum StartError {
 }
 
 impl StartError {
-    pub(crate) fn from_restore(error: RestoreError, damage: &[LogError]) -> Self {
-        let RestoreError::EntriesLost { faulty: lost } = error else { return Self::Restore(error) };
-        let damage = damage.iter().map(|damage| format!(": {damage}")).collect();
-        Self::EntriesLost { lost, damage }
+    /// Says why the core cannot start: from a log with this `damage`, and perhaps without a snapshot
+    /// that is `unreadable`.
+    pub(crate) fn from_restore(
+        error: RestoreError,
+        damage: &[LogError],
+        unreadable: Option<std::io::Error>,
+    ) -> Self {
+        match (error, unreadable) {
+            (RestoreError::EntriesLost { faulty: lost }, _) => {
+                let damage = damage.iter().map(|damage| format!(": {damage}")).collect();
+                Self::EntriesLost { lost, damage }
+            }
+            (RestoreError::SnapshotMissing { .. }, Some(source)) => Self::unreadable(source),
+            (error, _) => Self::Restore(error),
+        }
+    }
+
+    pub(crate) const fn unreadable(source: std::io::Error) -> Self {
+        Self::SnapshotUnreadable { source }
     }
 }
 

@@ -231,17 +231,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "restores-an-older-snapshot",
         rule: "a snapshot that the log does not continue is of no use",
-        file: "crates/raft/src/node/restore.rs",
-        old: r"for kept in kept.into_iter().filter(|kept| kept.id.last.index >= base.index) {",
-        new: r"for kept in kept.into_iter().rev().filter(|kept| kept.id.last.index >= LogId::ZERO.index.min(base.index)) {",
+        file: "crates/raft/src/snapshot/shelf.rs",
+        old: r"Ok(Chosen { kept: choice.snapshot.map(|snapshot| kept(&snapshot)), damage })",
+        new: r"drop(choice.snapshot);
+        Ok(Chosen { kept: self.kept().pop(), damage })",
         killer: Killer::Simulator,
     },
     Mutant {
         name: "vote-forgotten-without-log",
         rule: "a vote is a promise even without a log",
         file: "crates/raft/src/node/restore.rs",
-        old: r"None => Ok((machine, log, None)),",
-        new: r"None => Ok((machine, log.filter(|log| log.last != LogId::ZERO), None)),",
+        old: r"(None, log) => log,",
+        new: r"(None, log) => log.filter(|log| log.last != LogId::ZERO),",
         killer: Killer::Simulator,
     },
     Mutant {

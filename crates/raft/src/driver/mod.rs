@@ -203,11 +203,11 @@ impl<P, R> Requests<P, R> {
 
 impl<P, R> Driver<P, R> {
     /// A driver for `raft`, whose state machine is as its newest snapshot says, or has applied
-    /// nothing yet.
+    /// nothing yet: also if the snapshot is lost from which the log goes on.
     #[must_use]
     pub fn new(raft: Raft, options: Options) -> Self {
         let status = raft.status();
-        let base = status.snapshot.map_or(status.base, |snapshot| snapshot.last).index;
+        let base = status.snapshot.map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
         let id = status.id;
         Self {
             raft,
@@ -637,6 +637,9 @@ impl<P, R> Driver<P, R> {
                 self.refuse_all(uncommitted, Refusal::QuorumLost);
             }
             Event::LeaderChanged { leader: None, .. } => self.answer_held(now),
+            Event::SnapshotWanted { upto, .. } if upto <= self.apply.handed() => {
+                self.snapshots.want_first();
+            }
             Event::RoleChanged { .. } | _ => {}
         }
         self.requests.events.push(event);

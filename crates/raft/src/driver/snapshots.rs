@@ -237,6 +237,14 @@ impl Snapshots {
         };
     }
 
+    /// A snapshot is wanted that may be the one under way.
+    pub(super) const fn want_first(&mut self) {
+        self.taking = match self.taking {
+            Taking::Idle => Taking::Wanted,
+            Taking::Wanted | Taking::UnderWay | Taking::UnderWayAndWanted => self.taking,
+        };
+    }
+
     /// Whether a snapshot is to be taken of a state machine that has applied `handed`.
     pub(super) fn is_due(&self, handed: LogIndex) -> bool {
         match self.taking {

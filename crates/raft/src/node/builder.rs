@@ -12,7 +12,7 @@ use raft_core::{
     Write, WriteSeq,
 };
 use raft_snapshot::disk::{Disk, OsDisk};
-use raft_snapshot::{Damaged, MemoryDisk, Owner};
+use raft_snapshot::{MemoryDisk, Owner};
 use tokio::sync::{oneshot, watch};
 
 use super::Node;
@@ -21,14 +21,14 @@ use super::event_loop::{EventLoop, Ledger, Room, metrics_of};
 use super::inbox::{Happening, Inbox};
 use super::librarian::Librarian;
 use super::peers::{Peers, is_founding};
-use super::restore::restore;
+use super::restore::{Beginning, restore};
 use super::worker::Worker;
 use super::writing::Scribe;
 use crate::driver::{Driver, Forwarding, Options, SnapshotOptions, SnapshotPolicy};
 use crate::error::{StartError, StopReason};
 use crate::log::OpenMemory;
 use crate::log_store::{LogError, OpenLog, OpenedLog};
-use crate::snapshot::{NoShelf, Shelf, Store};
+use crate::snapshot::{NoShelf, Shelf, Store, damage};
 use crate::state_machine::StateMachine;
 use crate::status::Metrics;
 use crate::transport::{Local, Nowhere, OpenTransport, Transport};
@@ -455,7 +455,7 @@ async fn open<S: StateMachine>(
     }
     // After the log: that is who says that the directory is in use.
     let (shelf, unreadable) = open_shelf()?;
-    let (machine, restored, newest) =
+    let Beginning { machine, restored, kept: newest, damage: unreadable } =
         restore(state_machine, &*shelf, unreadable, restored, generation)?;
     let restored = begin(&*store, inbox, origin, restored).await?;
     let restored = Restored { on_loss, ..restored };
@@ -466,7 +466,9 @@ async fn open<S: StateMachine>(
              it has caught up with a leader"
         );
     }
-    let peers = Peers::new(id, given, memberships(&restored)).ok_or(StartError::NotBootstrapped)?;
+    let Some(peers) = Peers::new(id, given, memberships(&restored)) else {
+        return Err(unreadable.map_or(StartError::NotBootstrapped, StartError::unreadable));
+    };
     let local = Local {
         node: id,
         cluster,
@@ -477,7 +479,7 @@ async fn open<S: StateMachine>(
 
     let clock = Clock::start();
     let raft = Raft::new(config, restored, seed(), clock.now())
-        .map_err(|error| StartError::from_restore(error, &damage))?;
+        .map_err(|error| StartError::from_restore(error, &damage, unreadable))?;
     let status = raft.status();
     let (metrics, watched) =
         watch::channel(metrics_of(&status, Arc::new(status.membership.clone())));
@@ -520,11 +522,9 @@ fn open_shelf<D: Disk>(disk: D, owner: Owner, kept: usize) -> Result<OpenedShelf
     let options = raft_snapshot::Options { retain: kept, ..raft_snapshot::Options::default() };
     let (store, opened) = raft_snapshot::Store::open(disk, owner, options)?;
     let mut unreadable = None;
-    for Damaged { path, fault, .. } in opened.damaged {
-        tracing::error!(path = %path.display(), %fault, "damaged snapshot");
-        let error = io::Error::other(format!("{} is damaged: {fault}", path.display()));
+    for damaged in opened.damaged {
         // They come in the order of their names, and so of what they cover.
-        unreadable = Some(error);
+        unreadable = Some(damage(&damaged));
     }
     Ok((Arc::new(Store::new(store)), unreadable))
 }
@@ -618,19 +618,26 @@ async fn found_cluster<S: StateMachine>(
 }
 
 /// Goes on with the members that were given if no others are known, because the entries that name
-/// them are damaged. A founder that is alone writes its first entry again: nobody else has it.
+/// them are damaged, or the snapshot. A founder that is alone writes its first entry again: nobody
+/// else has it.
 async fn remember_members<S: StateMachine>(
     log: &dyn crate::log_store::LogStore,
     inbox: &Inbox<S>,
     origin: Origin,
     mut restored: Restored,
 ) -> Result<Restored, StartError> {
-    if memberships(&restored).next().is_some() {
+    let lacks_state = restored.snapshot.is_none() && restored.base != LogId::ZERO;
+    let in_force = |(id, _): (LogId, _)| !lacks_state || id.index <= restored.base.index;
+    if memberships(&restored).next().is_some_and(in_force) {
         return Ok(restored);
     }
     match origin {
         Origin::Unsaid => {}
-        Origin::Joiner(members) => restored.memberships.push((LogId::ZERO, members)),
+        Origin::Joiner(members) => restored.memberships.insert(0, (LogId::ZERO, members)),
+        Origin::Founder(members) if lacks_state => {
+            let founding = Restored::bootstrap(members).memberships;
+            restored.memberships.splice(..0, founding);
+        }
         Origin::Founder(members) => {
             let founding = Restored::bootstrap(members.clone());
             if restored.term_starts.first() != Some(&founding.last) {

@@ -391,6 +391,9 @@ fn log_event(id: NodeId, event: Event) {
         Event::SnapshotOffered { peer, last } => {
             info!(node = %id, %peer, %last, "a follower needs entries that are gone from the log");
         }
+        Event::SnapshotWanted { peer, upto } => {
+            info!(node = %id, %peer, %upto, "a follower has lost its snapshot and needs a newer one");
+        }
         Event::PeerFaulted { peer, fault } => {
             warn!(node = %id, %peer, ?fault, "ignored what no correct peer sends");
         }

@@ -24,7 +24,7 @@ pub use self::builder::Builder;
 use self::callers::Caller;
 use self::inbox::{Closed, Happening, Inbox, Reader};
 #[cfg(feature = "sim")]
-pub(crate) use self::restore::restore;
+pub(crate) use self::restore::{Beginning, restore};
 use crate::command::Command;
 use crate::error::{ProposeError, ReadError, StopReason, UnknownReason, WaitError};
 use crate::snapshot::SnapshotError;

@@ -2,65 +2,87 @@
 
 use std::io;
 
-use raft_core::{HardState, LogId, OnLoss, Restored};
-use tracing::{info, warn};
+use raft_core::{Faulty, HardState, LogId, LogIndex, OnLoss, Restored, SnapshotMeta};
+use tracing::{error, info};
 
 use crate::error::StartError;
 use crate::machine::Machine;
 use crate::snapshot::{Kept, Shelf};
 use crate::state_machine::StateMachine;
 
-/// A state machine, what the core starts from, and the snapshot that both are from.
-pub(crate) type Begun<S> = (Machine<S>, Option<Restored>, Option<Kept>);
+/// What a node starts from.
+#[derive(Debug)]
+pub(crate) struct Beginning<S> {
+    /// As the snapshot says, if there is one.
+    pub(crate) machine: Machine<S>,
+    /// For the core; `None` if there is nothing.
+    pub(crate) restored: Option<Restored>,
+    /// The snapshot that both are from.
+    pub(crate) kept: Option<Kept>,
+    /// Why a newer one is not, if there is one.
+    pub(crate) damage: Option<io::Error>,
+}
 
-/// Restores the state machine from the newest snapshot that can be read and that the log continues,
+/// Restores the state machine from the newest snapshot that is intact and that the log continues,
 /// if there is any; `unreadable` says why one cannot be used, and `generation` counts the starts from
 /// the log.
+///
+/// Without one, a log that needs it waits for what others have, if the shelf can keep that: the core
+/// is told that all before the log is lost.
 pub(crate) fn restore<S: StateMachine>(
     state_machine: S,
     shelf: &dyn Shelf,
     unreadable: Option<io::Error>,
     log: Option<Restored>,
     generation: u64,
-) -> Result<Begun<S>, StartError> {
+) -> Result<Beginning<S>, StartError> {
     /// Of a log that was made by this start.
     const FIRST_GENERATION: u64 = 1;
-    let mut machine = Machine::new(state_machine);
-    let kept = shelf.kept();
-    if log.is_none() && generation <= FIRST_GENERATION && !kept.is_empty() {
+    let found = shelf.kept();
+    if log.is_none() && generation <= FIRST_GENERATION && !found.is_empty() {
         return Err(StartError::LogRemoved);
     }
+    let unreadable_snapshot = |source| StartError::SnapshotUnreadable { source };
     let base = log.as_ref().map_or(LogId::ZERO, |log| log.base);
-    let mut failure = unreadable.filter(|_| base != LogId::ZERO);
-    for kept in kept.into_iter().filter(|kept| kept.id.last.index >= base.index) {
-        match restore_one(&mut machine, shelf, &kept) {
-            Ok(()) => {
-                let mut restored = log.unwrap_or_else(empty);
-                restored.snapshot = Some(kept.meta.clone());
-                return Ok((machine, Some(restored), Some(kept)));
-            }
-            Err(error) => {
-                warn!(snapshot = %kept.id, %error, "cannot restore from a snapshot");
-                failure = failure.or(Some(error));
-            }
+    let chosen = shelf.choose(base.index).map_err(unreadable_snapshot)?;
+    let damage = chosen.damage.or(unreadable);
+    let mut machine = Machine::new(state_machine);
+    let restored = match (&chosen.kept, log) {
+        (Some(kept), log) => {
+            restore_from(&mut machine, shelf, kept).map_err(unreadable_snapshot)?;
+            let snapshot = Some(kept.meta.clone());
+            Some(Restored { snapshot, ..log.unwrap_or_else(empty) })
         }
-    }
-    match failure {
-        Some(source) => Err(StartError::SnapshotUnreadable { source }),
+        (None, Some(log)) if base != LogId::ZERO && shelf.can_receive() => {
+            error!(%base, "no snapshot from which the log goes on: waiting for another member's");
+            Some(without_state(log, found.first().map(|kept| &kept.meta)))
+        }
         // If the log needs one, the core says so.
-        None => Ok((machine, log, None)),
-    }
+        (None, log) => log,
+    };
+    Ok(Beginning { machine, restored, kept: chosen.kept, damage })
 }
 
-fn restore_one<S: StateMachine>(
+/// What the core starts from when all before the log is lost; `newest` is what is known of a snapshot
+/// that cannot be used.
+fn without_state(mut log: Restored, newest: Option<&SnapshotMeta>) -> Restored {
+    let first = LogIndex::ZERO.next();
+    log.faulty.insert(0, Faulty { first, last: Some(log.base.index), term: None });
+    if let Some(SnapshotMeta { membership_id, membership, .. }) = newest
+        && membership_id.index <= log.base.index
+    {
+        log.memberships.insert(0, (*membership_id, membership.clone()));
+    }
+    log
+}
+
+fn restore_from<S: StateMachine>(
     machine: &mut Machine<S>,
     shelf: &dyn Shelf,
     kept: &Kept,
 ) -> io::Result<()> {
     let mut from = shelf.read(kept.id)?;
     machine.restore(kept.id.last.index, &mut *from)?;
-    // What the state machine did not read may be damaged as well, and with it what it did read.
-    io::copy(&mut from, &mut io::sink())?;
     info!(snapshot = %kept.id, bytes = kept.bytes, "state machine restored");
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use raft_core::LogId;
 
-pub(crate) use self::shelf::{Kept, NoShelf, Shelf, Store};
+pub(crate) use self::shelf::{Kept, NoShelf, Shelf, Store, damage};
 #[cfg(feature = "sim")]
 pub use self::stepped::{Begun, SteppedShelf};
 use crate::error::StopReason;

@@ -5,11 +5,11 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use raft_core::{NodeId, SnapshotMeta};
+use raft_core::{LogIndex, NodeId, SnapshotMeta};
 use raft_snapshot::disk::Disk;
 use raft_snapshot::{
-    Manifest, Partial, Prepared, ReadError, ReceiveError, Receiving, Refusal, Request, Snapshot,
-    SnapshotId, VerifiedChunk,
+    Damaged, Manifest, Partial, Prepared, ReadError, ReceiveError, Receiving, Refusal, Request,
+    Snapshot, SnapshotId, VerifiedChunk,
 };
 use tracing::{error, warn};
 
@@ -26,10 +26,26 @@ pub(crate) struct Kept {
     pub(crate) bytes: u64,
 }
 
+/// What a node may begin with.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// Absent if there is none.
+    pub(crate) kept: Option<Kept>,
+    /// What is wrong with the newest one that is damaged.
+    pub(crate) damage: Option<io::Error>,
+}
+
 /// Keeps snapshots. Every method may wait for the disk.
 pub(crate) trait Shelf: Send + Sync {
     /// Those that are there, the newest first.
     fn kept(&self) -> Vec<Kept>;
+
+    /// The newest one that is intact and reaches as far as `base`, and with it the whole of the log.
+    /// Newer ones are no longer kept: they are damaged.
+    fn choose(&self, base: LogIndex) -> io::Result<Chosen>;
+
+    /// Whether those of others can be kept.
+    fn can_receive(&self) -> bool;
 
     /// Has `fill` write a snapshot, and makes it durable.
     fn write(
@@ -121,6 +137,18 @@ impl<D: Disk> Shelf for Store<D> {
         self.store.list().iter().rev().map(|snapshot| kept(snapshot)).collect()
     }
 
+    fn choose(&self, base: LogIndex) -> io::Result<Chosen> {
+        let choice = self.store.choose(base).map_err(io::Error::other)?;
+        let mut damaged = choice.damaged.iter().map(damage);
+        let damage = damaged.next();
+        damaged.for_each(drop);
+        Ok(Chosen { kept: choice.snapshot.map(|snapshot| kept(&snapshot)), damage })
+    }
+
+    fn can_receive(&self) -> bool {
+        true
+    }
+
     fn write(
         &self,
         meta: SnapshotMeta,
@@ -187,6 +215,13 @@ fn kept<D: Disk>(snapshot: &Snapshot<D>) -> Kept {
     }
 }
 
+/// Says what is damaged.
+pub(crate) fn damage(damaged: &Damaged) -> io::Error {
+    let Damaged { path, fault, .. } = damaged;
+    error!(path = %path.display(), %fault, "a snapshot is damaged");
+    io::Error::other(format!("{} is damaged: {fault}", path.display()))
+}
+
 fn failed(source: &raft_snapshot::WriteError) -> ReceiveError {
     warn!(error = %source, "cannot store a snapshot that is being received");
     ReceiveError::Storage
@@ -203,6 +238,14 @@ pub(crate) struct NoShelf;
 impl Shelf for NoShelf {
     fn kept(&self) -> Vec<Kept> {
         Vec::new()
+    }
+
+    fn choose(&self, _: LogIndex) -> io::Result<Chosen> {
+        Ok(Chosen { kept: None, damage: None })
+    }
+
+    fn can_receive(&self) -> bool {
+        false
     }
 
     fn write(

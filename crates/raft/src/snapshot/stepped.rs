@@ -10,7 +10,7 @@ use super::{Frozen, Shelf as _, SnapshotWriter, Store};
 use crate::driver::{SnapshotDone, SnapshotTask, TransferDone};
 use crate::error::StartError;
 use crate::machine::Machine;
-use crate::node::restore;
+use crate::node::{Beginning, restore};
 use crate::state_machine::StateMachine;
 
 /// What a node's shelf of snapshots does, without threads: everything at once, when it is asked.
@@ -42,19 +42,21 @@ impl<D: Disk> SteppedShelf<D> {
         Ok(Self(Store::new(store)))
     }
 
-    /// Restores a state machine from the newest snapshot that can be read and that `log` continues;
-    /// `generation` counts the starts from the log.
+    /// Restores a state machine from the newest snapshot that is intact and that `log` continues;
+    /// `generation` counts the starts from the log. Without one, the core is told that all before the
+    /// log is lost.
     ///
     /// # Errors
     ///
-    /// If there are snapshots and none can be read, or the log they belong to is gone.
+    /// If the disk fails, or the log that the snapshots belong to is gone.
     pub fn restore<S: StateMachine>(
         &self,
         state_machine: S,
         log: Option<Restored>,
         generation: u64,
     ) -> Result<Begun<S>, StartError> {
-        let (machine, restored, kept) = restore(state_machine, &self.0, None, log, generation)?;
+        let Beginning { machine, restored, kept, damage: _ } =
+            restore(state_machine, &self.0, None, log, generation)?;
         Ok(Begun { machine, restored, snapshot_bytes: kept.map(|kept| kept.bytes) })
     }
 
