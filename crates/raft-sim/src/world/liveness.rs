@@ -36,7 +36,26 @@ impl<A: App> World<A> {
                 return self.compare_states();
             }
         }
+        if self.may_wait_for_others(&goal) {
+            self.tally.reach(Point::WaitedInDoubt);
+            return Ok(());
+        }
         Err(Violation { rule: Rule::Progress, what: self.lack(&goal) })
+    }
+
+    /// Whether those who are spared may be unable to elect a leader without the others: the vote of one
+    /// that may have lost its newest write counts only if every voter gives one.
+    fn may_wait_for_others(&self, goal: &Goal) -> bool {
+        let spared = |id| goal.quorum.iter().map(|at| &self.nodes[*at]).find(|node| node.id == id);
+        let is_sure = |id| {
+            let process = spared(id).and_then(|node| node.process.as_ref());
+            process.is_some_and(|process| !process.driver.raft().status().is_in_doubt)
+        };
+        let mut memberships = self.memberships_in_play();
+        memberships.any(|membership| {
+            let may_agree = membership.quorum().voters().all(|id| spared(id).is_some());
+            !may_agree && !survives(membership, |id| !is_sure(id))
+        })
     }
 
     /// Why a node may not be counted on, though nothing is wrong with the network: all there are.

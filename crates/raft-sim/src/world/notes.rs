@@ -60,6 +60,7 @@ impl<A: App> World<A> {
             }
             Event::QuorumLost { .. } => self.tally.reach(Point::LeaderResigned),
             Event::TransferFailed { .. } => self.tally.reach(Point::TransferFailed),
+            Event::DoubtSettled => self.tally.reach(Point::DoubtSettled),
             Event::DiskStuck { .. } => self.tally.reach(Point::LeaderStuck),
             Event::SnapshotOffered { .. } => self.tally.reach(Point::SnapshotOffered),
             _ => {}
@@ -113,8 +114,9 @@ impl<A: App> World<A> {
             };
         };
         match body {
-            Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) => {
+            Body::VoteReply(reply @ (VoteReply::Granted | VoteReply::GrantedInDoubt)) => {
                 tally.reach_if(node.life > 1, Point::VoteAfterRestart);
+                tally.reach_if(*reply == VoteReply::GrantedInDoubt, Point::VoteInDoubt);
             }
             Body::VoteReply(VoteReply::Denied) => tally.reach(Point::VoteRefused),
             Body::PreVoteReply(VoteReply::Granted) => tally.reach(Point::PreVoteGranted),
