@@ -31,6 +31,12 @@ impl Office {
         }
     }
 
+    /// Takes the news that the node's process was held, and goes on: meanwhile it could neither hear
+    /// anybody nor leave.
+    pub(crate) fn on_resumed(&mut self, now: u64) {
+        self.since = now;
+    }
+
     /// Takes a node after its turn.
     pub(crate) fn check(
         &mut self,

@@ -70,7 +70,9 @@ impl<A: App> World<A> {
                 self.start(at)
             }),
             Relief::Resume(at) => {
-                self.nodes[at].pauses -= 1;
+                let node = &mut self.nodes[at];
+                node.pauses -= 1;
+                node.office.on_resumed(self.now);
                 self.turn(at)
             }
             Relief::Space(at) => {
@@ -85,7 +87,9 @@ impl<A: App> World<A> {
     pub(super) fn spare(&mut self, at: usize) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         node.outages = 0;
-        node.pauses = 0;
+        if std::mem::take(&mut node.pauses) > 0 {
+            node.office.on_resumed(self.now);
+        }
         node.stalled_until = self.now;
         node.planned = None;
         node.disk.set_capacity(u64::MAX);
