@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use raft_core::{LogId, LogIndex, Term};
 
+use crate::num::narrow;
+
 /// Names a snapshot by its content: on two nodes, equal ids mean that either can continue what the
 /// other began to send.
 ///
@@ -24,7 +26,20 @@ impl fmt::Display for SnapshotId {
     /// Index, term and digest, such that names sort as the snapshots do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LogId { term, index } = self.last;
-        write!(f, "{:020}-{:020}-{:08x}", index.get(), term.get(), self.digest)
+        let mut text = [b'-'; 50];
+        put(&mut text[..20], index.get(), 10);
+        put(&mut text[21..41], term.get(), 10);
+        put(&mut text[42..], self.digest.into(), 16);
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Fills `to` with the last digits of a number.
+fn put(to: &mut [u8], mut number: u64, radix: u64) {
+    for place in to.iter_mut().rev() {
+        let digit = b"0123456789abcdef".get(narrow(number % radix));
+        *place = digit.copied().unwrap_or_default();
+        number /= radix;
     }
 }
 
@@ -38,16 +53,25 @@ impl FromStr for SnapshotId {
 
     /// Reads what [`Display`](fmt::Display) writes, and nothing else.
     fn from_str(text: &str) -> Result<Self, ParseSnapshotIdError> {
-        parse(text).filter(|id| id.to_string() == text).ok_or(ParseSnapshotIdError)
+        parse(text).ok_or(ParseSnapshotIdError)
     }
 }
 
 fn parse(text: &str) -> Option<SnapshotId> {
     let mut parts = text.split('-');
-    let index = parts.next()?.parse().ok()?;
-    let term = parts.next()?.parse().ok()?;
-    let digest = u32::from_str_radix(parts.next()?, 16).ok()?;
-    Some(SnapshotId { last: LogId::new(Term::new(term), LogIndex::new(index)), digest })
+    let index = digits(parts.next()?, 20, 10)?;
+    let term = digits(parts.next()?, 20, 10)?;
+    let digest = u32::try_from(digits(parts.next()?, 8, 16)?).ok()?;
+    let is_all = parts.next().is_none();
+    let last = LogId::new(Term::new(term), LogIndex::new(index));
+    is_all.then_some(SnapshotId { last, digest })
+}
+
+/// A number of exactly so many digits, none of them a capital.
+fn digits(text: &str, count: usize, radix: u32) -> Option<u64> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+    let is_whole = text.len() == count && text.bytes().all(is_digit);
+    is_whole.then(|| u64::from_str_radix(text, radix).ok())?
 }
 
 #[cfg(test)]
@@ -61,8 +85,18 @@ mod tests {
 
         assert_eq!(id.to_string(), "00000000000000000123-00000000000000000007-000000ab");
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "123-7-ab", "00000000000000000123-00000000000000000007-000000AB", "a-b-c"]
-        {
+        let wrongs = [
+            "",
+            "123-7-ab",
+            "a-b-c",
+            "00000000000000000123-00000000000000000007-000000AB",
+            "0000000000000000012a-00000000000000000007-000000ab",
+            "+0000000000000000123-00000000000000000007-000000ab",
+            "99999999999999999999-00000000000000000007-000000ab",
+            "00000000000000000123-00000000000000000007-000000ab-",
+            "00000000000000000123-00000000000000000007-0000000ab",
+        ];
+        for wrong in wrongs {
             assert_eq!(wrong.parse::<SnapshotId>(), Err(ParseSnapshotIdError), "{wrong}");
         }
     }

@@ -137,10 +137,12 @@ impl FrameWriter {
     /// Takes the bytes of all frames appended so far as one piece, copying if there are several.
     pub fn take_contiguous(&mut self) -> Bytes {
         let mut pieces = self.take();
-        match pieces.pop() {
-            Some(only) if pieces.is_empty() => only,
-            last => pieces.into_iter().chain(last).flatten().collect(),
+        if pieces.len() <= 1 {
+            return pieces.pop().unwrap_or_default();
         }
+        let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+        pieces.iter().for_each(|piece| whole.put_slice(piece));
+        whole.freeze()
     }
 
     fn push_frame(&mut self, kind: FrameKind, payload: &Payload<'_>) -> Result<(), EncodeError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::disk::{DiskFile, DiskFileExt as _, Map};
-use crate::num::{narrow, wide};
+use crate::num::narrow;
 
 /// How much is read at once where less is asked for.
 const CHUNK: usize = 128 << 10;
@@ -70,11 +70,13 @@ impl<'a, F: DiskFile> Window<'a, F> {
         if let Some(found) = self.loaded(offset, len) {
             return Ok(Some(found));
         }
-        // A length from a file is believed only as far as the file goes.
-        if len > self.chunk && offset.saturating_add(wide(len)) > self.file.file_len()? {
+        // A length from a file is believed only as far as the file goes, and no room is made for
+        // what is not there.
+        let rest = narrow(self.file.file_len()?.saturating_sub(offset));
+        if len > rest {
             return Ok(None);
         }
-        let mut buffer = self.take_buffer(len.max(self.chunk));
+        let mut buffer = self.take_buffer(len.max(self.chunk).min(rest));
         let read = self.file.read_full_at(offset, &mut buffer)?;
         buffer.truncate(read);
         self.start = offset;

@@ -149,4 +149,4 @@ fn read_head<D: Disk>(segment: &Segment<D>) -> Result<Option<Head>, DiskError> {
     Ok(checkpoint.map(|checkpoint| Head { header, checkpoint }))
 }
 
-const HEAD_CHUNK: usize = 64 << 10;
+const HEAD_CHUNK: usize = 16 << 10;

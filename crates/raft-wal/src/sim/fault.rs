@@ -53,12 +53,18 @@ pub enum SimFault {
     NoSpace,
     /// A write writes a part and says so; like [`SimFault::Io`] for other calls.
     Short,
+    /// A write says that it has written, and the medium stays as it is; reads return what was
+    /// written until the cache is dropped. Like [`SimFault::Io`] for other calls.
+    Lost,
+    /// Like [`SimFault::Lost`], and what was written is on the medium in another place of the file,
+    /// durable.
+    Misdirected,
 }
 
 impl SimFault {
     pub(super) fn error(self) -> io::Error {
         match self {
-            Self::Io | Self::Short => io_error(),
+            Self::Io | Self::Short | Self::Lost | Self::Misdirected => io_error(),
             Self::NoSpace => io::Error::from(io::ErrorKind::StorageFull),
         }
     }

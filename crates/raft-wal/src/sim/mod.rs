@@ -377,7 +377,10 @@ impl Disk for SimDisk {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        PathBuf::from("sim").join(name)
+        let mut path = PathBuf::with_capacity("sim/".len() + name.len());
+        path.push("sim");
+        path.push(name);
+        path
     }
 }
 
@@ -412,12 +415,19 @@ impl DiskFile for SimFile {
             // A failed or short write may have written a part.
             let part = state.rng.below(wide(bytes.len()));
             let part = bytes.get(..narrow(part)).unwrap_or_default();
-            let written = if fault.is_some() { part } else { bytes };
-            self.inode(state)?.write(offset, written);
+            let State { rng, inodes, .. } = state;
+            let inode = inodes.get_mut(self.inode).ok_or_else(io_error)?;
             match fault {
-                Some(SimFault::Short) if !written.is_empty() => Ok(written.len()),
-                _ => or_fail(fault).map(|()| written.len()),
+                None => inode.write(offset, bytes),
+                Some(SimFault::Lost) => drop(inode.write_in_vain(offset, bytes)),
+                Some(SimFault::Misdirected) => inode.write_elsewhere(offset, bytes, rng),
+                Some(fault) => {
+                    inode.write(offset, part);
+                    let is_told = fault == SimFault::Short && !part.is_empty();
+                    return if is_told { Ok(part.len()) } else { Err(fault.error()) };
+                }
             }
+            Ok(bytes.len())
         })
     }
 
