@@ -131,6 +131,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "restored-twice",
+        rule: "what is being restored is not restored again",
+        file: "crates/raft/src/driver/mod.rs",
+        old: r"Received::Complete(_, meta) if self.snapshots.is_restoring(meta.last.index) => {}",
+        new: r"",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "snapshot-gives-way-while-it-is-read",
         rule: "a snapshot that is being installed stays",
         file: "crates/raft/src/driver/snapshots.rs",
@@ -138,14 +146,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             && let Some(id) = self.publishable.take()
         {",
         new: r"        if let Some(id) = self.publishable.take() {",
-        killer: Killer::Simulator,
-    },
-    Mutant {
-        name: "forgotten-change-is-done",
-        rule: "a change that was removed and forgotten is unknown",
-        file: "crates/raft/src/driver/changes.rs",
-        old: r"None if !is_doubtful => Ok(done),",
-        new: r"None => Ok(done),",
         killer: Killer::Simulator,
     },
     Mutant {

@@ -662,6 +662,8 @@ impl<P, R> Driver<P, R> {
     /// A transfer has come to its end.
     fn on_received(&mut self, now: Timestamp, received: Received) {
         match received {
+            // Another leader has offered it as well.
+            Received::Complete(_, meta) if self.snapshots.is_restoring(meta.last.index) => {}
             Received::Complete(id, meta) if meta.last.index > self.apply.handed() => {
                 self.snapshots.restoring = Some(meta.clone());
                 self.requests.jobs.push(Job::Restore { id, meta });

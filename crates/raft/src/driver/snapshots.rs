@@ -220,6 +220,11 @@ impl Snapshots {
         }
     }
 
+    /// Whether the state machine is being restored from a snapshot that reaches as far as `last`.
+    pub(super) fn is_restoring(&self, last: LogIndex) -> bool {
+        self.restoring.as_ref().is_some_and(|restoring| restoring.last.index >= last)
+    }
+
     /// Says how long the newest snapshot is.
     pub(super) const fn on_known(&mut self, bytes: u64) {
         self.growth.snapshot_bytes = bytes;

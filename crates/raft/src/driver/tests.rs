@@ -845,6 +845,25 @@ fn a_snapshot_does_not_take_the_place_of_one_from_which_the_state_machine_is_bei
 }
 
 #[test]
+fn a_snapshot_that_two_leaders_offer_is_restored_once() {
+    let mut cluster = with_one_behind();
+    cluster.node(3).restores = false;
+    cluster.cut.clear();
+    cluster.wait(Duration::from_secs(2));
+
+    cluster.transfer(1, 2, "operator");
+    cluster.wait(Duration::from_secs(2));
+
+    let [first] = <[_; 1]>::try_from(cluster.node(3).behind.clone()).unwrap();
+    let now = cluster.now;
+    cluster.node(3).driver.on_snapshot(now, SnapshotDone::Restored { meta: first });
+    cluster.propose(2, &["c"]);
+    cluster.wait(Duration::from_secs(1));
+    let last = cluster.node(2).driver.raft().status().last;
+    assert_eq!(cluster.node(3).driver.raft().status().commit, last.index);
+}
+
+#[test]
 fn one_snapshot_is_taken_at_a_time_and_another_after_it_for_those_who_came_later() {
     let id = n(1);
     let mut snapshots = Snapshots::new(id, LogIndex::ZERO, options().snapshots);
