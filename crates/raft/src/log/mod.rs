@@ -4,6 +4,8 @@
 mod batches;
 mod memory;
 #[cfg(feature = "persistence")]
+mod queue;
+#[cfg(feature = "persistence")]
 mod restore;
 #[cfg(feature = "sim")]
 mod stepped;

@@ -2,11 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use raft_core::{Entry, GroupId, LogIndex, Restored, Write, WriteSeq};
+use raft_core::{Entry, GroupId, LogId, LogIndex, Restored, Write, WriteSeq};
 use raft_wal::disk::Disk;
-use raft_wal::{FlushError, Identity, Log, Options, Recovered};
+use raft_wal::{AppendError, Batch, FlushError, Identity, Log, Options, Recovered};
 
-use super::batches::{Call, UnderWay, calls};
+use super::queue::{Engine, Queue};
 use super::restore::restore;
 use crate::log_store::LogError;
 
@@ -17,8 +17,10 @@ use crate::log_store::LogError;
 #[derive(Debug)]
 pub struct SteppedLog<D: Disk> {
     log: Log<D>,
-    under_way: UnderWay,
+    queue: Queue,
     segment_bytes: u64,
+    /// Whether the engine has said that it has no space.
+    is_full: bool,
 }
 
 impl<D: Disk> SteppedLog<D> {
@@ -38,24 +40,17 @@ impl<D: Disk> SteppedLog<D> {
         let (log, recovered) = Log::open(disk, identity, options).map_err(LogError::new)?;
         let read = |range, bytes_max| log.entries(GroupId::FIRST, range, bytes_max);
         let restored = restore(&recovered, tail_bytes_max, read)?;
-        Ok((Self { log, under_way: UnderWay::default(), segment_bytes }, restored, recovered))
+        let queue = Queue::default();
+        Ok((Self { log, queue, segment_bytes, is_full: false }, restored, recovered))
     }
 
-    /// Takes a write, which [`SteppedLog::entries`] sees from then on.
+    /// Takes a write, which [`SteppedLog::entries`] sees from then on, unless it waits for space.
     ///
     /// # Errors
     ///
     /// If the log takes no more; the node stops then.
     pub fn submit(&mut self, write: Write) -> Result<(), LogError> {
-        for (call, completes) in calls(write, self.segment_bytes) {
-            self.under_way.push(completes);
-            match call {
-                Call::Append(batch) => self.log.append(batch),
-                Call::Compact(upto) => self.log.compact_prefix(GroupId::FIRST, upto),
-            }
-            .map_err(LogError::new)?;
-        }
-        Ok(())
+        self.queue.submit(&mut self.log, write, self.segment_bytes).map_err(LogError::new)
     }
 
     /// Makes everything submitted durable; gives the newest write that has become so.
@@ -64,8 +59,30 @@ impl<D: Disk> SteppedLog<D> {
     ///
     /// See [`FlushError`]. With [`FlushError::NoSpace`] the rest waits for another flush.
     pub fn flush(&mut self) -> Result<Option<WriteSeq>, FlushError> {
-        let durable = self.log.flush()?;
-        Ok(self.under_way.report(durable.get()))
+        let flushed = self.log.flush();
+        self.is_full =
+            matches!(flushed, Err(FlushError::NoSpace(_))) || self.log.stats().out_of_space;
+        let durable = flushed?;
+        Ok(self.queue.report(durable.get()))
+    }
+
+    /// Whether there is no room for entries: another flush looks for space again, and then
+    /// [`SteppedLog::resume`] takes up what waits.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full || self.queue.is_stuck()
+    }
+
+    /// Takes up writes that wait for space, if there is some now.
+    ///
+    /// # Errors
+    ///
+    /// If the log takes no more; the node stops then.
+    pub fn resume(&mut self) -> Result<(), LogError> {
+        if self.is_full {
+            return Ok(());
+        }
+        self.queue.hand_on(&mut self.log).map_err(LogError::new)
     }
 
     /// Reads entries that were submitted: as many as weigh `bytes_max`, but at least one.
@@ -84,5 +101,20 @@ impl<D: Disk> SteppedLog<D> {
     /// The engine.
     pub const fn log(&mut self) -> &mut Log<D> {
         &mut self.log
+    }
+}
+
+impl<D: Disk> Engine for Log<D> {
+    fn append(&mut self, batch: Batch) -> Result<(), AppendError> {
+        Self::append(self, batch).map(drop)
+    }
+
+    fn compact(&mut self, upto: LogId) -> Result<(), AppendError> {
+        self.compact_prefix(GroupId::FIRST, upto).map(drop)
+    }
+
+    fn holds(&self, entry: LogId) -> bool {
+        self.term(GroupId::FIRST, entry.index) == Some(entry.term)
+            && self.first_index(GroupId::FIRST) <= entry.index
     }
 }

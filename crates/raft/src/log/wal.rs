@@ -1,15 +1,14 @@
 //! A log on disk, kept by `raft-wal`.
 
-use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raft_core::{ClusterId, Entry, GroupId, LogIndex, NodeId, Write, WriteSeq};
+use raft_core::{ClusterId, Entry, GroupId, LogId, LogIndex, NodeId, Write, WriteSeq};
 use raft_wal::disk::Disk;
-use raft_wal::{AppendError, Completion, Identity, Wal};
+use raft_wal::{AppendError, Batch, Completion, Identity, Wal};
 use tracing::{info, warn};
 
-use super::batches::{Call, UnderWay, calls};
+use super::queue::{Engine, Queue};
 use super::restore::restore;
 use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
 
@@ -27,27 +26,25 @@ pub(crate) struct OpenWal<D> {
 struct WalLog<D: Disk> {
     wal: Wal<D>,
     segment_bytes: u64,
-    queue: Arc<Mutex<Queue>>,
+    traffic: Arc<Mutex<Traffic>>,
 }
 
-/// Calls of the WAL, in the order of the writes.
+/// What is on its way into the WAL, and what that has said.
 #[derive(Debug, Default)]
-struct Queue {
-    under_way: UnderWay,
+struct Traffic {
+    queue: Queue,
     /// The newest write that is durable.
     durable: Option<WriteSeq>,
     /// Whether the WAL has said that it has no space for entries.
     is_full: bool,
-    /// What it would not take for that, and what comes after.
-    waiting: VecDeque<(Call, Option<WriteSeq>)>,
 }
 
-impl Queue {
+impl Traffic {
     /// Takes what the WAL says; gives what the node is to be told.
     fn hear(&mut self, completion: Completion) -> Option<Result<WriteSeq, LogError>> {
         match completion {
             Completion::Durable { seq } => {
-                let newest = self.under_way.report(seq.get())?;
+                let newest = self.queue.report(seq.get())?;
                 self.durable = Some(newest);
                 Some(Ok(newest))
             }
@@ -68,9 +65,9 @@ impl Queue {
 
 impl<D: Disk> OpenLog for OpenWal<D> {
     fn open(self: Box<Self>, mut durable: DurableCallback) -> Result<OpenedLog, LogError> {
-        let queue = Arc::new(Mutex::new(Queue::default()));
+        let traffic = Arc::new(Mutex::new(Traffic::default()));
         let identity = Identity { cluster: self.cluster, node: self.node };
-        let hearing = Arc::clone(&queue);
+        let hearing = Arc::clone(&traffic);
         let on_durable = move |completion| {
             let news = lock(&hearing).hear(completion);
             if let Some(news) = news {
@@ -84,7 +81,7 @@ impl<D: Disk> OpenLog for OpenWal<D> {
         let restored = restore(&recovered, self.tail_bytes_max, read)?;
         let damage = recovered.damage.into_iter().map(LogError::new).collect();
         Ok(OpenedLog {
-            store: Arc::new(WalLog { wal, segment_bytes, queue }),
+            store: Arc::new(WalLog { wal, segment_bytes, traffic }),
             restored,
             damage,
             generation: recovered.generation,
@@ -92,53 +89,34 @@ impl<D: Disk> OpenLog for OpenWal<D> {
     }
 }
 
-impl<D: Disk> WalLog<D> {
-    /// Hands calls to the WAL until it has no space for one.
-    fn hand_on(&self, queue: &mut Queue) -> Result<(), LogError> {
-        // Under the lock, so that the numbers here and there are of the same order.
-        while let Some((call, completes)) = queue.waiting.pop_front() {
-            let accepted = match &call {
-                Call::Append(batch) => self.wal.append(batch.clone()),
-                Call::Compact(upto) => self.wal.compact_prefix(GroupId::FIRST, *upto),
-            };
-            match accepted {
-                Ok(_) => queue.under_way.push(completes),
-                Err(AppendError::NoSpace(_)) => {
-                    queue.waiting.push_front((call, completes));
-                    return self.compact_first(queue);
-                }
-                Err(error) => return Err(LogError::new(error)),
-            }
-        }
-        Ok(())
+impl<D: Disk> Engine for &Wal<D> {
+    fn append(&mut self, batch: Batch) -> Result<(), AppendError> {
+        Wal::append(self, batch).map(drop)
     }
 
-    /// Carries out compactions before their turn: what they free may be what the others wait for.
-    /// They only drop entries that are committed, and in their turn change nothing more.
-    fn compact_first(&self, queue: &mut Queue) -> Result<(), LogError> {
-        for (call, _) in &queue.waiting {
-            let Call::Compact(upto) = call else { continue };
-            let is_held = self.wal.term(GroupId::FIRST, upto.index) == Some(upto.term);
-            if is_held && self.wal.first_index(GroupId::FIRST) <= upto.index {
-                self.wal.compact_prefix(GroupId::FIRST, *upto).map_err(LogError::new)?;
-                queue.under_way.push(None);
-            }
-        }
-        Ok(())
+    fn compact(&mut self, upto: LogId) -> Result<(), AppendError> {
+        self.compact_prefix(GroupId::FIRST, upto).map(drop)
+    }
+
+    fn holds(&self, entry: LogId) -> bool {
+        self.term(GroupId::FIRST, entry.index) == Some(entry.term)
+            && self.first_index(GroupId::FIRST) <= entry.index
     }
 }
 
 impl<D: Disk> LogStore for WalLog<D> {
     fn submit(&self, write: Write) -> Result<(), LogError> {
-        let mut queue = lock(&self.queue);
-        let is_stuck = !queue.waiting.is_empty();
-        queue.waiting.extend(calls(write, self.segment_bytes));
-        if is_stuck { self.compact_first(&mut queue) } else { self.hand_on(&mut queue) }
+        // Under the lock, so that the numbers here and there are of the same order.
+        let queue = &mut lock(&self.traffic).queue;
+        queue.submit(&mut &self.wal, write, self.segment_bytes).map_err(LogError::new)
     }
 
     fn resume(&self) -> Result<(), LogError> {
-        let mut queue = lock(&self.queue);
-        if queue.is_full { Ok(()) } else { self.hand_on(&mut queue) }
+        let mut traffic = lock(&self.traffic);
+        if traffic.is_full {
+            return Ok(());
+        }
+        traffic.queue.hand_on(&mut &self.wal).map_err(LogError::new)
     }
 
     fn entries(
@@ -151,8 +129,8 @@ impl<D: Disk> LogStore for WalLog<D> {
 
     fn stats(&self) -> LogStats {
         let stats = self.wal.stats();
-        let queue = lock(&self.queue);
-        let is_full = queue.is_full || !queue.waiting.is_empty();
+        let traffic = lock(&self.traffic);
+        let is_full = traffic.is_full || traffic.queue.is_stuck();
         LogStats { syncs: stats.fdatasyncs, bytes_written: stats.bytes, is_full }
     }
 
@@ -165,8 +143,8 @@ impl<D: Disk> LogStore for WalLog<D> {
     }
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(traffic: &Mutex<Traffic>) -> MutexGuard<'_, Traffic> {
+    traffic.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -175,7 +153,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use raft_core::{EntryPayload, HardState, LogId, Term};
+    use raft_core::{EntryPayload, HardState, Term};
     use raft_wal::sim::SimDisk;
 
     use super::*;
