@@ -94,6 +94,7 @@ pub use crate::registers::{Before, Change, Registers, Store, Update};
 pub use crate::run::{Case, Report};
 pub use crate::schedule::{
     Change as MemberChange, Class, DiskCall, Fault, Medium, Planned, Schedule, Storm, Target,
+    Wayward,
 };
 pub use crate::settings::{Asks, Clients, Disk, Network, Protocol, Settings, Snapshots};
 pub use crate::shrink::shrink;

@@ -102,6 +102,13 @@ pub enum Fault {
         /// Where, of what is there.
         at: u64,
     },
+    /// The next write of a log is acknowledged, and is not where it should be.
+    WaywardWrite {
+        /// Whose.
+        node: Target,
+        /// Where it goes instead.
+        goes: Wayward,
+    },
     /// A machine burns down, its disk included.
     DiskLost(Target),
     /// An operator has the leader hand over.
@@ -148,6 +155,15 @@ pub enum Storm {
     Delay,
     /// A part of them is damaged.
     Corrupt,
+}
+
+/// Where a write goes that a disk takes and does not carry out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wayward {
+    /// Nowhere: the medium stays as it is.
+    Nowhere,
+    /// To another place of the same file.
+    Elsewhere,
 }
 
 /// Which of a node's disks.
@@ -213,6 +229,8 @@ pub enum Class {
     ReadError,
     DiskFull,
     BitRot,
+    LostWrite,
+    MisdirectedWrite,
     DiskLost,
     Transfer,
     MemberChange,
@@ -220,7 +238,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -243,6 +261,8 @@ impl Class {
         Self::ReadError,
         Self::DiskFull,
         Self::BitRot,
+        Self::LostWrite,
+        Self::MisdirectedWrite,
         Self::DiskLost,
         Self::Transfer,
         Self::MemberChange,
@@ -279,6 +299,8 @@ impl Class {
             Self::ReadError => "read error",
             Self::DiskFull => "disk full",
             Self::BitRot => "bit rot",
+            Self::LostWrite => "lost write",
+            Self::MisdirectedWrite => "stray write",
             Self::DiskLost => "disk lost",
             Self::Transfer => "transfer",
             Self::MemberChange => "member change",
@@ -293,7 +315,7 @@ impl fmt::Display for Class {
 }
 
 /// What a draw chooses from, and how often it usually does.
-const KINDS: [(Kind, u32); 21] = [
+const KINDS: [(Kind, u32); 22] = [
     (Kind::OneWay, 10),
     (Kind::Pair, 10),
     (Kind::Parts, 20),
@@ -311,8 +333,9 @@ const KINDS: [(Kind, u32); 21] = [
     (Kind::Leap, 3),
     (Kind::Stall, 10),
     (Kind::DiskError, 10),
-    (Kind::DiskFull, 4),
+    (Kind::DiskFull, 6),
     (Kind::Damage, 4),
+    (Kind::WaywardWrite, 4),
     (Kind::Transfer, 8),
     (Kind::Members, 25),
 ];
@@ -334,6 +357,7 @@ enum Kind {
     DiskError,
     DiskFull,
     Damage,
+    WaywardWrite,
     Transfer,
     Members,
 }
@@ -367,13 +391,13 @@ impl Schedule {
                 return Self { faults };
             }
             let (kind, _) = KINDS[r.weighted(weights.iter().copied())];
-            let lasts = drawn_below(r, lasting);
+            let lasts = drawn_below(r, lasting) + kind.lasts_at_least(election);
             if settings.protocol.has_lease && matches!(kind, Kind::Leap) {
                 continue;
             }
             faults.push(Planned { at, lasts, fault: kind.draw(r, election) });
             let fault = faults.last().map(|planned: &Planned| planned.fault);
-            if let Some(Fault::Rot { node, .. }) = fault {
+            if let Some(Fault::Rot { node, .. } | Fault::WaywardWrite { node, .. }) = fault {
                 // Damage is found when a node starts.
                 let soon = drawn_below(r, 2 * election);
                 let fault = Fault::PowerLoss { node, calls: 0 };
@@ -399,6 +423,11 @@ fn drawn_below(r: &mut Random, bound: Duration) -> Duration {
 }
 
 impl Kind {
+    fn lasts_at_least(self, election: Duration) -> Duration {
+        // There is room left in what the log has prepared.
+        if matches!(self, Self::DiskFull) { 20 * election } else { Duration::ZERO }
+    }
+
     fn draw(self, r: &mut Random, election: Duration) -> Fault {
         let node = Target::draw(r);
         match self {
@@ -427,6 +456,9 @@ impl Kind {
             Self::DiskFull => Fault::DiskFull(node),
             Self::Damage if r.coin() => Fault::Rot { node, of: Medium::draw(r), at: r.draw() },
             Self::Damage => Fault::DiskLost(node),
+            Self::WaywardWrite => {
+                Fault::WaywardWrite { node, goes: r.pick(&[Wayward::Nowhere, Wayward::Elsewhere]) }
+            }
             Self::Transfer => Fault::Transfer { to: node },
             Self::Members => Fault::Members(Change::draw(r)),
         }

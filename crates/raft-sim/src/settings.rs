@@ -44,6 +44,8 @@ pub struct Settings {
     pub turn_delay_max: Duration,
     /// How long a state machine takes for a job at most.
     pub apply_delay_max: Duration,
+    /// How long a state machine takes at most until it is as a snapshot says.
+    pub restore_delay_max: Duration,
     /// Whether the log notes on disk that it is idle.
     pub marks_idle: bool,
     /// Who asks.
@@ -199,6 +201,7 @@ impl Settings {
             drift_ppm_max: 100,
             turn_delay_max: Duration::ZERO,
             apply_delay_max: Duration::ZERO,
+            restore_delay_max: Duration::ZERO,
             marks_idle: false,
             clients: Clients {
                 count: 2,
@@ -239,6 +242,7 @@ impl Settings {
         settings.spares = r.pick(&[0, 0, 1, 2, 3, 4]);
         settings.snapshots = Snapshots::drawn(r);
         settings.driver.snapshots = drawn_snapshots(r, settings.protocol.election_timeout);
+        settings.restore_delay_max = Duration::from_millis(r.pick(&[0, 0, 30, 1_000]));
         settings
     }
 

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use raft::driver::TransferRefusal;
 use raft_core::{LogIndex, Membership};
-use raft_wal::sim::{SimFault, SimOp};
 
 use super::network::{Weather, micros};
 use super::process::End;
 use super::{Event, World, small};
 use crate::app::App;
-use crate::check::{Violation, survives};
-use crate::schedule::{Class, DiskCall, Fault, Medium, Storm, Target};
+use crate::check::Violation;
+use crate::schedule::{Class, Fault, Storm, Target};
 use crate::tally::{Point, Standing};
 
 /// The caller of what no client asks for.
@@ -77,7 +76,6 @@ impl<A: App> World<A> {
             }
             Relief::Space(at) => {
                 self.nodes[at].disk.set_capacity(u64::MAX);
-                self.nodes[at].is_full = false;
                 Ok(())
             }
         }
@@ -92,8 +90,8 @@ impl<A: App> World<A> {
         }
         node.stalled_until = self.now;
         node.planned = None;
+        node.wayward = None;
         node.disk.set_capacity(u64::MAX);
-        node.is_full = false;
         node.disk.forget_faults();
         node.shelf_disk.forget_faults();
         if std::mem::take(&mut node.is_shelf_faulty) {
@@ -104,102 +102,85 @@ impl<A: App> World<A> {
     }
 
     fn strike(&mut self, fault: Fault, until: u64) -> Result<Option<Relief>, Violation> {
-        Ok(match fault {
-            Fault::OneWay { from, to } => self.cut_pair(from, to, Class::OneWayCut),
-            Fault::Pair(one, other) => self.cut_pair(one, other, Class::PairCut),
-            Fault::Parts { sides } => Some(self.part(sides)),
-            Fault::Isolation(node) => self.find(node).map(|at| self.isolate(at)),
-            Fault::Clog { from, to } => {
-                if let (Some(from), Some(to)) = (self.find(from), self.find(to)) {
-                    self.network.clog(from, to, until);
-                }
-                None
+        match fault {
+            Fault::OneWay { from, to } => Ok(self.cut_pair(from, to, Class::OneWayCut)),
+            Fault::Pair(one, other) => Ok(self.cut_pair(one, other, Class::PairCut)),
+            Fault::Parts { sides } => Ok(Some(self.part(sides))),
+            Fault::Isolation(node) => self.hit(node, |world, at| Ok(Some(world.isolate(at)))),
+            Fault::Clog { from, to } => Ok(self.clog(from, to, until)),
+            Fault::Weather(storm) => Ok(Some(self.turn_weather(storm))),
+            Fault::PowerLoss { node, calls } => {
+                self.hit(node, |world, at| world.lose_power(at, calls, Class::PowerLoss))
             }
-            Fault::Weather(storm) => {
-                self.network.weather = weather(storm, self.settings.network.delay_max);
-                Some(Relief::Clear)
-            }
-            Fault::PowerLoss { node, calls } => match self.find(node) {
-                Some(at) => self.lose_power(at, calls, Class::PowerLoss)?,
-                None => None,
-            },
-            Fault::Blackout { calls } => {
-                let mut down = Vec::new();
-                for at in 0..self.nodes.len() {
-                    if let Some(Relief::Start(nodes)) =
-                        self.lose_power(at, calls, Class::Blackout)?
-                    {
-                        down.extend(nodes);
-                    }
-                }
-                self.tally.reach(Point::AllDown);
-                Some(Relief::Start(down))
-            }
-            Fault::Kill(node) => match self.find(node) {
-                Some(at) => {
-                    self.tally.hit(Class::Kill, self.standing(at));
-                    self.nodes[at].outages += 1;
-                    self.end_process(at, End::Killed)?;
-                    Some(Relief::Start(vec![at]))
-                }
-                None => None,
-            },
-            Fault::Pause(node) => self.find(node).map(|at| {
-                self.tally.hit(Class::Pause, self.standing(at));
-                self.nodes[at].pauses += 1;
-                Relief::Resume(at)
-            }),
-            Fault::Leap { node, by } => {
-                if let Some(at) = self.find(node) {
-                    self.tally.hit(Class::ClockLeap, self.standing(at));
-                    self.nodes[at].clock.leap(self.now, micros(by));
-                    self.turn(at)?;
-                }
-                None
-            }
-            Fault::Stall(node) => {
-                if let Some(at) = self.find(node) {
-                    let stalled = &mut self.nodes[at].stalled_until;
-                    *stalled = until.max(*stalled);
-                }
-                None
-            }
+            Fault::Blackout { calls } => self.black_out(calls),
+            Fault::Kill(node) => self.hit(node, Self::kill),
+            Fault::Pause(node) => self.hit(node, |world, at| Ok(Some(world.pause(at)))),
+            Fault::Leap { node, by } => self.hit(node, |world, at| world.leap(at, by)),
+            Fault::Stall(node) => self.hit(node, |world, at| Ok(world.stall(at, until))),
             Fault::DiskError { node, of, call, skip } => {
-                if let Some(at) = self.find(node) {
-                    self.break_disk(at, of, call, skip);
-                }
-                None
+                self.hit(node, |world, at| Ok(world.break_disk(at, of, call, skip)))
             }
-            Fault::DiskFull(node) => self.find(node).map(|at| {
-                let disk = &self.nodes[at].disk;
-                disk.set_capacity(disk.bytes_used());
-                self.nodes[at].is_full = true;
-                Relief::Space(at)
-            }),
+            Fault::DiskFull(node) => self.hit(node, |world, at| Ok(Some(world.fill_disk(at)))),
             Fault::Rot { node, of, at: place } => {
-                if let Some(at) = self.find(node).filter(|at| self.may_lose_data(*at)) {
-                    self.rot(at, of, place);
-                }
-                None
+                self.hit(node, |world, at| Ok(world.rot(at, of, place)))
             }
-            Fault::Transfer { to } => {
-                self.transfer(to)?;
-                None
+            Fault::WaywardWrite { node, goes } => {
+                self.hit(node, |world, at| Ok(world.plan_wayward_write(at, goes)))
             }
-            Fault::Members(change) => {
-                self.change_members(change)?;
-                None
-            }
-            Fault::DiskLost(node) => {
-                if let Some(at) = self.find(node).filter(|at| self.may_lose_data(*at)) {
-                    self.tally.hit(Class::DiskLost, self.standing(at));
-                    self.nodes[at].is_lost = true;
-                    self.nodes[at].outages += 1;
-                    self.end_process(at, End::PowerLost)?;
-                }
-                None
-            }
-        })
+            Fault::DiskLost(node) => self.hit(node, Self::lose_disk),
+            Fault::Transfer { to } => self.transfer(to).map(|()| None),
+            Fault::Members(change) => self.change_members(change).map(|()| None),
+        }
+    }
+
+    /// Lets something happen to the node that is meant, if there is any.
+    fn hit(
+        &mut self,
+        target: Target,
+        what: impl FnOnce(&mut Self, usize) -> Result<Option<Relief>, Violation>,
+    ) -> Result<Option<Relief>, Violation> {
+        match self.find(target) {
+            Some(at) => what(self, at),
+            None => Ok(None),
+        }
+    }
+
+    fn clog(&mut self, from: Target, to: Target, until: u64) -> Option<Relief> {
+        let (from, to) = (self.find(from)?, self.find(to)?);
+        self.network.clog(from, to, until);
+        None
+    }
+
+    fn turn_weather(&mut self, storm: Storm) -> Relief {
+        self.network.weather = weather(storm, self.settings.network.delay_max);
+        Relief::Clear
+    }
+
+    fn black_out(&mut self, calls: u8) -> Result<Option<Relief>, Violation> {
+        for at in 0..self.nodes.len() {
+            self.lose_power(at, calls, Class::Blackout)?;
+        }
+        self.tally.reach(Point::AllDown);
+        Ok(Some(Relief::Start((0..self.nodes.len()).collect())))
+    }
+
+    fn kill(&mut self, at: usize) -> Result<Option<Relief>, Violation> {
+        self.tally.hit(Class::Kill, self.standing(at));
+        self.nodes[at].outages += 1;
+        self.end_process(at, End::Killed)?;
+        Ok(Some(Relief::Start(vec![at])))
+    }
+
+    fn pause(&mut self, at: usize) -> Relief {
+        self.tally.hit(Class::Pause, self.standing(at));
+        self.nodes[at].pauses += 1;
+        Relief::Resume(at)
+    }
+
+    fn leap(&mut self, at: usize, by: Duration) -> Result<Option<Relief>, Violation> {
+        self.tally.hit(Class::ClockLeap, self.standing(at));
+        self.nodes[at].clock.leap(self.now, micros(by));
+        self.turn(at).map(|()| None)
     }
 
     /// An operator has the leader hand over.
@@ -225,18 +206,6 @@ impl<A: App> World<A> {
             ) => return,
         };
         self.tally.reach(point);
-    }
-
-    /// Whether the medium of a node may be damaged. Fewer nodes than a quorum needs ever lose what
-    /// they had made durable: so an intact copy of every committed entry is left, and whether one
-    /// was lost can be decided.
-    fn may_lose_data(&self, at: usize) -> bool {
-        let id = self.nodes[at].id;
-        let is_lost = |other| other == id || self.is_hurt(other);
-        self.memberships_in_play().all(|membership| {
-            // Who is about to vote is as good as a voter, and changes how many are needed.
-            survives(membership, is_lost) && !membership.promotions().any(|other| other == id)
-        })
     }
 
     /// The memberships by which somebody may count, now or later.
@@ -330,72 +299,6 @@ impl<A: App> World<A> {
         }
         self.end_process(at, End::PowerLost)?;
         Ok(Some(Relief::Start(vec![at])))
-    }
-
-    fn break_disk(&mut self, at: usize, of: Medium, call: DiskCall, skip: u8) {
-        let (op, class) = match call {
-            DiskCall::Write => (SimOp::Write, Class::WriteError),
-            DiskCall::Sync => (SimOp::Sync, Class::SyncError),
-            DiskCall::Read => (SimOp::Read, Class::ReadError),
-        };
-        let standing = self.standing(at);
-        let node = &mut self.nodes[at];
-        match of {
-            Medium::Snapshots => {
-                node.is_shelf_faulty = true;
-                node.shelf_disk.fail(op, skip.into(), SimFault::Io);
-                self.tally.hit(class, standing);
-            }
-            Medium::Log if node.planned.is_none() => {
-                node.planned = Some(class);
-                node.disk.fail(op, skip.into(), SimFault::Io);
-            }
-            Medium::Log => {}
-        }
-    }
-
-    /// Flips a bit of what is on a disk. Of what is not durable a crash may keep anything, so it
-    /// makes no difference there.
-    fn rot(&mut self, at: usize, of: Medium, place: u64) {
-        let node = &mut self.nodes[at];
-        let disk = match of {
-            Medium::Log => &node.disk,
-            Medium::Snapshots => &node.shelf_disk,
-        };
-        // Only where something is: most of a file may be zeros for later.
-        let mut used = Vec::new();
-        for name in disk.file_names() {
-            let bytes = disk.file_bytes(&name).unwrap_or_default();
-            let places = (0u64..).zip(bytes).filter(|(_, byte)| *byte != 0);
-            used.extend(places.map(|(offset, _)| (name.clone(), offset)));
-        }
-        if used.is_empty() {
-            return;
-        }
-        let len = u64::try_from(used.len()).expect("an address fits into 64 bits");
-        let chosen = usize::try_from((place >> 8) % len).expect("it is below a length");
-        let (name, offset) = &used[chosen];
-        let bit = u32::try_from(place & 7).expect("it is below 8");
-        disk.flip_bit(name, *offset, bit);
-        node.is_damaged = true;
-        self.tally.hit(Class::BitRot, self.standing(at));
-    }
-
-    /// Takes note that a fault of the disk which was planned has struck.
-    pub(super) fn note_disk_fault(&mut self, at: usize) {
-        let standing = self.standing(at);
-        if let Some(class) = self.nodes[at].planned.take() {
-            self.tally.hit(class, standing);
-        }
-        self.tally.reach(Point::LogFailed);
-    }
-
-    /// Takes note that a log takes no more, if that is for want of space.
-    pub(super) fn note_full_disk(&mut self, at: usize) {
-        if self.nodes[at].is_full {
-            self.tally.hit(Class::DiskFull, self.standing(at));
-            self.tally.reach(Point::LogOutOfSpace);
-        }
     }
 
     /// Starts a process again after a while, as somebody who looks after it would.

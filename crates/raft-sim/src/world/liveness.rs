@@ -137,6 +137,7 @@ impl<A: App> World<A> {
         let entry = trip + disk + 2 * micros(settings.apply_delay_max) + heartbeat / 4;
         80 * micros(settings.protocol.election_timeout)
             + 4 * micros(settings.driver.request_timeout)
+            + 10 * micros(settings.restore_delay_max)
             + lag * entry
     }
 

@@ -275,7 +275,8 @@ impl Mirror {
         // Term and vote are written twice: they may be there though the write before is not.
         let is_found = |disk: &Ids, state: HardState, next: usize| {
             let later = self.pending.iter().skip(next).filter_map(|write| write.hard_state);
-            found.is_log(disk) && std::iter::once(state).chain(later).any(|s| s == found.hard_state)
+            let is_log = found.is_log(disk) || self.has_compacted_early(disk, found, next);
+            is_log && std::iter::once(state).chain(later).any(|s| s == found.hard_state)
         };
         if is_found(&disk, state, 0) {
             return Some(disk);
@@ -302,10 +303,24 @@ impl Mirror {
         None
     }
 
+    /// Whether the log is what `disk` would be with a later compaction carried out before its turn,
+    /// as a log without space does.
+    fn has_compacted_early(&self, disk: &Ids, found: &Found<'_>, next: usize) -> bool {
+        let later = self.pending.iter().skip(next);
+        let mut early = later
+            .filter_map(|write| write.compact)
+            .filter(|upto| found.base == *upto && disk.id_at(upto.index) == Some(*upto));
+        early.next().is_some_and(|upto| {
+            let mut compacted = disk.clone();
+            compacted.compact(upto);
+            found.is_log(&compacted)
+        })
+    }
+
     /// The node has restarted with this on its disk.
     pub(crate) fn restart(&mut self, found: &Found<'_>) {
         let crashed = self.crashed(found).filter(|_| found.faulty.is_empty());
-        let disk = crashed.unwrap_or_else(|| {
+        let mut disk = crashed.unwrap_or_else(|| {
             if !found.faulty.is_empty() {
                 return found.believed();
             }
@@ -314,6 +329,7 @@ impl Mirror {
             disk.truncate(found.last.index.next());
             disk
         });
+        disk.compact(found.base);
         self.pending.clear();
         self.hard_state = found.hard_state;
         self.log = disk.clone();

@@ -3,6 +3,7 @@
 mod clients;
 mod faults;
 mod liveness;
+mod media;
 mod members;
 mod mirror;
 mod network;
@@ -157,8 +158,9 @@ impl<A: App> World<A> {
             is_lost: false,
             stalled_until: 0,
             is_damaged: false,
-            is_full: false,
             planned: None,
+            wayward: None,
+            is_deceived: false,
             mirror: Mirror::default(),
             noticed: Noticed::default(),
             monotone: Monotone::default(),

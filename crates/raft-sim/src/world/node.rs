@@ -17,7 +17,7 @@ use super::notes::Noticed;
 use crate::app::App;
 use crate::check::{Callers, Monotone, Office};
 use crate::random::Random;
-use crate::schedule::Class;
+use crate::schedule::{Class, Wayward};
 use crate::tracked::Tracked;
 
 /// A machine, on which at most one process runs.
@@ -43,10 +43,12 @@ pub(super) struct Node<A: App> {
     pub(super) stalled_until: u64,
     /// The medium was damaged: what was durable may be gone.
     pub(super) is_damaged: bool,
-    /// Its disk takes no more.
-    pub(super) is_full: bool,
     /// The fault of the disk that is to come.
     pub(super) planned: Option<Class>,
+    /// Where the log's next write goes, if not where it should.
+    pub(super) wayward: Option<Wayward>,
+    /// A write went astray: what was durable may be gone, and nothing be left that says so.
+    pub(super) is_deceived: bool,
     pub(super) mirror: Mirror,
     pub(super) noticed: Noticed,
     pub(super) monotone: Monotone,
@@ -74,6 +76,8 @@ pub(super) struct Process<A: App> {
     pub(super) is_flushing: bool,
     /// Writes so far.
     pub(super) writes: u32,
+    /// Whether the log has room for entries, as far as the driver was told.
+    pub(super) has_room: bool,
     /// A turn is due that takes what has gathered.
     pub(super) is_turn_due: bool,
     /// When it is woken next, in true time.

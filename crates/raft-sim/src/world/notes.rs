@@ -227,7 +227,8 @@ impl<A: App> World<A> {
         self.tally.reach(match refusal {
             Refusal::NotLeader { .. } => Point::RefusedNotLeader,
             Refusal::NoLeader => Point::RefusedNoLeader,
-            Refusal::Overloaded | Refusal::StorageFull => Point::RefusedOverloaded,
+            Refusal::Overloaded => Point::RefusedOverloaded,
+            Refusal::StorageFull => Point::RefusedStorageFull,
             Refusal::Superseded => Point::RefusedSuperseded,
             Refusal::TimedOut => Point::UnknownTimedOut,
             Refusal::QuorumLost => Point::UnknownQuorumLost,

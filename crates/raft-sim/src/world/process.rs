@@ -19,7 +19,7 @@ use crate::check::{
 };
 use crate::digest::Digest;
 use crate::schedule::Class;
-use crate::tally::Point;
+use crate::tally::{Point, Standing};
 use crate::tracked::Done;
 
 /// Why a process ends.
@@ -38,6 +38,7 @@ impl<A: App> World<A> {
         let node = &mut self.nodes[at];
         node.planned = None;
         node.is_shelf_faulty = false;
+        node.wayward = None;
         drop(node.process.take());
         node.life += 1;
         let how = match end {
@@ -116,6 +117,7 @@ impl<A: App> World<A> {
         if self.nodes[at].pauses > 0 {
             return Ok(());
         }
+        self.tell_of_room(at);
         self.take_inbox(at);
         let mut is_idle = true;
         loop {
@@ -138,6 +140,28 @@ impl<A: App> World<A> {
         let now = node.clock.at(self.now).as_micros();
         node.callers.check(now)?;
         node.operators.check(now)
+    }
+
+    /// Tells the driver when the log has no room for entries, and when it has some again.
+    fn tell_of_room(&mut self, at: usize) {
+        let standing = self.standing(at);
+        let node = &mut self.nodes[at];
+        let now = node.clock.at(self.now);
+        let Some(process) = &mut node.process else { return };
+        let has_room = !process.log.is_full();
+        if has_room == process.has_room {
+            return;
+        }
+        process.has_room = has_room;
+        if has_room {
+            process.driver.on_input(now, Input::StorageAvailable);
+            self.tally.reach(Point::SpaceAgain);
+        } else {
+            process.driver.on_input(now, Input::StorageFull);
+            self.tally.hit(Class::DiskFull, standing);
+            self.tally.reach_if(standing == Standing::Leader, Point::LeaderWithoutSpace);
+            self.tally.reach_if(standing == Standing::Follower, Point::FollowerWithoutSpace);
+        }
     }
 
     fn take_inbox(&mut self, at: usize) {
@@ -283,8 +307,7 @@ impl<A: App> World<A> {
         }
         process.writes += 1;
         let has_entries = !write.append.is_empty();
-        if let Err(_stopped) = process.log.submit(write) {
-            self.note_full_disk(at);
+        if process.log.submit(write).is_err() {
             return self.fail(at);
         }
         if has_entries {
@@ -303,6 +326,11 @@ impl<A: App> World<A> {
 
     /// The log cannot go on, so the process stops; somebody starts it again.
     pub(super) fn fail(&mut self, at: usize) -> Result<(), Violation> {
+        let node = &self.nodes[at];
+        let has_reason = node.planned.is_some() || node.is_damaged || node.is_shelf_faulty;
+        ensure(has_reason, Rule::Recovery, || {
+            format!("{} stops, though nothing is wrong with its disks", node.id)
+        })?;
         self.note_disk_fault(at);
         self.end_process(at, End::Killed)?;
         self.start_later(at);
@@ -319,7 +347,26 @@ impl<A: App> World<A> {
             return Ok(());
         }
         running.is_flushing = false;
-        match running.log.flush() {
+        let goes_astray = self.lead_astray(at);
+        let node = &mut self.nodes[at];
+        let Some(running) = &mut node.process else { return Ok(()) };
+        let flushed = running.log.flush();
+        if goes_astray {
+            // It may have written nothing.
+            node.disk.forget_faults();
+        }
+        let waits = running.log.is_full();
+        if waits {
+            // Space is looked for now and then.
+            const AGAIN: Duration = Duration::from_millis(100);
+            running.is_flushing = true;
+            self.queue.push(self.now + micros(AGAIN), Event::Flush(process));
+            if running.log.resume().is_err() {
+                return self.fail(at);
+            }
+        }
+        match flushed {
+            Ok(None) if waits => self.turn(at),
             Ok(durable) => {
                 let Some(seq) = durable else { return Ok(()) };
                 if self.settings.marks_idle {
@@ -337,12 +384,8 @@ impl<A: App> World<A> {
                 self.hand_over(at, Happening::Durable(seq))
             }
             Err(FlushError::NoSpace(_)) => {
-                const AGAIN: Duration = Duration::from_millis(100);
-                running.is_flushing = true;
-                self.queue.push(self.now + micros(AGAIN), Event::Flush(process));
-                self.tally.hit(Class::DiskFull, self.standing(at));
                 self.tally.reach(Point::LogOutOfSpace);
-                Ok(())
+                self.turn(at)
             }
             Err(FlushError::Stopped(_) | _) => self.fail(at),
         }
@@ -371,8 +414,24 @@ impl<A: App> World<A> {
         let read = running.log.entries(fetch.from..=fetch.upto, fetch.bytes_max);
         let is_read = read.is_ok();
         let entries = read.unwrap_or_default();
+        self.check_fetched(at, &fetch, &entries)?;
         self.tally.reach(if is_read { Point::EntriesFetched } else { Point::EntriesNotFetched });
         self.hand_over(at, Happening::Fetched { fetch, entries })
+    }
+
+    /// What is in the log, and was not lost, can be read, and is what was written.
+    fn check_fetched(&self, at: usize, fetch: &Fetch, entries: &[Entry]) -> Result<(), Violation> {
+        let Node { id, ref mirror, ref process, is_damaged, planned, .. } = self.nodes[at];
+        let is_stuck = process.as_ref().is_some_and(|process| process.log.is_full());
+        if is_stuck || is_damaged || planned.is_some() {
+            return Ok(());
+        }
+        let is_there = mirror.base().index < fetch.from && fetch.upto <= mirror.last().index;
+        let is_read = !entries.is_empty();
+        let is_same = entries.iter().all(|entry| mirror.id_at(entry.id.index) == Some(entry.id));
+        ensure(!is_there || is_read && is_same, Rule::Recovery, || {
+            format!("{id} cannot read back the entries from {} to {}", fetch.from, fetch.upto)
+        })
     }
 
     pub(super) fn on_unreachable(
@@ -496,7 +555,7 @@ impl<A: App> World<A> {
 
     /// Takes a job for the state machine.
     fn take_job(&mut self, at: usize, job: Job<u32, u32>) -> Result<(), Violation> {
-        let delay_max = self.settings.apply_delay_max;
+        let delay_max = self.delay_of(&job);
         let event = Event::Job(self.id_of(at));
         let node = &mut self.nodes[at];
         let Some(process) = &mut node.process else { return Ok(()) };
@@ -509,27 +568,36 @@ impl<A: App> World<A> {
                 callers.iter().for_each(|call| node.callers.on_handed(*call));
             }
         }
-        if delay_max == Duration::ZERO {
+        if delay_max == 0 && !process.is_applying {
             return self.do_job(at, job);
         }
         process.jobs.push_back(job);
         if !process.is_applying {
             process.is_applying = true;
-            let delay = node.random.below(micros(delay_max));
-            self.queue.push(self.now + delay, event);
+            self.queue.push(self.now + node.random.below(delay_max), event);
         }
         Ok(())
     }
 
+    /// How long the state machine takes for a job at most.
+    fn delay_of(&self, job: &Job<u32, u32>) -> u64 {
+        micros(match job {
+            Job::Apply { .. } | Job::Snapshot { .. } | Job::Read { .. } => {
+                self.settings.apply_delay_max
+            }
+            Job::Restore { .. } => self.settings.restore_delay_max,
+        })
+    }
+
     pub(super) fn on_job(&mut self, process: queue::Process) -> Result<(), Violation> {
         let Some(at) = self.alive(process) else { return Ok(()) };
-        let delay_max = micros(self.settings.apply_delay_max);
-        let node = &mut self.nodes[at];
-        let Some(running) = &mut node.process else { return Ok(()) };
+        let Some(running) = &mut self.nodes[at].process else { return Ok(()) };
         let job = running.jobs.pop_front();
         running.is_applying = !running.jobs.is_empty();
-        if running.is_applying {
-            self.queue.push(self.now + node.random.below(delay_max), Event::Job(process));
+        if let Some(next) = self.nodes[at].process.as_ref().and_then(|p| p.jobs.front()) {
+            let delay_max = self.delay_of(next);
+            let delay = self.nodes[at].random.below(delay_max + 1);
+            self.queue.push(self.now + delay, Event::Job(process));
         }
         if let Some(job) = job {
             self.do_job(at, job)?;
@@ -542,7 +610,8 @@ impl<A: App> World<A> {
     fn do_job(&mut self, at: usize, job: Job<u32, u32>) -> Result<(), Violation> {
         match job {
             Job::Apply { entries: Entries::Here(entries), callers } => {
-                self.apply(at, entries, callers).map(drop)
+                let left = self.apply(at, entries, callers)?;
+                self.check_all_answered(at, &left)
             }
             Job::Apply { entries: Entries::InLog { first, last }, callers } => {
                 self.apply_from_log(at, first, last, callers)
@@ -577,7 +646,18 @@ impl<A: App> World<A> {
             callers = self.apply(at, entries, callers)?;
             next = end.next();
         }
-        Ok(())
+        self.check_all_answered(at, &callers)
+    }
+
+    /// Whoever waits for an entry is answered when it is applied.
+    fn check_all_answered(
+        &self,
+        at: usize,
+        left: &VecDeque<(LogIndex, u32)>,
+    ) -> Result<(), Violation> {
+        ensure(left.is_empty() || self.nodes[at].process.is_none(), Rule::Callers, || {
+            format!("{} has applied the entries of {left:?}, and not answered", self.nodes[at].id)
+        })
     }
 
     fn apply(

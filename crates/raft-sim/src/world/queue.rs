@@ -1,6 +1,6 @@
 //! What is going to happen, in the order of time.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use bytes::Bytes;
@@ -61,50 +61,41 @@ pub(super) struct Process {
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Queued>,
+    heap: BinaryHeap<Reverse<Due>>,
+    /// The events, where `heap` says; it is small, for it is moved about much.
+    events: Vec<Option<Event>>,
+    /// Places in `events` that are free.
+    free: Vec<usize>,
     count: u64,
 }
 
-#[derive(Debug)]
-struct Queued {
+/// What is due first is the smallest.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Due {
     at: u64,
     /// What was queued first happens first.
     number: u64,
-    event: Event,
+    place: usize,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, at: u64, event: Event) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[place] = Some(event);
         self.count += 1;
-        self.heap.push(Queued { at, number: self.count, event });
+        self.heap.push(Reverse(Due { at, number: self.count, place }));
     }
 
     /// Takes what happens next, if it does until `end`.
     pub(super) fn pop_until(&mut self, end: u64) -> Option<(u64, Event)> {
-        if self.heap.peek()?.at > end {
+        if self.heap.peek()?.0.at > end {
             return None;
         }
-        self.heap.pop().map(|queued| (queued.at, queued.event))
+        let Reverse(Due { at, place, .. }) = self.heap.pop()?;
+        self.free.push(place);
+        self.events[place].take().map(|event| (at, event))
     }
 }
-
-impl Ord for Queued {
-    /// The earliest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
-}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Queued {}

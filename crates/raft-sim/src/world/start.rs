@@ -43,8 +43,8 @@ impl<A: App> World<A> {
         if let Some(found) = &restored
             && !self.check_log(at, found, &recovered)?
         {
-            // The log says that it may have lost what it had promised. A node that took part all the
-            // same could break its promises; so it does not.
+            // The log says that it may have lost what it had promised, or cannot know that it has.
+            // A node that took part all the same could break its promises; so it does not.
             self.nodes[at].is_lost = true;
             drop(log);
             return self.end_process(at, End::Killed);
@@ -57,6 +57,12 @@ impl<A: App> World<A> {
             }
         };
         let Begun { machine, restored, snapshot_bytes } = begun;
+        if restored.is_none() && self.nodes[at].is_deceived {
+            // Not even that it had begun is left.
+            self.nodes[at].is_lost = true;
+            drop((log, shelf));
+            return self.end_process(at, End::Killed);
+        }
         let restored = match restored {
             Some(restored) => Some(self.check_restored(at, restored)?),
             None => self.begin_anew(at, &mut log)?,
@@ -101,7 +107,8 @@ impl<A: App> World<A> {
         self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
         let checked = check_recovery(node.id, &node.mirror, found, node.is_damaged);
         self.tally.reach_if(!found.faulty.is_empty(), Point::RestartFaulty);
-        if checked.is_err() && node.is_damaged && is_doubtful {
+        self.tally.reach_if(checked.is_err() && node.is_deceived, Point::Deceived);
+        if checked.is_err() && (node.is_damaged && is_doubtful || node.is_deceived) {
             return Ok(false);
         }
         checked?;
@@ -219,6 +226,7 @@ impl<A: App> World<A> {
             is_applying: false,
             is_flushing: false,
             writes: 0,
+            has_room: true,
             is_turn_due: false,
             wakes_at: u64::MAX,
             inherited,
