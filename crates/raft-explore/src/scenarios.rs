@@ -14,41 +14,63 @@ pub struct Known {
     pub is_long: bool,
 }
 
-/// All scenarios that are checked in, the longest ones first.
+/// All scenarios that are checked in.
 #[must_use]
 pub fn known() -> Vec<Known> {
-    let two = Scenario {
-        name: "",
-        about: "",
-        servers: 2,
-        founders: 2,
-        impatient: 2,
-        term_max: 2,
-        proposals: 0,
-        crashes: 0,
-        duplicates: 0,
-        in_flight_max: 2,
-        changes: Vec::new(),
-    };
-    let three = Scenario { servers: 3, founders: 3, impatient: 1, ..two.clone() };
-    let long = |scenario, states| Known { scenario, states, is_long: true };
-    let short = |scenario, states| Known { scenario, states: Some(states), is_long: false };
+    [elections(), commands(), members(), leaders()].concat()
+}
+
+/// Elections, and nothing else.
+fn elections() -> Vec<Known> {
     Vec::from([
         long(
             Scenario {
                 name: "rivals-of-three",
                 about: "three servers that all campaign, in one term",
                 impatient: 3,
-                ..three.clone()
+                ..three()
             },
             None,
         ),
+        short(
+            Scenario {
+                name: "terms-and-crash",
+                about: "two elections of two servers, one of which crashes",
+                term_max: 3,
+                crashes: 1,
+                ..two()
+            },
+            7_134_180,
+        ),
+        short(
+            Scenario {
+                name: "crash-of-three",
+                about: "an election of three servers, one of which crashes",
+                crashes: 1,
+                ..three()
+            },
+            7_812_437,
+        ),
+        short(
+            Scenario {
+                name: "election-of-three",
+                about: "an election of three servers",
+                ..three()
+            },
+            2_209_559,
+        ),
+    ])
+}
+
+/// A command on its way.
+fn commands() -> Vec<Known> {
+    Vec::from([
         long(
             Scenario {
                 name: "command-of-three",
                 about: "a command among three servers",
                 proposals: 1,
-                ..three.clone()
+                ..three()
             },
             None,
         ),
@@ -58,28 +80,9 @@ pub fn known() -> Vec<Known> {
                 about: "a command among two servers, one of whose messages arrives twice",
                 proposals: 1,
                 duplicates: 1,
-                ..two.clone()
+                ..two()
             },
             4_582_680,
-        ),
-        short(
-            Scenario {
-                name: "terms-and-crash",
-                about: "two elections of two servers, one of which crashes",
-                term_max: 3,
-                crashes: 1,
-                ..two.clone()
-            },
-            7_134_180,
-        ),
-        short(
-            Scenario {
-                name: "crash-of-three",
-                about: "an election of three servers, one of which crashes",
-                crashes: 1,
-                ..three.clone()
-            },
-            7_812_437,
         ),
         short(
             Scenario {
@@ -87,10 +90,16 @@ pub fn known() -> Vec<Known> {
                 about: "a command among two servers, one of which crashes",
                 proposals: 1,
                 crashes: 1,
-                ..two.clone()
+                ..two()
             },
             4_590_048,
         ),
+    ])
+}
+
+/// Changes of the members.
+fn members() -> Vec<Known> {
+    Vec::from([
         long(
             Scenario {
                 name: "long-grow",
@@ -99,7 +108,7 @@ pub fn known() -> Vec<Known> {
                 term_max: 3,
                 crashes: 1,
                 changes: Vec::from([Change::Add(2)]),
-                ..two.clone()
+                ..two()
             },
             None,
         ),
@@ -110,7 +119,7 @@ pub fn known() -> Vec<Known> {
                 proposals: 1,
                 crashes: 1,
                 changes: Vec::from([Change::Remove(2)]),
-                ..two.clone()
+                ..two()
             },
             None,
         ),
@@ -122,7 +131,7 @@ pub fn known() -> Vec<Known> {
                 term_max: 3,
                 crashes: 1,
                 changes: Vec::from([Change::Learn(2), Change::Replace(2, 1)]),
-                ..two.clone()
+                ..two()
             },
             Some(18_923_857),
         ),
@@ -133,7 +142,7 @@ pub fn known() -> Vec<Known> {
                 founders: 2,
                 crashes: 1,
                 changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
-                ..three.clone()
+                ..three()
             },
             None,
         ),
@@ -144,7 +153,7 @@ pub fn known() -> Vec<Known> {
                 founders: 1,
                 crashes: 1,
                 changes: Vec::from([Change::Add(2)]),
-                ..two.clone()
+                ..two()
             },
             890_980,
         ),
@@ -154,7 +163,7 @@ pub fn known() -> Vec<Known> {
                 about: "a server leaves another one, and either may crash",
                 crashes: 1,
                 changes: Vec::from([Change::Remove(2)]),
-                ..two.clone()
+                ..two()
             },
             753_134,
         ),
@@ -165,23 +174,53 @@ pub fn known() -> Vec<Known> {
                 founders: 1,
                 term_max: 3,
                 changes: Vec::from([Change::Learn(2), Change::Replace(2, 1)]),
-                ..two.clone()
+                ..two()
             },
             2_356_205,
         ),
-        short(
-            Scenario { name: "election-of-three", about: "an election of three servers", ..three },
-            2_209_559,
-        ),
-        short(
-            Scenario {
-                name: "transfer",
-                about: "handing over among two servers",
-                term_max: 3,
-                changes: Vec::from([Change::Transfer(2)]),
-                ..two
-            },
-            7_489_415,
-        ),
     ])
+}
+
+/// Changes of the leader.
+fn leaders() -> Vec<Known> {
+    Vec::from([short(
+        Scenario {
+            name: "transfer",
+            about: "handing over among two servers",
+            term_max: 3,
+            changes: Vec::from([Change::Transfer(2)]),
+            ..two()
+        },
+        7_489_415,
+    )])
+}
+
+/// Two servers that campaign, and nothing else.
+const fn two() -> Scenario {
+    Scenario {
+        name: "",
+        about: "",
+        servers: 2,
+        founders: 2,
+        impatient: 2,
+        term_max: 2,
+        proposals: 0,
+        crashes: 0,
+        duplicates: 0,
+        in_flight_max: 2,
+        changes: Vec::new(),
+    }
+}
+
+/// Three servers, one of which campaigns.
+fn three() -> Scenario {
+    Scenario { servers: 3, founders: 3, impatient: 1, ..two() }
+}
+
+const fn long(scenario: Scenario, states: Option<usize>) -> Known {
+    Known { scenario, states, is_long: true }
+}
+
+const fn short(scenario: Scenario, states: usize) -> Known {
+    Known { scenario, states: Some(states), is_long: false }
 }
