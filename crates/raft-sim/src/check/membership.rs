@@ -114,8 +114,10 @@ impl Memberships {
         (used_id, used): (LogId, &Membership),
         committed: &Committed,
     ) -> Result<(), Violation> {
-        // A membership that it has lost it cannot use, until others give it back.
-        if view.mirror.is_faulty() {
+        // A membership that it has lost, or the snapshot that had it, it cannot use until others give
+        // it back.
+        let lacks_state = view.raft.status().snapshot.is_none() && view.base != LogId::ZERO;
+        if view.mirror.is_faulty() || lacks_state {
             return Ok(());
         }
         let Some((id, membership)) = self.in_force(view.mirror, committed) else { return Ok(()) };
