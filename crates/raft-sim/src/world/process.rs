@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft::driver::{Entries, Job, Requests};
-use raft_core::{Entry, Fetch, Input, LogId, LogIndex, NodeId, RoleKind, Write};
+use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, RoleKind, Write};
 use raft_net::{Integrity, Packet};
 use raft_wal::FlushError;
 
@@ -762,10 +762,7 @@ impl<A: App> World<A> {
         let before = monotone.check(&view)?;
         checks.leaders.check_append_only(at, &view)?;
         let in_use = (status.membership_id, status.membership);
-        // Who has lost the snapshot that held it knows of none, until others give that back.
-        if !node.is_damaged || in_use.0 != LogId::ZERO {
-            checks.memberships.check_in_force(&view, in_use, &checks.committed)?;
-        }
+        checks.memberships.check_in_force(&view, in_use, &checks.committed)?;
         if view.role == RoleKind::Leader && checks.elections.on_leader(&view)? {
             check_completeness(&checks.committed, &view)?;
             // What it has appended since, if anything, counts for what is to come.
