@@ -28,7 +28,7 @@ use tokio::sync::mpsc::{
 pub(crate) const CLUSTER: ClusterId = ClusterId::new([0xC1; 16]);
 
 /// No test should ever wait for so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn id(id: u64) -> NodeId {
     NodeId::new(id).expect("tests use ids above zero")
