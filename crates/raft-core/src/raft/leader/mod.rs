@@ -492,8 +492,8 @@ fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: Log
 
 /// Offers a follower the newest snapshot: the log begins after what it needs.
 fn offer_snapshot(common: &mut Common, id: NodeId, progress: &mut Progress) {
-    let snapshot = common.snapshots().own();
-    let snapshot = snapshot.expect("a log is compacted only up to a durable snapshot").clone();
+    // Its own may be lost, if it leads although it does not campaign.
+    let Some(snapshot) = common.snapshots().own().cloned() else { return };
     progress.on_offered(snapshot.last.index);
     common.report(Event::SnapshotOffered { peer: id, last: snapshot.last });
     common.send(id, Body::InstallSnapshot(Box::new(snapshot)));
