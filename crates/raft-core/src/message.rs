@@ -220,7 +220,7 @@ pub struct EndReply {
 /// A request for entries whose bytes a server has lost, or for all that came before its log.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RepairRequest {
-    /// The first of them. [`LogId::ZERO`] asks for a snapshot of the state with all entries up to
+    /// The first of them. Index 0, of whatever term, asks for a snapshot of the state with all entries up to
     /// `upto`: the server's own is lost.
     pub first: LogId,
     /// Index of the last of them; all have the same term.

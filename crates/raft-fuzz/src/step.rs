@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use raft_core::{
-    Body, Config, Input, LogIndex, Message, Raft, Restored, Term, Timestamp, VoteReply, WriteSeq,
+    Body, Config, Input, LogId, LogIndex, Message, Raft, RepairRequest, Restored, Term, Timestamp,
+    VoteReply, WriteSeq,
 };
 use raft_net::{FrameLimits, FrameReader, Integrity, Lane, Packet};
 
@@ -105,6 +106,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let election = [vec![0], frame(2, 2, would), vec![1], frame(2, 2, does)].concat();
     let leads = [election, vec![1, 2, 2, 1]].concat();
     let follow = bodies().into_iter().map(|body| [frame(3, 4, body), vec![1, 0]].concat());
-    let lead = bodies().into_iter().map(|body| [leads.clone(), frame(3, 2, body)].concat());
+    let entry_zero = LogId { term: Term::new(6), index: LogIndex::ZERO };
+    let odd = Body::RepairRequest(RepairRequest { first: entry_zero, upto: LogIndex::ZERO });
+    let lead = bodies().into_iter().chain([odd]);
+    let lead = lead.map(|body| [leads.clone(), frame(3, 2, body)].concat());
     follow.chain(lead).collect()
 }

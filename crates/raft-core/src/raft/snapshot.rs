@@ -14,11 +14,13 @@ pub(super) struct Snapshots {
     own: Option<SnapshotMeta>,
     /// What the driver was last asked to install, until it reports, or the log has come as far.
     installing: Option<Install>,
+    /// The newest end of all that it was ever asked to install.
+    asked: Option<LogId>,
 }
 
 impl Snapshots {
     pub(super) const fn new(own: Option<SnapshotMeta>) -> Self {
-        Self { own, installing: None }
+        Self { own, installing: None, asked: None }
     }
 
     pub(super) const fn own(&self) -> Option<&SnapshotMeta> {
@@ -39,10 +41,18 @@ impl Snapshots {
             .is_none_or(|install| install.from != from && install.snapshot.last.index <= last.index)
     }
 
-    /// Whether the driver was asked to install a snapshot that ends there, or a newer one.
+    /// Whether the driver was asked to install a snapshot that ends there, or a newer one. It may have
+    /// it although it was asked for another since, and has given that up.
     fn asked_for(&self, last: LogId) -> bool {
-        let asked = self.installing.as_ref().map(|install| install.snapshot.last);
-        asked.is_some_and(|asked| last.index <= asked.index && last.term <= asked.term)
+        self.asked.is_some_and(|asked| last.index <= asked.index && last.term <= asked.term)
+    }
+
+    fn ask_for(&mut self, install: Install) {
+        let last = install.snapshot.last;
+        if self.asked.is_none_or(|asked| asked.index < last.index) {
+            self.asked = Some(last);
+        }
+        self.installing = Some(install);
     }
 
     /// What is committed needs no snapshot.
@@ -84,7 +94,7 @@ pub(super) fn on_offer(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
     }
     if common.snapshots().is_better(from, last) {
         let install = Install { from, snapshot: meta };
-        common.snapshots().installing = Some(install.clone());
+        common.snapshots().ask_for(install.clone());
         common.install(install);
     }
 }

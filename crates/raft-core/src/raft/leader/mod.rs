@@ -234,7 +234,7 @@ impl Leader {
     fn on_repair_request(&mut self, common: &mut Common, from: NodeId, m: RepairRequest) {
         let base = common.log().base().index;
         let Some(progress) = self.hear_follower(common, from) else { return };
-        if m.first == LogId::ZERO {
+        if m.first.index == LogIndex::ZERO {
             give_state(common, from, m.upto);
         } else if m.first.index <= base {
             offer_snapshot(common, from, progress);
@@ -492,8 +492,8 @@ fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: Log
 
 /// Offers a follower the newest snapshot: the log begins after what it needs.
 fn offer_snapshot(common: &mut Common, id: NodeId, progress: &mut Progress) {
-    // Its own may be lost, if it leads although it does not campaign.
-    let Some(snapshot) = common.snapshots().own().cloned() else { return };
+    let own = common.snapshots().own().cloned();
+    let snapshot = own.expect("a log is compacted only up to a durable snapshot");
     progress.on_offered(snapshot.last.index);
     common.report(Event::SnapshotOffered { peer: id, last: snapshot.last });
     common.send(id, Body::InstallSnapshot(Box::new(snapshot)));

@@ -168,6 +168,17 @@ fn nobody_is_asked_for_a_snapshot_of_what_is_not_committed() {
 }
 
 #[test]
+fn entry_zero_of_any_term_asks_for_the_state() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.settle();
+
+    cluster.hear(1, 3, 2, Body::RepairRequest(RepairRequest { first: id(0, 6), upto: i(0) }));
+
+    assert_eq!(cluster.sent(1, 3), [], "nothing was compacted: there is none to offer");
+}
+
+#[test]
 fn a_follower_is_sent_entries_while_it_fetches_the_state_before_them() {
     let mut cluster = without_state();
     cluster.take_snapshot(1);

@@ -371,6 +371,23 @@ fn a_newer_offer_of_another_leader_replaces_what_is_fetched_but_an_older_one_doe
     assert_eq!(asked_for(&cluster), Some(&newer));
 }
 
+/// The state machine is as it says, whatever was wanted since.
+#[test]
+fn a_snapshot_that_was_asked_for_is_installed_although_a_newer_one_was_given_up_meanwhile() {
+    let (mut cluster, meta) = offered();
+    let first = cluster.server(3).install.clone();
+    let newer = SnapshotMeta { last: id(9, 3), ..meta.clone() };
+    cluster.hear(3, 2, 3, offer(&newer));
+    cluster.fail_install(3);
+    assert_eq!(cluster.raft(3).status().installing, None);
+
+    cluster.servers.get_mut(&n(3)).unwrap().install = first;
+    cluster.install(3);
+
+    assert_eq!((cluster.commit(3), cluster.last(3)), (meta.last.index, meta.last.index));
+    assert_eq!(cluster.raft(3).status().snapshot, Some(&meta));
+}
+
 #[test]
 fn the_same_snapshot_of_another_leader_is_fetched_from_there() {
     let (mut cluster, meta) = offered();
