@@ -50,6 +50,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "overwritten-is-acknowledged",
+        rule: "what is acknowledged is there when the acknowledgement leaves",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        self.withdraw_acknowledgements_after(from.prev());
+",
+        new: r"",
+        killer: Killer::Tests("raft-core::durability"),
+    },
+    Mutant {
         name: "candidacy-before-disk",
         rule: "a candidate's term and vote are durable before it asks (thesis §3.8)",
         file: "crates/raft-core/src/message.rs",

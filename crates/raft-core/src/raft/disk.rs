@@ -119,6 +119,7 @@ impl Disk {
         for write in &mut self.under_way {
             write.last = write.last.min(from.prev());
         }
+        self.withdraw_acknowledgements_after(from.prev());
         let pending = self.pending();
         pending.append.retain(|entry| entry.id.index < from);
         pending.repair.retain(|entry| entry.id.index < from);
@@ -136,6 +137,7 @@ impl Disk {
         for write in &mut self.under_way {
             write.last = last.index;
         }
+        self.withdraw_acknowledgements_after(last.index);
         let PendingWrite { hard_state, settles_doubt, .. } = *self.pending();
         let reset = Some(last);
         self.pending =
@@ -199,6 +201,16 @@ impl Disk {
                 self.withheld.push_back((rests_on, message));
             }
         }
+    }
+
+    /// What names entries that are no longer there is not said when the write that had them is durable.
+    fn withdraw_acknowledgements_after(&mut self, last: LogIndex) {
+        self.withheld.retain(|(_, message)| {
+            let Body::AppendReply(AppendReply::Accepted { matched }) = message.body else {
+                return true;
+            };
+            matched <= last
+        });
     }
 
     fn pending(&mut self) -> &mut PendingWrite {

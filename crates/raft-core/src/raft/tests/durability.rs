@@ -215,6 +215,18 @@ fn the_acknowledgement_of_an_overwritten_write_acknowledges_nothing() {
     assert_eq!((cluster.sent(1, 3), cluster.applied(1)), (Vec::new(), i(1)));
 }
 
+/// Both writes may become durable at once: then it would name an entry that is not there.
+#[test]
+fn the_acknowledgement_of_overwritten_entries_is_never_sent() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0)));
+    cluster.hear(1, 3, 3, append(id(1, 1), [entry(2, 3)], i(0)));
+
+    cluster.sync(1);
+
+    assert_eq!((cluster.sent(1, 2), cluster.sent(1, 3)), ([].into(), [accepted(2)].into()));
+}
+
 /// ABA on a leader: it must not count itself by what it wrote as a follower.
 #[test]
 fn a_leader_does_not_count_a_write_that_was_overwritten() {
@@ -483,6 +495,16 @@ fn a_write_from_before_a_snapshot_took_the_logs_place_makes_nothing_durable() {
 
     let status = cluster.raft(1).status();
     assert_eq!((status.durable, status.last.index), (i(4), i(4)));
+}
+
+#[test]
+fn what_a_snapshot_replaced_is_never_acknowledged() {
+    let (mut cluster, meta) = installing();
+    cluster.step(1, Input::SnapshotInstalled(meta));
+
+    cluster.sync(1);
+
+    assert_eq!((cluster.sent(1, 2), cluster.sent(1, 3)), ([].into(), [accepted(4)].into()));
 }
 
 #[test]
