@@ -71,3 +71,23 @@ impl TailCache {
         freed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{EntryPayload, LogId, Term};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_durable_is_not_evicted() {
+        let mut cache = TailCache::default();
+        for n in 1..=3 {
+            let id = LogId::new(Term::new(1), LogIndex::new(n));
+            cache.push(Entry { id, payload: EntryPayload::Noop }, BatchSeq::new(n));
+        }
+
+        cache.evict(usize::MAX, BatchSeq::new(2));
+
+        assert_eq!(cache.first(), Some(LogIndex::new(3)));
+    }
+}

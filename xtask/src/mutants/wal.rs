@@ -77,7 +77,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-wal/src/log/flight.rs",
         old: r"if conflict && upto.index < last {",
         new: r"if conflict && upto.index > last {",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-wal::a_snapshot_that_contradicts_the_log"),
     },
     Mutant {
         name: "durable-batch-called-torn",
@@ -94,7 +94,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        self.memberships.truncate(self.memberships.partition_point(|index| *index < from));
         true",
         new: r"        true",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-wal::opening_again_and_again"),
     },
     Mutant {
         name: "terms-survive-truncation",
@@ -136,7 +136,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-wal/src/tail_cache.rs",
         old: r"self.entries.pop_front_if(|c| c.seq <= durable)",
         new: r"self.entries.pop_front_if(|c| c.seq >= BatchSeq::default() || c.seq <= durable)",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-wal::tail_cache"),
     },
     Mutant {
         name: "places-survive-truncation",
