@@ -33,7 +33,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft/src/driver/mod.rs",
         old: r"if as_sent && first.index > self.apply.handed() {",
         new: r"if as_sent {",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft::an_answer_that_comes_after_its_command"),
     },
     Mutant {
         name: "quorum-lost-is-a-refusal",
@@ -173,7 +173,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        self.batches.insert(at, (batch, deadline));",
         new: r"        let _ = at;
         self.batches.push_back((batch, deadline));",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft::a_batch_that_comes_back_gives_up"),
     },
     Mutant {
         name: "latest-deadline-wins",

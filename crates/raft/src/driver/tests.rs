@@ -337,6 +337,28 @@ fn an_answer_from_someone_else_is_no_answer() {
     assert!(cluster.node(2).refused.is_empty());
 }
 
+/// Nothing will come to that place any more that could serve its caller.
+#[test]
+fn an_answer_that_comes_after_its_command_was_applied_is_unknown() {
+    let mut cluster = Cluster::led(3, options());
+    cluster.cut(2, 1);
+    cluster.propose(2, &["late"]);
+    cluster.settle();
+    cluster.cut.clear();
+    cluster.propose(1, &["a"]);
+    cluster.wait(Duration::from_millis(100));
+    let first = cluster.node(1).driver.raft().status().last;
+    assert_eq!(cluster.node(2).driver.raft().status().commit, first.index);
+
+    let outcome = ForwardOutcome::Appended { first, count: 1 };
+    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
+    let now = cluster.now;
+    cluster.node(2).driver.on_packet(now, n(1), reply);
+    cluster.settle();
+
+    assert_eq!(cluster.node(2).refused, [("late", Refusal::ResponseLost)]);
+}
+
 #[test]
 fn an_answer_for_another_number_of_commands_is_unknown() {
     let mut cluster = Cluster::led(3, options());
