@@ -78,7 +78,7 @@ fn put_table(buffer: &mut Vec<u8>, records: &[Record], seed: Seed) {
             index: record.index,
             term: record.term,
             len: u32::try_from(len).unwrap_or(u32::MAX),
-            payload_crc: seed.crc(&[&record.index.to_le_bytes(), &record.payload, padding]),
+            payload_crc: seed.then(record.index).crc(&[&record.payload, padding]),
             payload_at: u32::try_from(payload_at / 8).unwrap_or(u32::MAX),
             kind: record.kind,
             codec: record.codec,

@@ -4,10 +4,12 @@
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    #[inline]
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
@@ -20,18 +22,22 @@ impl<'a> Fields<'a> {
         Some(head)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
@@ -44,10 +50,6 @@ impl<'a> Fields<'a> {
 /// Appends little-endian fields.
 pub(crate) trait Put {
     fn put(&mut self, bytes: &[u8]);
-
-    fn put_u8(&mut self, n: u8) {
-        self.put(&[n]);
-    }
 
     fn put_u16(&mut self, n: u16) {
         self.put(&n.to_le_bytes());

@@ -65,16 +65,15 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {
-        to.put_u64(self.index);
-        to.put_u64(self.term);
-        to.put_u32(self.len);
-        to.put_u32(self.payload_crc);
-        to.put_u32(self.payload_at);
-        to.put_u8(self.kind);
-        to.put_u8(self.codec);
-        to.put_u16(self.slot);
+        // In one piece: there is one for each entry.
+        let lengths = u64::from(self.len) | u64::from(self.payload_crc) << 32;
+        let kinds = u64::from(self.kind) | u64::from(self.codec) << 8 | u64::from(self.slot) << 16;
+        let place = u64::from(self.payload_at) | kinds << 32;
+        let row = [self.index, self.term, lengths, place].map(u64::to_le_bytes);
+        to.put(row.as_flattened());
     }
 
+    #[inline]
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields::new(bytes);
         Some(Self {
@@ -89,26 +88,31 @@ impl Descriptor {
         })
     }
 
+    #[inline]
     pub(crate) const fn id(&self) -> LogId {
         LogId::new(Term::new(self.term), LogIndex::new(self.index))
     }
 
     /// Length of the payload with its padding.
+    #[inline]
     pub(crate) fn padded_len(&self) -> u64 {
         u64::from(self.len).next_multiple_of(8)
     }
 
     /// Where the payload starts, in bytes from the start of the batch.
+    #[inline]
     pub(crate) fn payload_offset(&self) -> u64 {
         u64::from(self.payload_at) * 8
     }
 
     /// Checksum of the payload, `padded` with its zeros; binds it to the index.
+    #[inline]
     pub(crate) fn crc_of(&self, seed: Seed, padded: &[u8]) -> u32 {
-        seed.crc(&[&self.index.to_le_bytes(), padded])
+        seed.then(self.index).crc(&[padded])
     }
 
     /// Whether the payload is that of an entry.
+    #[inline]
     pub(crate) const fn holds_entry(&self) -> bool {
         matches!(self.kind, kind::ENTRY | kind::REPAIR)
     }

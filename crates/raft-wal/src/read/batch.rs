@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use raft_core::{Entry, EntryKind, EntryPayload, LogIndex};
 
-use super::source::Source;
+use super::source::{Found, Source};
 use crate::disk::Disk;
-use crate::error::{Corruption, Doing as _, ReadError};
+use crate::error::{Corruption, DiskError, Doing as _, ReadError};
 use crate::format::batch::{BatchHeader, HEADER_LEN, flag};
 use crate::format::record::{DESCRIPTOR_LEN, Descriptor, Slot};
 use crate::num::{narrow, wide};
@@ -13,22 +13,26 @@ use crate::segment::Segment;
 
 /// Reads entries of one group from one segment.
 ///
-/// Checksums are verified at each read, not only at the first: it costs less than the memory that
-/// would remember it, and notices what rots later.
+/// Checksums are verified at each read, not only at the first: what rots later is noticed as well.
 pub(crate) struct Cursor<'a, D: Disk> {
-    segment: &'a Segment<D>,
+    place: Place<'a, D>,
     source: Source<'a, D::File>,
     slot: Slot,
     batch: Option<Table>,
 }
+
+/// Where a cursor reads: for what it says of damage.
+struct Place<'a, D: Disk>(&'a Segment<D>);
 
 /// The verified table of a batch.
 struct Table {
     offset: u64,
     len: u64,
     bytes: Bytes,
+    /// Index of the first entry in it.
+    first_index: u64,
     /// The row after the one that was found last: the next entry is usually there.
-    next_row: usize,
+    next_row: Option<usize>,
     /// Whether an index may stand in more than one row.
     truncates: bool,
 }
@@ -39,20 +43,22 @@ impl<'a, D: Disk> Cursor<'a, D> {
         source: Source<'a, D::File>,
         slot: Slot,
     ) -> Self {
-        Self { segment, source, slot, batch: None }
+        Self { place: Place(segment), source, slot, batch: None }
     }
 
     /// The entry at `index`, which stands in the batch at `offset`.
     pub(crate) fn entry(&mut self, offset: u64, index: LogIndex) -> Result<Entry, ReadError> {
         let (descriptor, padded) = self.payload(offset, index)?;
-        let payload = EntryKind::from_code(descriptor.codec).and_then(|kind| {
-            EntryPayload::from_bytes(kind, padded.slice(..padded.len().min(len_of(&descriptor))))
-        });
+        let bytes = padded.share(len_of(&descriptor));
+        let payload = match EntryKind::from_code(descriptor.codec) {
+            Ok(EntryKind::Command) => Ok(EntryPayload::Command(bytes)),
+            kind => kind.and_then(|kind| EntryPayload::from_bytes(kind, bytes)),
+        };
         match payload {
             Ok(payload) => Ok(Entry { id: descriptor.id(), payload }),
             Err(_) => {
                 let at = offset + descriptor.payload_offset();
-                Err(self.corrupt(at, "an entry cannot be decoded"))
+                Err(self.place.corrupt(at, "an entry cannot be decoded"))
             }
         }
     }
@@ -68,52 +74,68 @@ impl<'a, D: Disk> Cursor<'a, D> {
     }
 
     /// What the table says of the entry at `index`, and its payload with padding, verified.
-    fn payload(&mut self, offset: u64, index: LogIndex) -> Result<(Descriptor, Bytes), ReadError> {
-        if self.batch.as_ref().is_none_or(|table| table.offset != offset) {
-            self.batch = Some(self.table(offset)?);
-        }
-        let descriptor = self.batch.as_mut().and_then(|table| table.find(self.slot, index));
-        let Some(descriptor) = descriptor else {
-            return Err(self.corrupt(offset, "the batch does not hold the entry"));
+    fn payload(
+        &mut self,
+        offset: u64,
+        index: LogIndex,
+    ) -> Result<(Descriptor, Found<'_>), ReadError> {
+        let place = &self.place;
+        let table = match &mut self.batch {
+            Some(table) if table.offset == offset => table,
+            batch => batch.insert(place.table(&mut self.source, offset)?),
         };
-        let batch_len = self.batch.as_ref().map_or(0, |table| table.len);
+        let Some(descriptor) = table.find(self.slot, index) else {
+            return Err(place.corrupt(offset, "the batch does not hold the entry"));
+        };
         let at = descriptor.payload_offset();
-        if at.saturating_add(descriptor.padded_len()) > batch_len {
-            return Err(self.corrupt(offset, "a payload lies outside of its batch"));
+        if at.saturating_add(descriptor.padded_len()) > table.len {
+            return Err(place.corrupt(offset, "a payload lies outside of its batch"));
         }
-        let Some(padded) = self.bytes(offset + at, narrow(descriptor.padded_len()))? else {
-            return Err(self.corrupt(offset + at, "the file ends within a payload"));
+        let len = narrow(descriptor.padded_len());
+        let Some(padded) = place.find(&mut self.source, offset + at, len)? else {
+            return Err(place.corrupt(offset + at, "the file ends within a payload"));
         };
-        if descriptor.crc_of(self.segment.seed, &padded) != descriptor.payload_crc {
-            return Err(self.corrupt(offset + at, "the checksum of an entry differs"));
+        if descriptor.crc_of(place.0.seed, padded.bytes()) != descriptor.payload_crc {
+            return Err(place.corrupt(offset + at, "the checksum of an entry differs"));
         }
         Ok((descriptor, padded))
     }
+}
 
-    fn table(&mut self, offset: u64) -> Result<Table, ReadError> {
-        let seed = self.segment.seed;
-        let head = self.bytes(offset, HEADER_LEN)?;
-        let header = head.and_then(|head| BatchHeader::decode(&head, seed));
-        let Some(header) = header.filter(|header| header.is_at(self.segment.number, offset)) else {
+impl<D: Disk> Place<'_, D> {
+    fn table(&self, source: &mut Source<'_, D::File>, offset: u64) -> Result<Table, ReadError> {
+        let Self(segment) = self;
+        let head = self.find(source, offset, HEADER_LEN)?;
+        let header = head.and_then(|head| BatchHeader::decode(head.bytes(), segment.seed));
+        let Some(header) = header.filter(|header| header.is_at(segment.number, offset)) else {
             return Err(self.corrupt(offset, "the header of a batch is damaged"));
         };
-        let table = self.bytes(offset + wide(HEADER_LEN), header.table_len())?;
-        match table.filter(|table| seed.crc(&[table]) == header.table_crc) {
-            Some(bytes) => {
-                let truncates = header.has(flag::TRUNCATE);
-                Ok(Table { offset, len: header.len(), bytes, next_row: 0, truncates })
-            }
+        let table = self.find(source, offset + wide(HEADER_LEN), header.table_len())?;
+        match table.filter(|table| segment.seed.crc(&[table.bytes()]) == header.table_crc) {
+            Some(table) => Ok(Table {
+                offset,
+                len: header.len(),
+                bytes: table.share(header.table_len()),
+                first_index: header.first_index,
+                next_row: None,
+                truncates: header.has(flag::TRUNCATE),
+            }),
             None => Err(self.corrupt(offset, "the table of a batch is damaged")),
         }
     }
 
-    fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.source.bytes(offset, len).doing("read", &self.segment.path)?)
+    fn find<'s>(
+        &self,
+        source: &'s mut Source<'_, D::File>,
+        offset: u64,
+        len: usize,
+    ) -> Result<Option<Found<'s>>, DiskError> {
+        source.find(offset, len).doing("read", &self.0.path)
     }
 
     fn corrupt(&self, offset: u64, what: &'static str) -> ReadError {
         ReadError::Corrupt(Box::new(Corruption {
-            path: self.segment.path.clone(),
+            path: self.0.path.clone(),
             offset,
             what,
             batches: None,
@@ -123,22 +145,32 @@ impl<'a, D: Disk> Cursor<'a, D> {
 }
 
 impl Table {
+    #[inline]
     fn find(&mut self, slot: Slot, index: LogIndex) -> Option<Descriptor> {
         let (rows, _) = self.bytes.as_chunks::<DESCRIPTOR_LEN>();
         let wanted = |row: usize| {
             let descriptor = Descriptor::decode(rows.get(row)?)?;
             let is_entry = descriptor.holds_entry() && descriptor.slot == slot;
-            (is_entry && descriptor.index == index.get()).then_some(descriptor)
+            (is_entry && descriptor.index == index.get()).then_some((row, descriptor))
         };
-        let next = wanted(self.next_row).filter(|_| !self.truncates).map(|d| (self.next_row, d));
+        // Most batches hold the entries of one group, behind few other records.
+        let guess = || {
+            let skip = narrow(index.get().checked_sub(self.first_index)?);
+            let is_entry = |row: &[u8; DESCRIPTOR_LEN]| {
+                Descriptor::decode(row).is_some_and(|row| row.holds_entry())
+            };
+            rows.iter().position(is_entry)?.checked_add(skip)
+        };
+        let next = if self.truncates { None } else { self.next_row.or_else(guess) };
         // A batch may append an index, remove it and append it again: the last one counts.
-        let last = || (0..rows.len()).rev().find_map(|row| Some((row, wanted(row)?)));
-        let (row, descriptor) = next.or_else(last)?;
-        self.next_row = row + 1;
+        let last = || (0..rows.len()).rev().find_map(wanted);
+        let (row, descriptor) = next.and_then(wanted).or_else(last)?;
+        self.next_row = Some(row + 1);
         Some(descriptor)
     }
 }
 
+#[inline]
 fn len_of(descriptor: &Descriptor) -> usize {
     narrow(u64::from(descriptor.len))
 }

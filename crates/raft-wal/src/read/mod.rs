@@ -20,6 +20,7 @@ use crate::segment::Segment;
 use crate::view::{Shared, View};
 
 /// What an entry counts for against the caller's limit.
+#[inline]
 fn read_cost(entry: &Entry) -> usize {
     entry.payload.command_len() + DESCRIPTOR_LEN
 }
@@ -48,6 +49,7 @@ struct Collector {
 
 impl Collector {
     /// Takes the entry if there is room; the first one always has.
+    #[inline]
     fn take(&mut self, entry: Entry) -> bool {
         let cost = read_cost(&entry);
         if cost > self.bytes_left && !self.entries.is_empty() {
@@ -198,6 +200,10 @@ fn read_run<D: Disk>(
     offsets: impl Iterator<Item = u32>,
     collector: &mut Collector,
 ) -> Result<bool, ReadError> {
+    /// More are made room for as they come: nobody knows how long they are.
+    const AT_ONCE: usize = 1024;
+    let (at_least, _) = offsets.size_hint();
+    collector.entries.reserve(at_least.min(AT_ONCE));
     let mut index = lo;
     for offset in offsets {
         let entry = cursor.entry(u64::from(offset) * 8, index)?;

@@ -12,8 +12,35 @@ use crate::num::narrow;
 /// How much is read at once where less is asked for.
 const CHUNK: usize = 128 << 10;
 
-/// How much of a map is read into memory at once.
-const READ_AHEAD: usize = 512 << 10;
+/// How much of a map is read into memory at once. What a read does not want of it takes time, and so
+/// does a call to the system for less.
+const READ_AHEAD: usize = 128 << 10;
+
+/// Bytes that were found, with what they can be shared by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    whole: &'a Bytes,
+    from: usize,
+    /// As long as was asked for.
+    bytes: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    #[inline]
+    fn new(whole: &'a Bytes, from: usize, to: usize) -> Option<Self> {
+        Some(Self { whole, from, bytes: whole.get(from..to)? })
+    }
+
+    pub(crate) const fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The first `len` of them, shared and not copied; all, if there are no more.
+    #[inline]
+    pub(crate) fn share(self, len: usize) -> Bytes {
+        self.whole.slice(self.from..self.from + len.min(self.bytes.len()))
+    }
+}
 
 /// Where bytes come from.
 #[derive(Debug)]
@@ -38,13 +65,13 @@ impl<'a, F: DiskFile> Source<'a, F> {
         Self::Mapped { mapped, window: Window::new(file, CHUNK), ready: 0..0 }
     }
 
-    /// `len` bytes at `offset`, shared and not copied again; `None` past the end of the file.
-    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+    /// `len` bytes at `offset`; `None` past the end of the file.
+    pub(crate) fn find(&mut self, offset: u64, len: usize) -> io::Result<Option<Found<'_>>> {
         match self {
-            Self::File(window) => window.bytes(offset, len),
-            Self::Mapped { mapped, window, ready } => match mapped.bytes(offset, len, ready) {
+            Self::File(window) => window.find(offset, len),
+            Self::Mapped { mapped, window, ready } => match mapped.find(offset, len, ready) {
                 // Past the map, or the disk failed to deliver a page: let `pread` say how.
-                None => window.bytes(offset, len),
+                None => window.find(offset, len),
                 found => Ok(found),
             },
         }
@@ -65,23 +92,33 @@ impl<'a, F: DiskFile> Window<'a, F> {
         Self { file, chunk, start: 0, bytes: Bytes::new() }
     }
 
-    /// `len` bytes at `offset`; `None` past the end of the file.
+    /// `len` bytes at `offset`, shared and not copied again; `None` past the end of the file.
     pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
-        if let Some(found) = self.loaded(offset, len) {
-            return Ok(Some(found));
+        Ok(self.find(offset, len)?.map(|found| found.share(len)))
+    }
+
+    /// `len` bytes at `offset`; `None` past the end of the file.
+    fn find(&mut self, offset: u64, len: usize) -> io::Result<Option<Found<'_>>> {
+        if self.loaded(offset, len).is_none() {
+            self.load(offset, len)?;
         }
+        Ok(self.loaded(offset, len))
+    }
+
+    #[cold]
+    fn load(&mut self, offset: u64, len: usize) -> io::Result<()> {
         // A length from a file is believed only as far as the file goes, and no room is made for
         // what is not there.
         let rest = narrow(self.file.file_len()?.saturating_sub(offset));
         if len > rest {
-            return Ok(None);
+            return Ok(());
         }
         let mut buffer = self.take_buffer(len.max(self.chunk).min(rest));
         let read = self.file.read_full_at(offset, &mut buffer)?;
         buffer.truncate(read);
         self.start = offset;
         self.bytes = buffer.freeze();
-        Ok(self.loaded(offset, len))
+        Ok(())
     }
 
     /// A buffer of this length, with anything in it: the last one, if nobody holds a part of it.
@@ -93,10 +130,9 @@ impl<'a, F: DiskFile> Window<'a, F> {
         buffer
     }
 
-    fn loaded(&self, offset: u64, len: usize) -> Option<Bytes> {
+    fn loaded(&self, offset: u64, len: usize) -> Option<Found<'_>> {
         let from = narrow(offset.checked_sub(self.start)?);
-        let to = from.checked_add(len)?;
-        (to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
+        Found::new(&self.bytes, from, from.checked_add(len)?)
     }
 }
 
@@ -125,21 +161,24 @@ impl Mapped {
 
     /// `len` bytes at `offset` whose pages could be read just now. Reads ahead, and notes in `ready`
     /// how far: a call to the system for each entry would take longer than the entry.
-    fn bytes(&self, offset: u64, len: usize, ready: &mut Range<usize>) -> Option<Bytes> {
+    #[inline]
+    fn find(&self, offset: u64, len: usize, ready: &mut Range<usize>) -> Option<Found<'_>> {
         let from = narrow(offset);
         let to = from.checked_add(len).filter(|to| *to <= self.whole.len())?;
         if from < ready.start || to > ready.end {
-            let ahead = to.max(from.saturating_add(READ_AHEAD)).min(self.whole.len());
-            let end = match self.map.populate(from, ahead - from) {
-                Ok(()) => ahead,
-                Err(_) => {
-                    self.map.populate(from, len).ok()?;
-                    to
-                }
-            };
-            *ready = from..end;
+            *ready = self.populate(from, to)?;
         }
-        Some(self.whole.slice(from..to))
+        Found::new(&self.whole, from, to)
+    }
+
+    /// Reads the pages of `from..to`, and more of them if the disk lets it.
+    #[cold]
+    fn populate(&self, from: usize, to: usize) -> Option<Range<usize>> {
+        let ahead = to.max(from.saturating_add(READ_AHEAD)).min(self.whole.len());
+        if self.map.populate(from, ahead - from).is_ok() {
+            return Some(from..ahead);
+        }
+        self.map.populate(from, to - from).ok().map(|()| from..to)
     }
 }
 
@@ -160,9 +199,9 @@ mod tests {
 
         let mut source = Source::mapped(&mapped, &file);
         let slices = [(0, 10), (4_090, 4_000), (9_999, 1)].map(|(offset, len)| {
-            source.bytes(offset, len).expect("it can be read").expect("it is there")
+            source.find(offset, len).expect("it can be read").expect("it is there").share(len)
         });
-        assert_eq!(source.bytes(9_999, 2).expect("it can be read"), None);
+        assert!(source.find(9_999, 2).expect("it can be read").is_none());
         drop(mapped);
         disk.unlink("sealed").expect("its name goes");
         drop(file);
