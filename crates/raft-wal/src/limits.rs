@@ -4,6 +4,8 @@
 //! what is there, with room left for the index that sealing will need. Costs are upper bounds:
 //! what they overrate is cut off when the segment is sealed.
 
+use raft_core::EntryPayload;
+
 use crate::format::BLOCK;
 use crate::format::batch::HEADER_LEN;
 use crate::format::checkpoint::{GROUP_LEN, checkpoint_len};
@@ -56,8 +58,15 @@ pub(crate) fn entry_cost(payload_len: usize) -> u64 {
 /// The most that a call takes.
 pub(crate) fn batch_cost(batch: &Batch) -> u64 {
     let entries = batch.repairs.iter().chain(&batch.entries);
-    let entries = entries.map(|entry| entry_cost(entry.payload.to_bytes().len()));
+    let entries = entries.map(|entry| entry_cost(payload_len(&entry.payload)));
     CALL_BYTES + entries.sum::<u64>()
+}
+
+fn payload_len(payload: &EntryPayload) -> usize {
+    match payload {
+        EntryPayload::Command(bytes) => bytes.len(),
+        EntryPayload::Membership(_) | EntryPayload::Noop => payload.to_bytes().len(),
+    }
 }
 
 /// The most that a call without entries takes.

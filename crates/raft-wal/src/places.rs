@@ -54,13 +54,19 @@ impl Sections {
         self.groups.get(&group)
     }
 
-    fn change(&mut self, (group, slot): (GroupId, Slot), change: Change, batch: u32) {
+    /// Notes changes of one group.
+    fn change(
+        &mut self,
+        (group, slot): (GroupId, Slot),
+        changes: impl Iterator<Item = Change>,
+        batch: u32,
+    ) {
         let mut added = 0;
         let section = self.groups.entry(group).or_insert_with(|| {
             added += SECTION_LEN_MAX;
             Section::new(slot)
         });
-        added += section.change(change, batch);
+        added += changes.map(|change| section.change(change, batch)).sum::<u64>();
         self.index_bytes += added;
     }
 
@@ -246,7 +252,37 @@ impl Places {
             }
             Change::HardState(_) => {}
         }
-        self.unsealed.entry(segment).or_default().change(group, change, batch);
+        let sections = self.unsealed.entry(segment).or_default();
+        sections.change(group, std::iter::once(change), batch);
+    }
+
+    /// Notes changes that stand in the batch at `offset` of `segment`, in their order.
+    pub(crate) fn change_all(
+        &mut self,
+        changes: &[(GroupId, Slot, Change)],
+        segment: u64,
+        offset: u64,
+    ) {
+        let appends = |change: &Change| matches!(change, Change::Entry(..));
+        let is_run = |a: &(GroupId, Slot, Change), b: &(GroupId, Slot, Change)| {
+            a.0 == b.0 && appends(&a.2) && appends(&b.2)
+        };
+        for run in changes.chunk_by(is_run) {
+            match *run {
+                [(group, slot, Change::Entry(first, _)), .., (.., Change::Entry(last, _))] => {
+                    let extents = self.extents.entry(group).or_default();
+                    push(extents, segment, first.index);
+                    push(extents, segment, last.index);
+                    let changes = run.iter().map(|(_, _, change)| *change);
+                    let batch = crate::format::batch::offset_field(offset);
+                    let sections = self.unsealed.entry(segment).or_default();
+                    sections.change((group, slot), changes, batch);
+                }
+                _ => run.iter().for_each(|(group, slot, change)| {
+                    self.change((*group, *slot), *change, segment, offset);
+                }),
+            }
+        }
     }
 
     /// Notes that the entry cannot be read where it stands, in a segment that is not sealed.

@@ -373,9 +373,6 @@ impl<D: Disk> View<D> {
         for call in calls {
             self.stats.batches += 1;
             self.stats.queued_bytes -= call.cost;
-            if let Request::Append { entries, .. } = &call.request {
-                self.stats.entries += wide(entries.len());
-            }
         }
         let Some(durable) = calls.last().map(|call| call.seq) else { return };
         let mut excess = narrow(self.stats.cached_bytes).saturating_sub(self.cache_bytes_max);

@@ -14,7 +14,7 @@ use crate::group::GroupLog;
 use crate::limits;
 use crate::num::{align_up, narrow, wide};
 use crate::view::{Call, Request};
-use raft_core::{Entry, GroupId, LogId, LogIndex};
+use raft_core::{Entry, EntryPayload, GroupId, LogId, LogIndex};
 
 impl<D: Disk> Log<D> {
     /// Makes the oldest queued calls durable, with one write and one sync.
@@ -51,18 +51,19 @@ impl<D: Disk> Log<D> {
 
     /// Turns the gathered calls into records, and carries them out in the ledger.
     fn compose(&mut self) {
-        let calls = std::mem::take(&mut self.flight.calls);
+        let mut calls = std::mem::take(&mut self.flight.calls);
         self.flight.records.clear();
         self.flight.changes.clear();
         self.flight.voters.clear();
-        for call in &calls {
+        for call in &mut calls {
             self.compose_call(call);
         }
         self.flight.calls = calls;
     }
 
-    fn compose_call(&mut self, call: &Call) {
-        match &call.request {
+    /// Takes the entries out of the call: who waits for them to be durable has their number.
+    fn compose_call(&mut self, call: &mut Call) {
+        match &mut call.request {
             Request::Append { hard_state, truncate_from, settles_doubt, repairs, entries } => {
                 let truncate_from = self.truncation(call.group, *truncate_from);
                 let doubts = self.ledger.get(call.group).map(GroupLog::doubts).unwrap_or_default();
@@ -85,10 +86,10 @@ impl<D: Disk> Log<D> {
                 for entry in repairs {
                     self.compose_repair(slot, entry);
                 }
-                for entry in entries {
-                    let kind = entry.payload.kind();
-                    let record = Record::entry(slot, entry.id, kind, entry.payload.to_bytes());
-                    self.change(slot, Change::Entry(entry.id, kind), record);
+                for Entry { id, payload } in std::mem::take(entries) {
+                    let kind = payload.kind();
+                    let record = Record::entry(slot, id, kind, into_bytes(payload));
+                    self.change(slot, Change::Entry(id, kind), record);
                 }
             }
             Request::Compact { upto, conflict } => {
@@ -250,10 +251,12 @@ impl<D: Disk> Log<D> {
         let number = self.active.segment.number;
         let compacts = self.flight.changes.iter().any(|(_, _, c)| matches!(c, Change::Compact(_)));
         let mut view = self.reader.shared.lock();
-        for (group, slot, change) in self.flight.changes.drain(..) {
-            view.places.change((group, slot), change, number, offset);
-            if let Change::Repair(id, kind) = change {
-                view.on_repaired(group, id, kind);
+        view.places.change_all(&self.flight.changes, number, offset);
+        for (group, _, change) in self.flight.changes.drain(..) {
+            match change {
+                Change::Entry(..) => view.stats.entries += 1,
+                Change::Repair(id, kind) => view.on_repaired(group, id, kind),
+                Change::HardState(_) | Change::Truncate(_) | Change::Compact(_) => {}
             }
         }
         view.on_durable(&self.flight.calls);
@@ -327,5 +330,12 @@ impl<D: Disk> Log<D> {
         self.flight.records.push(Record::bare(kind::MARKER, 0, 0, 0));
         self.encode(flags, End::Packed);
         self.chain.marked = true;
+    }
+}
+
+fn into_bytes(payload: EntryPayload) -> bytes::Bytes {
+    match payload {
+        EntryPayload::Command(bytes) => bytes,
+        EntryPayload::Membership(_) | EntryPayload::Noop => payload.to_bytes(),
     }
 }
