@@ -61,6 +61,7 @@ mod io;
 mod log;
 mod membership;
 mod message;
+mod peers;
 mod progress;
 mod raft;
 mod restored;

@@ -9,9 +9,12 @@ use crate::{CHUNK, Cluster};
 
 pub(crate) struct Ours {
     servers: Vec<Server>,
-    wire: VecDeque<Message>,
-    buffer: BytesMut,
     proposed: Vec<Bytes>,
+    wire: Vec<Message>,
+    /// Taken off the wire.
+    arrived: Vec<Message>,
+    output: Output,
+    buffer: BytesMut,
     wanted: u64,
 }
 
@@ -35,7 +38,15 @@ impl Ours {
             Server { raft, log: VecDeque::new(), applied: 0, checksum: 0 }
         };
         let servers = ids().map(server).collect();
-        let mut cluster = Self { servers, wire: VecDeque::new(), buffer: BytesMut::new(), proposed: Vec::new(), wanted: 0 };
+        let mut cluster = Self {
+            servers,
+            proposed: Vec::new(),
+            wire: Vec::new(),
+            arrived: Vec::new(),
+            output: Output::default(),
+            buffer: BytesMut::new(),
+            wanted: 0,
+        };
         let deadline = cluster.servers[0].raft.next_deadline();
         cluster.servers[0].raft.step(deadline, Input::Timeout);
         cluster.settle();
@@ -46,21 +57,19 @@ impl Ours {
     fn poll(&mut self, at: usize) {
         let server = &mut self.servers[at];
         let now = Timestamp::default();
-        while let Some(output) = server.raft.poll_output() {
-            let Output { write, messages, commit, .. } = output;
+        while server.raft.poll_into(&mut self.output) {
+            let Output { write, messages, commit, .. } = &mut self.output;
             if let Some(write) = write {
-                server.log.extend(write.append);
+                write.append.drain(..).for_each(|entry| server.log.push_back(entry));
                 server.raft.step(now, Input::Persisted(write.seq));
             }
-            self.wire.extend(messages);
-            while let Some(entry) = server.log.front()
-                && commit.is_some_and(|commit| entry.id.index <= commit)
-            {
+            self.wire.append(messages);
+            let Some(commit) = *commit else { continue };
+            while let Some(entry) = server.log.pop_front_if(|entry| entry.id.index <= commit) {
                 if let EntryPayload::Command(command) = &entry.payload {
                     server.checksum += u64::from(command[0]);
                     server.applied += 1;
                 }
-                server.log.pop_front();
             }
         }
     }
@@ -79,14 +88,17 @@ impl Cluster for Ours {
     fn settle(&mut self) {
         let now = Timestamp::default();
         if !self.proposed.is_empty() {
-            let batch = std::mem::take(&mut self.proposed);
-            self.servers[0].raft.propose_batch(now, batch).unwrap();
+            self.servers[0].raft.propose_batch(now, self.proposed.drain(..)).unwrap();
         }
         (0..3).for_each(|at| self.poll(at));
-        while let Some(message) = self.wire.pop_front() {
-            let at = usize::try_from(message.to.get()).unwrap() - 1;
-            self.servers[at].raft.step(now, Input::Message(message));
-            self.poll(at);
+        // All messages that are there before the next poll.
+        while !self.wire.is_empty() {
+            std::mem::swap(&mut self.wire, &mut self.arrived);
+            for message in self.arrived.drain(..) {
+                let at = usize::try_from(message.to.get()).unwrap() - 1;
+                self.servers[at].raft.step(now, Input::Message(message));
+            }
+            (0..3).for_each(|at| self.poll(at));
         }
         assert!(self.applied() == self.wanted, "every command is applied everywhere");
     }

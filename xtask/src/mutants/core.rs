@@ -197,8 +197,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "late-append-truncates",
         rule: "entries that agree stay (paper §5.3)",
         file: "crates/raft-core/src/raft/follower.rs",
-        old: r"entries.next_if(|e| e.id.index < base || common.log().contains(e.id))",
-        new: r"entries.next_if(|e| e.id.index <= common.commit())",
+        old: r"let is_known = |e: &&Entry| e.id.index < base || common.log().contains(e.id);",
+        new: r"let is_known = |e: &&Entry| e.id.index <= common.commit();",
         killer: Killer::Simulator,
     },
     Mutant {

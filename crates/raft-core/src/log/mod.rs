@@ -63,11 +63,16 @@ impl Log {
         self.terms.newest_until(index, term)
     }
 
-    pub(crate) fn append(&mut self, entry: Entry) {
-        let follows = self.terms.push(entry.id);
-        assert!(follows, "logs have no gaps, and terms never fall in them");
-        self.tail_bytes += weight(&entry);
-        self.tail.push_back(entry);
+    pub(crate) fn append(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let follows = self.terms.push(entry.id);
+            assert!(follows, "logs have no gaps, and terms never fall in them");
+            self.tail_bytes += weight(entry);
+        }
+        match entries {
+            [entry] => self.tail.push_back(entry.clone()),
+            entries => self.tail.extend(entries.iter().cloned()),
+        }
     }
 
     /// Removes `from` and all after it.
@@ -95,15 +100,22 @@ impl Log {
         let Some(skip) = self.offset(from) else {
             return Slice::InStorage;
         };
-        let mut bytes = 0;
-        let fits = |entry: &&Entry| {
-            let first = bytes == 0;
-            bytes += weight(entry);
-            entry.id.index <= upto && (first || bytes <= bytes_max)
+        let count = usize::try_from(upto.next().distance_from(from)).unwrap_or(usize::MAX);
+        let mut room = bytes_max;
+        let mut fits = |entry: &Entry| {
+            let left = room.checked_sub(weight(entry));
+            room = left.unwrap_or(0);
+            left.is_some()
         };
         // Counted first, so that the list is made in its size.
-        let count = self.tail.range(skip..).take_while(fits).count();
-        Slice::Here(self.tail.range(skip..skip + count).cloned().collect())
+        let mut end = skip;
+        while let Some(entry) = self.tail.get(end)
+            && end - skip < count
+            && (fits(entry) || end == skip)
+        {
+            end += 1;
+        }
+        Slice::Here(self.tail.range(skip..end).cloned().collect())
     }
 
     /// What the entries after `after`, up to `upto`, weigh together. They must be in memory.

@@ -66,6 +66,12 @@ impl TermRuns {
         if index > self.last {
             return None;
         }
+        // Most questions are about the newest run.
+        if let Some(newest) = self.starts.last()
+            && newest.index <= index
+        {
+            return Some(LogId { term: newest.term, index });
+        }
         let after = self.starts.partition_point(|start| start.index <= index);
         let run = self.starts.get(after.checked_sub(1)?)?;
         Some(LogId { term: run.term, index })

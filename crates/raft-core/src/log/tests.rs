@@ -58,7 +58,7 @@ proptest! {
                 Op::Append { new_term } => {
                     last_term += u64::from(new_term);
                     let entry = entry(log.last().index.next().get(), last_term);
-                    log.append(entry.clone());
+                    log.append(core::slice::from_ref(&entry));
                     model.0.push(entry);
                 }
                 Op::Truncate { from } => {
@@ -87,8 +87,8 @@ proptest! {
 #[test]
 fn a_slice_holds_at_least_one_entry_however_small_the_bound() {
     let mut log = Log::new(TermRuns::new(LogId::ZERO), Vec::new());
-    log.append(entry(1, 1));
-    log.append(entry(2, 1));
+    log.append(&[entry(1, 1)]);
+    log.append(&[entry(2, 1)]);
 
     let slice = log.slice(LogIndex::new(1), LogIndex::new(2), 0);
     assert_eq!(slice, Slice::Here(Vec::from([entry(1, 1)])));
@@ -97,8 +97,8 @@ fn a_slice_holds_at_least_one_entry_however_small_the_bound() {
 #[test]
 fn entries_that_left_memory_are_in_storage() {
     let mut log = Log::new(TermRuns::new(LogId::ZERO), Vec::new());
-    log.append(entry(1, 1));
-    log.append(entry(2, 1));
+    log.append(&[entry(1, 1)]);
+    log.append(&[entry(2, 1)]);
 
     log.evict(LogIndex::new(1), 0);
 

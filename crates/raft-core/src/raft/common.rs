@@ -1,6 +1,8 @@
 //! What every server has, whatever its role.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use super::canonical::Rebase;
 use super::disk::Disk;
@@ -46,6 +48,28 @@ pub(super) struct Common {
     /// The committed membership that removed this server, as long as no later one brings it back.
     removed_by: Option<LogId>,
     outbox: Outbox,
+    news: News,
+}
+
+/// Whether anything has happened since the last output. If nothing has, there is no other.
+///
+/// It only spares a look. Servers that differ in nothing else do the same from here on, and are equal.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Some,
+    None,
+}
+
+impl Eq for News {}
+
+impl PartialEq for News {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Hash for News {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// Whether the disk has room for entries. There always is some for term and vote.
@@ -61,7 +85,8 @@ struct Outbox {
     messages: Vec<Message>,
     fetches: Vec<Fetch>,
     reads: Vec<ReadReady>,
-    install: Option<Install>,
+    /// Rare, and large.
+    install: Option<Box<Install>>,
     events: Vec<Event>,
     /// Highest commit index handed out so far.
     commit: LogIndex,
@@ -92,6 +117,7 @@ impl Common {
             room: Room::Enough,
             removed_by: None,
             outbox: Outbox { commit, ..Outbox::default() },
+            news: News::Some,
         };
         if let Some(snapshot) = snapshot {
             common.restore_snapshot(snapshot);
@@ -137,6 +163,7 @@ impl Common {
             room: _,
             removed_by: _,
             outbox: _,
+            news: _,
         } = self;
         repair.instants().for_each(|instant| rebase.instant(instant));
         repair.seqs().for_each(|seq| rebase.seq(seq));
@@ -213,8 +240,8 @@ impl Common {
 
     /// Ends the doubt about what was acknowledged last, if nothing of it can be missing.
     pub(super) fn settle_if_caught_up(&mut self) {
-        let durable = self.repair.sound_until(self.disk.durable_last());
-        if self.doubt.as_ref().is_some_and(|doubt| doubt.is_settled_by(durable)) {
+        let Some(doubt) = &self.doubt else { return };
+        if doubt.is_settled_by(self.repair.sound_until(self.disk.durable_last())) {
             self.settle_doubt();
         }
     }
@@ -373,11 +400,18 @@ impl Common {
     /// Time never goes back here, whatever the driver's clock does.
     pub(super) fn advance_clock(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        self.news = News::Some;
+    }
+
+    /// Whether anything has happened since the last output. All that happens has a time at which it
+    /// does.
+    pub(super) const fn has_news(&self) -> bool {
+        matches!(self.news, News::Some)
     }
 
     /// A deadline between one and two election timeouts from now (paper §5.2).
     pub(super) fn draw_election_deadline(&mut self) -> Timestamp {
-        self.now.after(self.rng.draw_from_one_to_two(self.config.election_timeout))
+        self.rng.draw_from_one_to_two(self.now, self.config.election_timeout)
     }
 
     pub(super) fn enter_term(&mut self, term: Term) {
@@ -429,20 +463,44 @@ impl Common {
         }
     }
 
-    pub(super) fn append(&mut self, entry: Entry) {
-        if let EntryPayload::Membership(membership) = &entry.payload {
-            self.memberships.push(entry.id, (**membership).clone());
-            let returns = membership.contains(self.id());
-            self.removed_by.take_if(|by| returns && by.index < entry.id.index);
+    pub(super) fn append(&mut self, entries: Vec<Entry>) {
+        self.log.append(&entries);
+        for entry in &entries {
+            if let EntryPayload::Membership(membership) = &entry.payload {
+                self.adopt(entry.id, (**membership).clone());
+            }
         }
-        self.disk.write_entry(entry.clone());
-        self.log.append(entry);
+        self.disk.write_entries(entries);
     }
 
-    pub(super) fn append_own(&mut self, payload: EntryPayload) -> LogId {
-        let id = LogId { term: self.term(), index: self.last().index.next() };
-        self.append(Entry { id, payload });
+    /// Appends what a leader makes itself; names the first entry.
+    pub(super) fn append_own(&mut self, payloads: impl Iterator<Item = EntryPayload>) -> LogId {
+        let first = LogId { term: self.term(), index: self.last().index.next() };
+        let mut id = first;
+        let entries = self.disk.entries();
+        let before = entries.len();
+        entries.extend(payloads.map(|payload| {
+            let entry = Entry { id, payload };
+            id.index = id.index.next();
+            entry
+        }));
+        self.log.append(entries.get(before..).unwrap_or_default());
+        first
+    }
+
+    /// Appends a membership, as a leader.
+    pub(super) fn append_membership(&mut self, membership: Membership) -> LogId {
+        let payload = EntryPayload::Membership(Box::new(membership.clone()));
+        let id = self.append_own(core::iter::once(payload));
+        self.adopt(id, membership);
         id
+    }
+
+    /// A membership takes effect as soon as it is in the log (paper §6).
+    fn adopt(&mut self, id: LogId, membership: Membership) {
+        let returns = membership.contains(self.id());
+        self.removed_by.take_if(|by| returns && by.index < id.index);
+        self.memberships.push(id, membership);
     }
 
     pub(super) fn truncate(&mut self, from: LogIndex) {
@@ -537,9 +595,12 @@ impl Common {
 
     /// Sends in a term that we have not entered: for pre-votes.
     pub(super) fn send_in_term(&mut self, to: NodeId, term: Term, body: Body) {
-        let waits_for = body.waits_for();
+        let missing = self.disk.missing(body.waits_for());
         let message = Message { from: self.id(), to, term, body };
-        self.outbox.messages.extend(self.disk.withhold(waits_for, message));
+        match missing {
+            Some(rests_on) => self.disk.withhold(rests_on, message),
+            None => self.outbox.messages.push(message),
+        }
     }
 
     /// Tells the leader that our log equals its own up to `matched`, as far as we have it.
@@ -563,7 +624,7 @@ impl Common {
     }
 
     pub(super) fn install(&mut self, install: Install) {
-        self.outbox.install = Some(install);
+        self.outbox.install = Some(Box::new(install));
     }
 
     pub(super) fn report(&mut self, event: Event) {
@@ -608,36 +669,49 @@ impl Common {
         }
     }
 
-    pub(super) fn take_output(&mut self) -> Option<Output> {
-        let write = self.disk.take_write(self.log.last().index, self.now);
+    /// Takes back what was handed out before.
+    pub(super) fn reuse(&mut self, output: &mut Output) {
+        let Output { write, messages, commit, install, fetches, reads, events } = output;
+        if let Some(done) = write {
+            self.disk.reuse(core::mem::take(&mut done.append));
+            *write = None;
+        }
+        messages.clear();
+        *commit = None;
+        if install.is_some() {
+            *install = None;
+        }
+        fetches.clear();
+        reads.clear();
+        events.clear();
+    }
+
+    /// Moves what has come up to `output`, which is empty; false if nothing has.
+    pub(super) fn take_output(&mut self, output: &mut Output) -> bool {
+        self.news = News::None;
+        self.disk.take_write(&mut output.write, self.log.last().index, self.now);
         // Only what is durable here: a restarted state machine is never ahead of its log.
         let durable = self.commit.min(self.disk.durable_last());
         let applicable = self.repair.sound_until(durable);
         self.snapshots.on_commit(applicable);
-        let commit = (applicable > self.outbox.commit).then_some(applicable);
-        self.outbox.commit = self.outbox.commit.max(applicable);
         self.log.evict(self.repair.readable_until(durable), self.config.tail_bytes_max);
 
-        let Outbox { messages, fetches, reads, install, events, commit: _ } = &mut self.outbox;
-        let is_idle = write.is_none()
-            && commit.is_none()
-            && install.is_none()
-            && messages.is_empty()
-            && fetches.is_empty()
-            && reads.is_empty()
-            && events.is_empty();
-        if is_idle {
-            return None;
+        let Outbox { messages, fetches, reads, install, events, commit } = &mut self.outbox;
+        if applicable > *commit {
+            *commit = applicable;
+            output.commit = Some(applicable);
         }
-        Some(Output {
-            write,
-            messages: core::mem::take(messages),
-            commit,
-            install: install.take(),
-            fetches: core::mem::take(fetches),
-            reads: core::mem::take(reads),
-            events: core::mem::take(events),
-        })
+        // The lists change places, so that each is used again.
+        core::mem::swap(&mut output.messages, messages);
+        let is_rare =
+            !fetches.is_empty() || !reads.is_empty() || !events.is_empty() || install.is_some();
+        if is_rare {
+            core::mem::swap(&mut output.fetches, fetches);
+            core::mem::swap(&mut output.reads, reads);
+            core::mem::swap(&mut output.events, events);
+            output.install = install.take().map(|install| *install);
+        }
+        is_rare || output.write.is_some() || output.commit.is_some() || !output.messages.is_empty()
     }
 }
 

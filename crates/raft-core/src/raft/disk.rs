@@ -21,7 +21,10 @@ pub(super) struct Disk {
     hard_state_seq: WriteSeq,
     /// Last index that is durable.
     durable_last: LogIndex,
-    pending: Option<PendingWrite>,
+    /// The write being collected for the next output; its number is `seq`.
+    pending: Option<Write>,
+    /// Empty, for the entries of the next write.
+    spare: Vec<Entry>,
     /// The writes under way, the oldest first.
     under_way: VecDeque<UnderWay>,
     /// Messages that promise what is not durable yet.
@@ -37,17 +40,8 @@ struct UnderWay {
     since: Timestamp,
 }
 
-/// The write being collected for the next output; its number is `Disk::seq`.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-struct PendingWrite {
-    hard_state: Option<HardState>,
-    reset: Option<LogId>,
-    compact: Option<LogId>,
-    truncate: Option<LogIndex>,
-    settles_doubt: bool,
-    append: Vec<Entry>,
-    repair: Vec<Entry>,
-}
+/// A list of more entries than this is not kept for another write.
+const SPARE_ENTRIES_MAX: usize = 1_024;
 
 impl Disk {
     pub(super) const fn new(last: LogIndex) -> Self {
@@ -57,14 +51,23 @@ impl Disk {
             hard_state_seq: WriteSeq::new(0),
             durable_last: last,
             pending: None,
+            spare: Vec::new(),
             under_way: VecDeque::new(),
             withheld: VecDeque::new(),
         }
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { seq, durable, hard_state_seq, durable_last: _, pending: _, under_way, withheld } =
-            self;
+        let Self {
+            seq,
+            durable,
+            hard_state_seq,
+            durable_last: _,
+            pending: _,
+            spare: _,
+            under_way,
+            withheld,
+        } = self;
         rebase.seq(seq);
         rebase.seq(durable);
         rebase.seq(hard_state_seq);
@@ -104,8 +107,19 @@ impl Disk {
         self.hard_state_seq = self.seq;
     }
 
-    pub(super) fn write_entry(&mut self, entry: Entry) {
-        self.pending().append.push(entry);
+    /// The entries to be written next, for more.
+    pub(super) fn entries(&mut self) -> &mut Vec<Entry> {
+        &mut self.pending().append
+    }
+
+    pub(super) fn write_entries(&mut self, mut entries: Vec<Entry>) {
+        let append = &mut self.pending().append;
+        if append.is_empty() {
+            core::mem::swap(append, &mut entries);
+            self.reuse(entries);
+        } else {
+            append.append(&mut entries);
+        }
     }
 
     /// Writes an entry again that was lost; gives the write.
@@ -138,10 +152,9 @@ impl Disk {
             write.last = last.index;
         }
         self.withdraw_acknowledgements_after(last.index);
-        let PendingWrite { hard_state, settles_doubt, .. } = *self.pending();
+        let Write { seq, hard_state, settles_doubt, .. } = *self.pending();
         let reset = Some(last);
-        self.pending =
-            Some(PendingWrite { hard_state, reset, settles_doubt, ..PendingWrite::default() });
+        self.pending = Some(Write { seq, hard_state, reset, settles_doubt, ..Write::default() });
     }
 
     /// The log begins after `upto`, which is durable.
@@ -151,13 +164,20 @@ impl Disk {
         pending.repair.retain(|entry| entry.id.index > upto.index);
     }
 
-    /// Hands out the collected write, after which the log ends at `last`.
-    pub(super) fn take_write(&mut self, last: LogIndex, now: Timestamp) -> Option<Write> {
-        let PendingWrite { hard_state, reset, compact, truncate, settles_doubt, append, repair } =
-            self.pending.take()?;
-        let seq = self.seq;
-        self.under_way.push_back(UnderWay { seq, last, since: now });
-        Some(Write { seq, hard_state, reset, compact, truncate, settles_doubt, append, repair })
+    /// Hands out the collected write, if there is one, in place of none, after which the log ends at `last`.
+    pub(super) fn take_write(&mut self, to: &mut Option<Write>, last: LogIndex, now: Timestamp) {
+        if let Some(write) = &self.pending {
+            self.under_way.push_back(UnderWay { seq: write.seq, last, since: now });
+            core::mem::swap(to, &mut self.pending);
+        }
+    }
+
+    /// Takes back a list of entries that were written.
+    pub(super) fn reuse(&mut self, mut entries: Vec<Entry>) {
+        if entries.capacity() > self.spare.capacity() && entries.capacity() <= SPARE_ENTRIES_MAX {
+            entries.clear();
+            self.spare = entries;
+        }
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.
@@ -173,22 +193,23 @@ impl Disk {
         true
     }
 
-    /// Keeps `message` back if it rests on what is not durable; gives it back if it may leave.
-    pub(super) fn withhold(&mut self, waits_for: WaitsFor, message: Message) -> Option<Message> {
+    /// The write that a message must be kept back for; `None` if it may leave.
+    pub(super) fn missing(&self, waits_for: WaitsFor) -> Option<WriteSeq> {
         let rests_on = match waits_for {
-            WaitsFor::Nothing => return Some(message),
+            WaitsFor::Nothing => return None,
             WaitsFor::HardState => self.hard_state_seq,
             WaitsFor::Everything => self.seq,
         };
-        if self.is_durable(rests_on) {
-            return Some(message);
-        }
+        (!self.is_durable(rests_on)).then_some(rests_on)
+    }
+
+    /// Keeps `message` back until `rests_on` is durable.
+    pub(super) fn withhold(&mut self, rests_on: WriteSeq, message: Message) {
         let mut same_ground = self.withheld.iter_mut().filter(|(seq, _)| *seq == rests_on);
         // While a write takes long, the same questions may come again and again.
         if !same_ground.any(|(_, withheld)| covers(withheld, &message)) {
             self.withheld.push_back((rests_on, message));
         }
-        None
     }
 
     /// Lets go of the messages whose ground is durable now.
@@ -213,11 +234,12 @@ impl Disk {
         });
     }
 
-    fn pending(&mut self) -> &mut PendingWrite {
-        if self.pending.is_none() {
+    fn pending(&mut self) -> &mut Write {
+        self.pending.get_or_insert_with(|| {
             self.seq = self.seq.next();
-        }
-        self.pending.get_or_insert_default()
+            let append = core::mem::take(&mut self.spare);
+            Write { seq: self.seq, append, ..Write::default() }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::event::PeerFault;
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,
 };
-use crate::types::{LogIndex, NodeId, Term, Timestamp};
+use crate::types::{Entry, LogIndex, NodeId, Term, Timestamp};
 
 /// State that only a follower has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -171,11 +171,13 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     let matched = m.entries.last().map_or(m.prev.index, |entry| entry.id.index);
     // Keep what agrees: this may be an old message whose successors have been appended already.
     let base = common.log().base().index;
-    let mut entries = m.entries.into_iter().peekable();
-    while let Some(entry) = entries.next_if(|e| e.id.index < base || common.log().contains(e.id)) {
+    let mut entries = m.entries;
+    let is_known = |e: &&Entry| e.id.index < base || common.log().contains(e.id);
+    let known = entries.iter().take_while(is_known).count();
+    entries.drain(..known).for_each(|entry| {
         repair::take_back(common, &entry);
-    }
-    if let Some(first) = entries.peek().map(|entry| entry.id.index) {
+    });
+    if let Some(first) = entries.first().map(|entry| entry.id.index) {
         if first <= common.commit() {
             return common.report_fault(from, PeerFault::ConflictsWithCommitted);
         }
@@ -186,7 +188,7 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
         if first <= common.last().index {
             common.truncate(first);
         }
-        entries.for_each(|entry| common.append(entry));
+        common.append(entries);
     }
     common.commit_to(m.commit.min(matched));
     common.accept(from, matched);

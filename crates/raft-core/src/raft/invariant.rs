@@ -1,6 +1,7 @@
 //! What must hold after every step. Cheap checks always run; the rest in debug builds.
 
 use super::{Raft, Role};
+use crate::progress::Progress;
 use crate::types::{HardState, LogIndex};
 
 /// What is compared with the state after a step.
@@ -40,10 +41,10 @@ impl Raft {
             }
             Role::Leader(l) => {
                 assert!(common.vote() == Some(common.id()), "a leader voted for itself");
-                let ordered = |p: &crate::progress::Progress| p.matched() < p.next();
-                assert!(l.followers().values().all(ordered), "what matches was sent");
+                let ordered = |(_, p): (_, &Progress)| p.matched() < p.next();
+                assert!(l.followers().iter().all(ordered), "what matches was sent");
                 debug_assert!(
-                    l.followers().keys().copied().eq(common.peers()),
+                    l.followers().iter().map(|(id, _)| id).eq(common.peers()),
                     "a leader follows the membership in force"
                 );
             }

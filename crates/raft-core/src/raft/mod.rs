@@ -170,7 +170,9 @@ impl Raft {
                 Next::Stay
             }
         };
-        self.transition(next);
+        if next != Next::Stay {
+            self.transition(next);
+        }
         self.check_invariants(before);
     }
 
@@ -185,25 +187,19 @@ impl Raft {
     /// uncommitted than [`Config::uncommitted_bytes_max`], [`ProposeError::Transferring`] if the
     /// leader is handing over. Nothing was appended then.
     pub fn propose(&mut self, now: Timestamp, command: Bytes) -> Result<LogId, ProposeError> {
-        self.propose_all(now, [command])
+        self.propose_batch(now, [command])
     }
 
     /// Appends commands with consecutive indexes to the leader's log, all or none, and names the
     /// first entry; the others have its term. All that is proposed between two polls makes one
     /// write and one message a follower.
     ///
+    /// A `Vec` will do, and so will its `drain(..)`, which leaves the `Vec` for the next batch.
+    ///
     /// # Errors
     ///
     /// As [`Raft::propose`].
     pub fn propose_batch(
-        &mut self,
-        now: Timestamp,
-        commands: Vec<Bytes>,
-    ) -> Result<LogId, ProposeError> {
-        self.propose_all(now, commands)
-    }
-
-    fn propose_all(
         &mut self,
         now: Timestamp,
         commands: impl AsRef<[Bytes]> + IntoIterator<Item = Bytes>,
@@ -341,13 +337,31 @@ impl Raft {
 
     /// Takes the work that has come up since the last call; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if !self.common.has_news() {
+            return None;
+        }
+        let mut output = Output::default();
+        self.poll_into(&mut output).then_some(output)
+    }
+
+    /// Replaces `output` by the work that has come up since the last call; false if there is none,
+    /// and `output` means nothing then.
+    ///
+    /// As [`Raft::poll_output`], but for those who carry an output out at once: its lists are used
+    /// again, and few calls allocate. Whatever is still in `output` is dropped.
+    #[must_use]
+    pub fn poll_into(&mut self, output: &mut Output) -> bool {
+        if !self.common.has_news() {
+            return false;
+        }
+        self.common.reuse(output);
         match &mut self.role {
             Role::Follower(f) => f.pump(&mut self.common),
             Role::PreCandidate(_) | Role::Candidate(_) => {}
             Role::Leader(l) => l.pump(&mut self.common),
         }
         self.report_leadership();
-        self.common.take_output()
+        self.common.take_output(output)
     }
 
     /// When to give the next [`Input::Timeout`], at the latest.
@@ -561,7 +575,9 @@ impl Raft {
         if leader != self.reported.2 {
             self.common.report(Event::LeaderChanged { leader, term });
         }
-        self.reported = (role, term, leader);
+        if (role, term, leader) != self.reported {
+            self.reported = (role, term, leader);
+        }
     }
 }
 
@@ -604,7 +620,7 @@ impl Role {
         match self {
             Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => Vec::new(),
             Self::Leader(l) => {
-                let status = |(&id, p): (&NodeId, &crate::progress::Progress)| FollowerStatus {
+                let status = |(id, p): (NodeId, &crate::progress::Progress)| FollowerStatus {
                     id,
                     is_live: p.is_live(common.now(), common.config().election_timeout),
                     matched: p.matched(),

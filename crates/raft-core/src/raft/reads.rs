@@ -158,6 +158,12 @@ pub(super) struct Readers {
     pub(super) peers: BTreeMap<NodeId, ReadId>,
 }
 
+impl Readers {
+    fn is_nobody(&self) -> bool {
+        self.own.is_none() && self.peers.is_empty()
+    }
+}
+
 impl ReadRounds {
     /// The newest round, to stand in heartbeats.
     pub(super) const fn last(&self) -> ReadRound {
@@ -179,7 +185,7 @@ impl ReadRounds {
     /// Starts a round for all that wait, with `commit` as their index; false if nobody waits or a
     /// round is under way.
     pub(super) fn start(&mut self, commit: LogIndex) -> bool {
-        if self.under_way.is_some() || self.waiting == Readers::default() {
+        if self.under_way.is_some() || self.waiting.is_nobody() {
             return false;
         }
         self.last = self.last.next();

@@ -47,6 +47,9 @@ impl Repair {
     }
 
     fn first_in_log(&self) -> Option<LogIndex> {
+        if self.lost.is_empty() && self.given.is_empty() {
+            return None;
+        }
         let given = self.given.keys().next();
         self.lost.first().into_iter().chain(given).min().copied()
     }
@@ -79,7 +82,7 @@ impl Repair {
     }
 
     pub(super) fn is_lost(&self, index: LogIndex) -> bool {
-        self.lost.contains(&index)
+        !self.lost.is_empty() && self.lost.contains(&index)
     }
 
     /// When to ask for what is lost; never if nothing is.
@@ -102,7 +105,9 @@ impl Repair {
     }
 
     pub(super) fn on_durable(&mut self, durable: impl Fn(WriteSeq) -> bool) {
-        self.given.retain(|_, seq| !durable(*seq));
+        if !self.given.is_empty() {
+            self.given.retain(|_, seq| !durable(*seq));
+        }
     }
 
     /// The log ends before `from`.

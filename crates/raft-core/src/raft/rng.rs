@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::types::{Timestamp, micros};
+
 /// SplitMix64.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Rng(u64);
@@ -19,9 +21,9 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A duration of at least `shortest` and less than twice that.
-    pub(super) fn draw_from_one_to_two(&mut self, shortest: Duration) -> Duration {
-        let micros = u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX);
-        shortest.saturating_add(Duration::from_micros(self.next() % micros.max(1)))
+    /// An instant at least `shortest` after `now`, and less than twice that.
+    pub(super) fn draw_from_one_to_two(&mut self, now: Timestamp, shortest: Duration) -> Timestamp {
+        let random = self.next() % micros(shortest).max(1);
+        now.after(shortest).after_micros(random)
     }
 }

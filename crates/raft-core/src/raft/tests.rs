@@ -15,6 +15,7 @@ mod gather;
 mod leases;
 mod lost_state;
 mod membership;
+mod output;
 mod priority;
 mod promotion;
 mod random;

@@ -9,3 +9,4 @@ mod time;
 pub use self::entry::{DecodeError, Entry, EntryKind, EntryPayload, HardState};
 pub use self::ids::{ClusterId, GroupId, LogId, LogIndex, NodeId, ParseIdError, Term};
 pub use self::time::Timestamp;
+pub(crate) use self::time::micros;

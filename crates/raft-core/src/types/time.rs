@@ -25,14 +25,16 @@ impl Timestamp {
     /// The timestamp `duration` later; [`Timestamp::NEVER`] if that is out of range.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.after_micros(micros(duration))
+    }
+
+    pub(crate) const fn after_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
     /// The timestamp `duration` earlier, but not before zero.
     pub(crate) fn before(self, duration: Duration) -> Self {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_sub(micros))
+        Self(self.0.saturating_sub(micros(duration)))
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
@@ -40,4 +42,11 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// The duration in microseconds, or as many as can be counted. It is asked for with every message, so
+/// it does without 128 bits.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000);
+    seconds.saturating_add(u64::from(duration.subsec_micros()))
 }

@@ -1,6 +1,5 @@
 //! Changing the membership (paper §6, thesis §4).
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Leader;
@@ -12,7 +11,7 @@ use crate::message::{Body, Removed};
 use crate::progress::Progress;
 use crate::raft::Next;
 use crate::raft::common::Common;
-use crate::types::{EntryPayload, LogId, LogIndex, NodeId};
+use crate::types::{LogId, LogIndex, NodeId};
 
 impl Leader {
     /// Appends the first membership on the way to what `change` wants.
@@ -93,7 +92,7 @@ impl Leader {
 
     /// Takes the news that a follower has everything up to `matched`.
     pub(super) fn on_matched(&mut self, common: &mut Common, from: NodeId, matched: LogIndex) {
-        let Some(learner) = self.learners.get_mut(&from) else { return };
+        let Some(learner) = self.learners.get_mut(from) else { return };
         let timeout = common.config().election_timeout;
         match learner.on_matched(matched, common.last().index, common.now(), timeout) {
             Pace::Kept | Pace::Unknown => {}
@@ -105,19 +104,14 @@ impl Leader {
     pub(super) fn follow_membership(&mut self, common: &Common, last: LogIndex) {
         let (now, membership) = (common.now(), common.membership());
         self.lease.end();
-        self.followers.retain(|&id, _| membership.contains(id));
-        for id in common.peers() {
-            self.followers.entry(id).or_insert_with(|| Progress::new(last, now));
-        }
-        self.learners.retain(|&id, _| membership.is_learner(id));
-        for id in common.peers().filter(|&id| membership.is_learner(id)) {
-            self.learners.entry(id).or_insert_with(|| CatchUp::new(last, now));
-        }
+        self.followers.follow(common.peers(), || Progress::new(last, now));
+        let learners = common.peers().filter(|&id| membership.is_learner(id));
+        self.learners.follow(learners, || CatchUp::new(last, now));
     }
 
     fn append_membership(&mut self, common: &mut Common, membership: Membership) -> LogId {
         let last = common.last().index;
-        let id = common.append_own(EntryPayload::Membership(Box::new(membership)));
+        let id = common.append_membership(membership);
         self.uncommitted_bytes += common.log().weight_between(last, id.index);
         self.follow_membership(common, last);
         // What lacked the answer of one who is gone may lack nothing.
@@ -144,7 +138,7 @@ impl Leader {
     /// Whether a learner is alive, and could vote without holding up anything.
     fn has_caught_up(&self, common: &Common, id: NodeId) -> bool {
         let (now, timeout) = (common.now(), common.config().election_timeout);
-        let (Some(progress), Some(learner)) = (self.followers.get(&id), self.learners.get(&id))
+        let (Some(progress), Some(learner)) = (self.followers.get(id), self.learners.get(id))
         else {
             return id == common.id();
         };

@@ -6,7 +6,6 @@ mod membership;
 mod transfer;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -26,14 +25,15 @@ use crate::message::{
     AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat, HeartbeatReply,
     ReadIndexReply, ReadRound, RepairRequest,
 };
+use crate::peers::Peers;
 use crate::progress::{Memory, Progress};
 use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// State that only a leader has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Leader {
-    followers: BTreeMap<NodeId, Progress>,
-    learners: BTreeMap<NodeId, CatchUp>,
+    followers: Peers<Progress>,
+    learners: Peers<CatchUp>,
     heartbeat_due: Timestamp,
     /// First entry of our term: nothing before it is committed by counting (paper §5.4.2).
     first: LogIndex,
@@ -57,11 +57,11 @@ impl Leader {
         common.settle_doubt();
         let last = common.last().index;
         let now = common.now();
-        let first = common.append_own(EntryPayload::Noop).index;
+        let first = common.append_own(core::iter::once(EntryPayload::Noop)).index;
         let uncommitted_bytes = common.log().weight_between(common.commit(), first);
         let mut leader = Self {
-            followers: BTreeMap::new(),
-            learners: BTreeMap::new(),
+            followers: Peers::new(),
+            learners: Peers::new(),
             heartbeat_due: now.after(common.config().heartbeat_interval),
             first,
             uncommitted_bytes,
@@ -90,14 +90,14 @@ impl Leader {
             lease,
             settled: _,
         } = self;
-        learners.values_mut().for_each(|learner| learner.rebase(rebase));
+        learners.iter_mut().for_each(|(_, learner)| learner.rebase(rebase));
         lease.rebase(rebase);
-        followers.values_mut().for_each(|progress| progress.rebase(rebase));
+        followers.iter_mut().for_each(|(_, progress)| progress.rebase(rebase));
         rebase.instant(heartbeat_due);
         transfer.iter_mut().for_each(|transfer| transfer.rebase(rebase));
     }
 
-    pub(super) const fn followers(&self) -> &BTreeMap<NodeId, Progress> {
+    pub(super) const fn followers(&self) -> &Peers<Progress> {
         &self.followers
     }
 
@@ -133,13 +133,12 @@ impl Leader {
         if uncommitted_bytes > 0 && uncommitted_bytes + bytes > max {
             return Err(ProposeError::Busy { uncommitted_bytes });
         }
+        if commands.as_ref().is_empty() {
+            return Ok(LogId { term: common.term(), index: common.last().index.next() });
+        }
         self.uncommitted_bytes += bytes;
         self.gathered_bytes += bytes;
-        let first = LogId { term: common.term(), index: common.last().index.next() };
-        for command in commands {
-            common.append_own(EntryPayload::Command(command));
-        }
-        Ok(first)
+        Ok(common.append_own(commands.into_iter().map(EntryPayload::Command)))
     }
 
     /// Whether what is proposed had better wait for company, since enough is under way.
@@ -199,7 +198,7 @@ impl Leader {
     /// The follower called `from`, who is alive; `None` if it is not a member: what it says means
     /// nothing.
     fn hear_follower(&mut self, common: &Common, from: NodeId) -> Option<&mut Progress> {
-        let progress = self.followers.get_mut(&from)?;
+        let progress = self.followers.get_mut(from)?;
         progress.on_heard(common.now());
         if let Some(transfer) = &mut self.transfer {
             transfer.on_heard(from);
@@ -224,9 +223,9 @@ impl Leader {
 
     /// Nothing that a follower has acknowledged counts any more; its log ends at `last`.
     fn forget(&mut self, common: &Common, from: NodeId, last: LogIndex) {
-        let Some(progress) = self.followers.get_mut(&from) else { return };
+        let Some(progress) = self.followers.get_mut(from) else { return };
         progress.forget(last);
-        if let Some(learner) = self.learners.get_mut(&from) {
+        if let Some(learner) = self.learners.get_mut(from) {
             *learner = CatchUp::new(common.last().index, common.now());
         }
     }
@@ -285,7 +284,7 @@ impl Leader {
     /// Whether a follower still has what it has acknowledged; if not, that counts no more (thesis
     /// §3.8).
     fn check_memory(&mut self, common: &mut Common, from: NodeId, m: HeartbeatReply) {
-        let Some(progress) = self.followers.get_mut(&from) else { return };
+        let Some(progress) = self.followers.get_mut(from) else { return };
         match progress.on_end(m.round, m.last) {
             Memory::Sound => {}
             Memory::Doubtful => {
@@ -336,14 +335,14 @@ impl Leader {
     }
 
     pub(super) fn on_unreachable(&mut self, peer: NodeId) {
-        if let Some(progress) = self.followers.get_mut(&peer) {
+        if let Some(progress) = self.followers.get_mut(peer) {
             progress.on_unreachable();
         }
     }
 
     /// Entries that a follower lacks were read from storage.
     pub(super) fn on_fetched(&mut self, common: &mut Common, fetch: Fetch, entries: Vec<Entry>) {
-        let Some(progress) = self.followers.get_mut(&fetch.peer) else { return };
+        let Some(progress) = self.followers.get_mut(fetch.peer) else { return };
         if !progress.on_fetched(fetch) || progress.next() != fetch.from {
             return;
         }
@@ -366,7 +365,7 @@ impl Leader {
     pub(super) fn pump(&mut self, common: &mut Common) {
         self.start_read_round(common);
         self.release(common);
-        for (&id, progress) in &mut self.followers {
+        for (id, progress) in self.followers.iter_mut() {
             replicate(common, id, progress, self.released);
             let commit = common.commit().min(progress.matched());
             if progress.tell_commit(commit) {
@@ -416,7 +415,7 @@ impl Leader {
     fn confirmed(&self, common: &Common) -> ReadRound {
         let me = common.id();
         let own = self.rounds.last();
-        common.membership().quorum().reached(|id| match self.followers.get(&id) {
+        common.membership().quorum().reached(|id| match self.followers.get(id) {
             Some(progress) => progress.confirmed(),
             None if id == me => own,
             None => Default::default(),
@@ -430,7 +429,7 @@ impl Leader {
             self.lease.on_sent(self.rounds.last(), common.now());
         }
         let round = self.rounds.last();
-        for (&id, progress) in &mut self.followers {
+        for (id, progress) in self.followers.iter_mut() {
             let commit = common.commit().min(progress.matched());
             progress.tell_commit(commit);
             common.send(id, Body::Heartbeat(Heartbeat { commit, round }));
@@ -441,7 +440,7 @@ impl Leader {
     fn advance_commit(&mut self, common: &mut Common) {
         let me = common.id();
         let own = common.disk().durable_last();
-        let reached = common.membership().quorum().reached(|id| match self.followers.get(&id) {
+        let reached = common.membership().quorum().reached(|id| match self.followers.get(id) {
             Some(progress) => progress.matched(),
             None if id == me => own,
             None => LogIndex::ZERO,
@@ -462,7 +461,7 @@ impl Leader {
     fn quorum_deadline(&self, common: &Common) -> Timestamp {
         let me = common.id();
         let now = common.now();
-        let heard = common.membership().quorum().reached(|id| match self.followers.get(&id) {
+        let heard = common.membership().quorum().reached(|id| match self.followers.get(id) {
             Some(progress) => progress.heard(),
             None if id == me => now,
             None => Timestamp::default(),

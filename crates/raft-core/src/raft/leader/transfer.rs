@@ -91,7 +91,7 @@ impl Leader {
     pub(in crate::raft) fn best_successor(&self, common: &Common) -> Option<NodeId> {
         let timeout = common.config().election_timeout;
         let staying = common.membership().quorum().incoming().iter();
-        let followers = staying.filter_map(|id| Some((id, self.followers.get(&id)?)));
+        let followers = staying.filter_map(|id| Some((id, self.followers.get(id)?)));
         let alive = followers.filter(|(_, p)| p.is_live(common.now(), timeout));
         // The lowest id of those who are equal.
         let best = alive.min_by_key(|(id, p)| (core::cmp::Reverse(p.matched()), *id));
@@ -113,7 +113,7 @@ impl Leader {
     /// could not be used again even if the successor lost.
     pub(super) fn finish_transfer(&self, common: &mut Common) -> Next {
         let Some(Transfer { to, heard, .. }) = self.transfer else { return Next::Stay };
-        let matched = self.followers.get(&to).map_or(LogIndex::ZERO, |p| p.matched());
+        let matched = self.followers.get(to).map_or(LogIndex::ZERO, |p| p.matched());
         if !heard || matched < common.last().index {
             return Next::Stay;
         }
@@ -140,7 +140,7 @@ impl Leader {
         let deadline = common.now().after(common.config().election_timeout);
         self.transfer = Some(Transfer { to, deadline, heard: false, otherwise });
         // Its answer shows that it is there, and where it stands.
-        let Some(progress) = self.followers.get_mut(&to) else { return };
+        let Some(progress) = self.followers.get_mut(to) else { return };
         let commit = common.commit().min(progress.matched());
         progress.tell_commit(commit);
         common.send(to, Body::Heartbeat(Heartbeat { commit, round: self.rounds.last() }));

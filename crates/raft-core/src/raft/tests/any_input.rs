@@ -118,7 +118,8 @@ impl Stage {
                 let _refused = self.raft.transfer(self.now, to);
             }
             10 => {
-                let commands = (0..draw.below(3)).map(|_| Bytes::from_static(b"x")).collect();
+                let commands: Vec<_> =
+                    (0..draw.below(3)).map(|_| Bytes::from_static(b"x")).collect();
                 let _refused = self.raft.propose_batch(self.now, commands);
             }
             14 => {
