@@ -51,13 +51,14 @@ pub struct Options {
     /// How many published snapshots are kept; at least one is.
     pub retain: usize,
     /// How much is written at most before it is synced. Little at a time, so that others who sync
-    /// on this disk, above all the log, do not wait long.
+    /// on this disk, above all the log, do not wait long: a sync of theirs waits for all of it where
+    /// the disk flushes as a whole. Default: 2 MiB.
     pub sync_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { chunk_bytes: 256 << 10, retain: 2, sync_bytes: 8 << 20 }
+        Self { chunk_bytes: 256 << 10, retain: 2, sync_bytes: 2 << 20 }
     }
 }
 

@@ -20,7 +20,10 @@ use crate::num::wide;
 /// Bounds on receiving.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReceiverLimits {
-    /// Chunks that are asked for and not written yet, and so held in memory.
+    /// Chunks that are asked for and not written yet, and so held in memory. Default: 12, which of
+    /// 256 KiB each are more than is synced at once, so that the network goes on meanwhile, and less
+    /// than the 4 MiB that a connection queues: what it refuses is asked for again only after
+    /// [`retry_after`](Self::retry_after).
     pub window: usize,
     /// Bytes per second; `None` for no bound.
     pub bytes_per_second: Option<NonZeroU64>,
@@ -35,7 +38,7 @@ pub struct ReceiverLimits {
 impl Default for ReceiverLimits {
     fn default() -> Self {
         Self {
-            window: 4,
+            window: 12,
             bytes_per_second: NonZeroU64::new(128 << 20),
             retry_after: Duration::from_secs(3),
             busy_for: Duration::from_secs(1),

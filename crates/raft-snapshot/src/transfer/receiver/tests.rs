@@ -37,7 +37,8 @@ fn manifest() -> Manifest {
 }
 
 fn receiver() -> Receiver {
-    Receiver::new(owner(), ReceiverLimits { bytes_per_second: None, ..ReceiverLimits::default() })
+    let limits = ReceiverLimits { window: 4, bytes_per_second: None, ..ReceiverLimits::default() };
+    Receiver::new(owner(), limits)
 }
 
 fn actions(receiver: &mut Receiver, now: Timestamp) -> Vec<ReceiverAction> {
@@ -342,7 +343,7 @@ fn answers_to_what_was_not_asked_are_not_taken() {
 #[test]
 fn the_rate_holds() {
     let rate = NonZeroU64::new(100);
-    let limits = ReceiverLimits { bytes_per_second: rate, ..ReceiverLimits::default() };
+    let limits = ReceiverLimits { window: 4, bytes_per_second: rate, ..ReceiverLimits::default() };
     let mut receiver = Receiver::new(owner(), limits);
     receiver.start(at(0), node(1), meta(9));
     drop(actions(&mut receiver, at(0)));
