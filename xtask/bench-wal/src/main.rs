@@ -5,7 +5,8 @@
 //! nothing of what repeats itself.
 //!
 //! The contenders alternate within each round, so that a busy machine disturbs all alike; medians
-//! of the rounds are printed. Entries are of one group for each writer.
+//! of the rounds are printed, of rates and of the ratios within a round. Entries are of one group for
+//! each writer.
 
 use std::error::Error;
 use std::fs::File;
@@ -23,7 +24,7 @@ use raft_wal::{Batch, Identity, Log, Options, Wal};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const ROUND: Duration = Duration::from_millis(250);
+const ROUND: Duration = Duration::from_millis(100);
 /// A writer that has appended so much forgets what came before.
 const KEPT_BYTES: u64 = 8 << 20;
 
@@ -45,7 +46,7 @@ const CASES: [(usize, u64, u64); 11] = [
 fn main() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
     let dir = PathBuf::from(args.next().ok_or("bench-wal DIR [ROUNDS]")?);
-    let rounds: usize = args.next().map_or(Ok(5), |n| n.parse())?;
+    let rounds: usize = args.next().map_or(Ok(11), |n| n.parse())?;
     std::fs::create_dir_all(&dir)?;
     println!("memory: {:.1} GB/s copied", memory_rate());
     let ours = Ours::open(&dir.join("raft-wal"))?;
@@ -74,16 +75,21 @@ fn main() -> Outcome<()> {
             rates[2].push(race(&engine, len, count, writers)?);
             rates[3].push(race(&waldb, len, count, writers)?);
         }
+        let [of_sync, _, of_engine, of_waldb] =
+            [0, 1, 2, 3].map(|n| median(ratios(&rates[1], &rates[n])));
         let [sync, a, b, c] = rates.map(median);
         println!(
-            "{len:>6} {count:>6} {writers:>8} {sync:>12.0} {a:>12.0} {b:>12.0} {c:>12.0} {:>9.2} {:>12.2} {:>8.2}",
-            a / sync,
-            a / b,
-            a / c
+            "{len:>6} {count:>6} {writers:>8} {sync:>12.0} {a:>12.0} {b:>12.0} {c:>12.0} {of_sync:>9.2} {of_engine:>12.2} {of_waldb:>8.2}",
         );
     }
     drop((ours, engine, waldb, bare));
-    reading(&dir, 1 << 30)
+    /// Each takes seconds.
+    const READ_ROUNDS: usize = 3;
+    reading(&dir, 1 << 30, READ_ROUNDS)
+}
+
+fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -268,7 +274,7 @@ impl Plain {
 impl Contender for Plain {
     fn append(&self, _writer: u64, first: u64, count: u64, noise: &Noise) -> Outcome<()> {
         for n in first..first + count {
-            drop(self.0.append(&noise.payload(n))?);
+            let _ = self.0.append(&noise.payload(n))?;
         }
         self.0.sync()?;
         Ok(())
@@ -315,54 +321,92 @@ impl Bare {
     }
 }
 
-/// Writes logs of so many bytes, opens them again and reads them from the first entry to the last.
-fn reading(dir: &Path, bytes: u64) -> Outcome<()> {
-    let noise = Noise::new(256);
+/// Writes logs of so many bytes, opens them again and reads them from the first entry to the last,
+/// twice, in turn.
+fn reading(dir: &Path, bytes: u64, rounds: usize) -> Outcome<()> {
+    println!("{} MiB of entries of 256 bytes (medians of {rounds}), and ratios", bytes >> 20);
     let count = bytes / 256;
-    let batch = 4096;
-    println!("{} MiB of entries of 256 bytes", bytes >> 20);
-    let path = dir.join("read-raft-wal");
-    {
-        let (mut log, _) = Log::open(OsDisk::new(&path), identity()?, Options::default())?;
-        for first in (1..=count).step_by(batch) {
-            let entry = |n| Entry { id: id(n), payload: EntryPayload::Command(noise.payload(n)) };
-            let entries = (first..first + batch as u64).map(entry).collect();
-            log.append(Batch { entries, ..Batch::new(GroupId::FIRST) })?;
-            log.flush()?;
-        }
-        log.close()?;
+    let (ours, theirs) = (dir.join("read-raft-wal"), dir.join("read-raft-engine"));
+    fill_ours(&ours, count)?;
+    fill_engine(&theirs, count)?;
+    let mut all = [const { Vec::new() }; 2];
+    for _ in 0..rounds {
+        all[0].push(read_ours(&ours, count)?);
+        all[1].push(read_engine(&theirs, count)?);
     }
+    std::fs::remove_dir_all(&ours)?;
+    std::fs::remove_dir_all(&theirs)?;
+    let of = |nth: usize, what: fn(&Reading) -> f64| all[nth].iter().map(what).collect::<Vec<_>>();
+    let columns: [(&str, fn(&Reading) -> f64); 3] = [
+        ("opened, s", |reading| reading.opened.as_secs_f64()),
+        ("first read, GB/s", |reading| reading.first),
+        ("second read, GB/s", |reading| reading.second),
+    ];
+    println!("{:>18} {:>12} {:>12} {:>9}", "", "raft-wal", "raft-engine", "ratio");
+    for (name, what) in columns {
+        let (ours, theirs) = (of(0, what), of(1, what));
+        let ratio = median(ratios(&ours, &theirs));
+        println!("{name:>18} {:>12.3} {:>12.3} {ratio:>9.2}", median(ours), median(theirs));
+    }
+    println!("raft-wal verifies every byte when it opens, and again at every read");
+    Ok(())
+}
+
+struct Reading {
+    opened: Duration,
+    /// GB/s.
+    first: f64,
+    second: f64,
+}
+
+/// How many entries of the logs to be read are written at a time.
+const FILL_BATCH: u64 = 4096;
+
+fn fill_ours(path: &Path, count: u64) -> Outcome<()> {
+    let noise = Noise::new(256);
+    let (mut log, _) = Log::open(OsDisk::new(path), identity()?, Options::default())?;
+    for first in (1..=count).step_by(FILL_BATCH as usize) {
+        let entry = |n| Entry { id: id(n), payload: EntryPayload::Command(noise.payload(n)) };
+        let entries = (first..first + FILL_BATCH).map(entry).collect();
+        log.append(Batch { entries, ..Batch::new(GroupId::FIRST) })?;
+        log.flush()?;
+    }
+    Ok(log.close()?)
+}
+
+fn fill_engine(path: &Path, count: u64) -> Outcome<()> {
+    let noise = Noise::new(256);
+    let engine = Rival::open(path)?;
+    for first in (1..=count).step_by(FILL_BATCH as usize) {
+        engine.append(1, first, FILL_BATCH, &noise)?;
+    }
+    Ok(())
+}
+
+fn read_ours(path: &Path, count: u64) -> Outcome<Reading> {
     let start = Instant::now();
-    let (log, _) = Log::open(OsDisk::new(&path), identity()?, Options::default())?;
+    let (log, _) = Log::open(OsDisk::new(path), identity()?, Options::default())?;
     let opened = start.elapsed();
-    let ours = read_rate(count, |first, upto| {
+    let read = |first, upto| {
         let range = LogIndex::new(first)..=LogIndex::new(upto);
         Ok(log.entries(GroupId::FIRST, range, usize::MAX)?.len())
-    })?;
-    drop(log);
-    println!("raft-wal:    opened in {opened:.2?}, every byte verified; read {ours:.2} GB/s");
-    std::fs::remove_dir_all(&path)?;
+    };
+    let reading =
+        Reading { opened, first: read_rate(count, read)?, second: read_rate(count, read)? };
+    log.close()?;
+    Ok(reading)
+}
 
-    let path = dir.join("read-raft-engine");
-    {
-        let engine = Rival::open(&path)?;
-        for first in (1..=count).step_by(batch) {
-            engine.append(1, first, batch as u64, &noise)?;
-        }
-    }
+fn read_engine(path: &Path, count: u64) -> Outcome<Reading> {
     let start = Instant::now();
-    let engine = Rival::open(&path)?;
-    let opened_theirs = start.elapsed();
-    let theirs = read_rate(count, |first, upto| {
+    let engine = Rival::open(path)?;
+    let opened = start.elapsed();
+    let read = |first, upto| {
         let mut entries = Vec::new();
         engine.0.fetch_entries_to::<Indexed>(1, first, upto + 1, None, &mut entries)?;
         Ok(entries.len())
-    })?;
-    drop(engine);
-    std::fs::remove_dir_all(&path)?;
-    println!("raft-engine: opened in {opened_theirs:.2?}; read {theirs:.2} GB/s");
-    println!("read: {:.1} times raft-engine's", ours / theirs);
-    Ok(())
+    };
+    Ok(Reading { opened, first: read_rate(count, read)?, second: read_rate(count, read)? })
 }
 
 fn read_rate(count: u64, read: impl Fn(u64, u64) -> Outcome<usize>) -> Outcome<f64> {

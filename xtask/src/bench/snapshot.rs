@@ -21,9 +21,46 @@ const VALUE_BYTES: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// What the disk and the network would allow: so long the same bytes take there.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    disk: Duration,
+    loopback: Duration,
+}
+
+impl Limits {
+    fn measure(directory: &Path, bytes: u64) -> anyhow::Result<Self> {
+        println!("measuring the disk and the loopback interface");
+        let disk = write_file(&directory.join("probe"), bytes)?;
+        Ok(Self { disk, loopback: loopback(bytes)? })
+    }
+
+    /// Of two measurements, before and after what they are compared with.
+    fn mean(self, other: Self) -> Self {
+        let mean = |a: Duration, b: Duration| (a + b) / 2;
+        let disk = mean(self.disk, other.disk);
+        Self { disk, loopback: mean(self.loopback, other.loopback) }
+    }
+
+    fn of(self, way: Way) -> Duration {
+        match way {
+            Way::Disk => self.disk,
+            Way::NetworkAndDisk => self.disk.max(self.loopback),
+        }
+    }
+}
+
+/// What a step goes through.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Disk,
+    NetworkAndDisk,
+}
+
 /// What one step came to.
 struct Step {
     what: &'static str,
+    way: Way,
     took: Duration,
     /// By how much a node that takes part has grown meanwhile, in bytes.
     memory: Option<u64>,
@@ -33,9 +70,7 @@ struct Step {
 
 pub(super) fn run(program: &Path, directory: &Directory, options: &Options) -> anyhow::Result<()> {
     let bytes = options.mebibytes << 20;
-    println!("measuring the disk and the loopback interface");
-    let disk = write_file(&directory.path().join("probe"), bytes)?;
-    let loopback = loopback(bytes)?;
+    let before = Limits::measure(directory.path(), bytes)?;
 
     println!("starting three nodes");
     let rate = options.snapshot_rate.unwrap_or(1 << 40).to_string();
@@ -46,51 +81,88 @@ pub(super) fn run(program: &Path, directory: &Directory, options: &Options) -> a
     let mut cluster = Cluster::start_with(program, directory.path(), &arguments)?;
     let leader = cluster.wait_for_leader()?;
     let [behind, other] = cluster.others(leader)?;
-    let alone = load(program, &[cluster.client(leader)?], options.seconds)?;
-    let alone = finish(alone)?;
+    let address = cluster.client(leader)?;
+    let alone_before = finish(load(program, address, options.seconds)?)?;
 
     println!("node {behind} goes away; writing {} MiB", options.mebibytes);
     cluster.kill(behind)?;
-    fill(cluster.client(leader)?, bytes)?;
+    fill(address, bytes)?;
     let mut steps = Vec::new();
-    for (what, node) in [("write", other), ("write, leader, under load", leader)] {
-        let running = (node == leader)
-            .then(|| load(program, &[cluster.client(leader)?], options.seconds))
-            .transpose()?;
-        let (took, memory) = watched(cluster.pid(node)?, || snapshot(cluster.client(node)?))?;
-        let p99 = running.map(finish).transpose()?;
-        steps.push(Step { what, took, memory, p99 });
-    }
+    let (took, memory) = watched(cluster.pid(other)?, || snapshot(cluster.client(other)?))?;
+    steps.push(Step { what: "write", way: Way::Disk, took, memory, p99: None });
+    steps.push(write_under_load(program, &cluster, leader, options)?);
 
     println!("node {behind} comes back");
-    let address = cluster.client(leader)?;
-    let (before, applied) = (Instant::now(), Info::ask(address)?.number("raft_applied")?);
+    let applied = Info::ask(address)?.number("raft_applied")?;
     cluster.restart(behind)?;
     let back = cluster.client(behind)?;
-    let running = load(program, &[address], options.seconds)?;
-    let (_, memory) = watched(cluster.pid(leader)?, || installed(back, applied))?;
-    let took = before.elapsed();
+    answers(back)?;
+    // For as long as it takes at least: what comes after does not count.
+    let limit = before.of(Way::NetworkAndDisk);
+    let running = load(program, address, limit.as_secs().clamp(1, options.seconds))?;
+    let (took, memory) = watched(cluster.pid(leader)?, || installed(back, applied))?;
     let p99 = Some(finish(running)?);
-    steps.push(Step { what: "send and install, under load", took, memory, p99 });
+    let what = "send and install, under load";
+    steps.push(Step { what, way: Way::NetworkAndDisk, took, memory, p99 });
 
-    print(options, disk, loopback, alone, &steps);
+    let alone_after = finish(load(program, address, options.seconds)?)?;
+    drop(cluster);
+    let after = Limits::measure(directory.path(), bytes)?;
+    print(options, [before, after], [alone_before, alone_after], &steps);
     Ok(())
 }
 
-fn print(options: &Options, disk: Duration, loopback: Duration, alone: u64, steps: &[Step]) {
+/// Takes one snapshot after the other for as long as a load lasts.
+fn write_under_load(
+    program: &Path,
+    cluster: &Cluster,
+    leader: u64,
+    options: &Options,
+) -> anyhow::Result<Step> {
+    let address = cluster.client(leader)?;
+    let mut running = load(program, address, options.seconds)?;
+    let mut count = 0;
+    let (took, memory) = watched(cluster.pid(leader)?, || {
+        while running.try_wait()?.is_none() {
+            snapshot(address)?;
+            count += 1;
+        }
+        Ok(())
+    })?;
+    let p99 = Some(finish(running)?);
+    let took = took / count.max(1);
+    Ok(Step { what: "write, leader, under load", way: Way::Disk, took, memory, p99 })
+}
+
+fn print(options: &Options, limits: [Limits; 2], alone: [u64; 2], steps: &[Step]) {
     let bytes = options.mebibytes << 20;
     println!("\na state of {} MiB; rate limit: {:?}", options.mebibytes, options.snapshot_rate);
-    println!("p99 of commits without a snapshot: {alone} us\n");
-    let show = |what: &str, took: Duration, memory: Option<u64>, p99: Option<u64>| {
-        let megabytes = u128::from(bytes) / took.as_micros().max(1);
-        let or_dash = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let [before, after] = alone;
+    println!("p99 of commits without a snapshot: {before} us before, {after} us after\n");
+    println!(
+        "{:<30}{:>12}{:>10}{:>12}{:>14}{:>12}{:>12}",
+        "", "time", "MB/s", "% of limit", "memory MiB", "p99 us", "% of alone"
+    );
+    let or_dash = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let rate = |took: Duration| u128::from(bytes) / took.as_micros().max(1);
+    for (limits, when) in limits.into_iter().zip(["before", "after"]) {
+        for (what, took) in [("disk alone", limits.disk), ("loopback TCP", limits.loopback)] {
+            println!("{:<30}{took:>12.2?}{:>10}", format!("{what}, {when}"), rate(took));
+        }
+    }
+    let [first, second] = limits;
+    let limits = first.mean(second);
+    let alone = before.midpoint(after).max(1);
+    for Step { what, way, took, memory, p99 } in steps {
+        let share = limits.of(*way).as_micros() * 100 / took.as_micros().max(1);
         let memory = or_dash(memory.map(|bytes| bytes >> 20));
-        println!("{what:<34}{took:>12.2?}{megabytes:>10}{memory:>14}{:>12}", or_dash(p99));
-    };
-    println!("{:<34}{:>12}{:>10}{:>14}{:>12}", "", "time", "MB/s", "memory MiB", "p99 us");
-    show("disk alone, synced every 8 MiB", disk, None, None);
-    show("loopback TCP alone", loopback, None, None);
-    steps.iter().for_each(|step| show(step.what, step.took, step.memory, step.p99));
+        let more = or_dash(p99.map(|p99| p99 * 100 / alone));
+        println!(
+            "{what:<30}{took:>12.2?}{:>10}{share:>12}{memory:>14}{:>12}{more:>12}",
+            rate(*took),
+            or_dash(*p99)
+        );
+    }
 }
 
 /// Writes a file as a snapshot is written.
@@ -101,7 +173,7 @@ fn write_file(path: &Path, bytes: u64) -> anyhow::Result<Duration> {
     let mut file = std::fs::File::create(path)?;
     for number in 1..=pieces {
         file.write_all(&piece)?;
-        if number % 32 == 0 {
+        if number % 8 == 0 {
             file.sync_data()?;
         }
     }
@@ -128,10 +200,9 @@ fn loopback(bytes: u64) -> anyhow::Result<Duration> {
 }
 
 /// A load of sixteen clients, in the background.
-fn load(program: &Path, addresses: &[SocketAddr], seconds: u64) -> anyhow::Result<Child> {
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+fn load(program: &Path, address: SocketAddr, seconds: u64) -> anyhow::Result<Child> {
     let mut command = Command::new(program);
-    command.args(["bench", "--json", "--clients", "16", "--addrs", &addresses.join(",")]);
+    command.args(["bench", "--json", "--clients", "16", "--addrs", &address.to_string()]);
     command.args(["--seconds", &seconds.to_string()]).stdout(Stdio::piped());
     command.spawn().context("cannot start the load generator")
 }
@@ -177,6 +248,16 @@ fn snapshot(address: SocketAddr) -> anyhow::Result<()> {
     let mut reply = String::new();
     BufReader::new(stream).read_line(&mut reply)?;
     ensure!(reply.starts_with(':'), "RAFT.SNAPSHOT was answered {reply:?}");
+    Ok(())
+}
+
+/// Waits until a node answers.
+fn answers(address: SocketAddr) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while Info::ask(address).is_err() {
+        ensure!(start.elapsed() < PATIENCE, "a node does not answer within {PATIENCE:?}");
+        std::thread::sleep(PAUSE);
+    }
     Ok(())
 }
 
