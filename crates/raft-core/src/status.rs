@@ -1,14 +1,12 @@
 //! A server at a glance.
 
-use alloc::vec::Vec;
-
 use crate::event::RoleKind;
 use crate::membership::Membership;
 use crate::snapshot::SnapshotMeta;
 use crate::types::{HardState, LogId, LogIndex, NodeId};
 
 /// A server at a glance, for operators and tests.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Status<'a> {
     /// This server.
     pub id: NodeId,
@@ -39,8 +37,6 @@ pub struct Status<'a> {
     pub membership: &'a Membership,
     /// The entry of the committed membership that removed this server, as far as it knows.
     pub removed_by: Option<LogId>,
-    /// A leader's view of the others; empty for anyone else.
-    pub followers: Vec<FollowerStatus>,
 }
 
 /// A leader's view of one follower.

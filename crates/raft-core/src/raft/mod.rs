@@ -419,8 +419,13 @@ impl Raft {
             membership_id: common.membership_id(),
             membership: common.membership(),
             removed_by: common.removed_by(),
-            followers: self.role.followers(&self.common),
         }
+    }
+
+    /// A leader's view of the others, in ascending order; empty for anyone else.
+    #[must_use]
+    pub fn followers(&self) -> Vec<FollowerStatus> {
+        self.role.followers(&self.common)
     }
 
     /// What a leader may serve without asking anybody.

@@ -293,6 +293,7 @@ impl<S: StateMachine> EventLoop<S> {
         self.metrics.send_modify(|metrics| {
             let membership = newer.unwrap_or_else(|| Arc::clone(&metrics.status.membership));
             *metrics = metrics_of(&raft, membership);
+            metrics.followers = self.driver.raft().followers();
             metrics.status.successor = self.driver.raft().successor();
             metrics.status.applied = self.worker.applied();
             metrics.log = self.log.stats();
@@ -340,6 +341,7 @@ impl<S: StateMachine> EventLoop<S> {
     }
 }
 
+/// The metrics of a server that has no followers.
 pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membership>) -> Metrics {
     Metrics {
         status: Status {
@@ -357,7 +359,7 @@ pub(super) fn metrics_of(raft: &raft_core::Status<'_>, membership: Arc<Membershi
             is_in_doubt: raft.is_in_doubt,
             successor: None,
         },
-        followers: raft.followers.clone(),
+        followers: Vec::new(),
         log: crate::log_store::LogStats::default(),
         snapshots: SnapshotMetrics::default(),
     }

@@ -205,8 +205,8 @@ impl Cluster {
 
     /// Highest index that a leader knows to be on a follower.
     pub(super) fn matched(&self, leader: u64, follower: u64) -> LogIndex {
-        let status = self.raft(leader).status();
-        status.followers.iter().find(|f| f.id == n(follower)).unwrap().matched
+        let followers = self.raft(leader).followers();
+        followers.iter().find(|f| f.id == n(follower)).unwrap().matched
     }
 
     pub(super) fn step(&mut self, id: u64, input: Input) {

@@ -183,7 +183,7 @@ fn an_old_rejection_does_not_disturb_replication() {
     let now = cluster.now;
     let mut expected = before;
     expected.step(now, Input::Message(message(2, 1, 2, heartbeat_reply(0))));
-    assert_eq!(cluster.raft(1).status().followers, expected.status().followers);
+    assert_eq!(cluster.raft(1).followers(), expected.followers());
     assert_eq!(cluster.sent(1, 2), []);
 }
 
@@ -811,7 +811,7 @@ fn a_heartbeat_answer_makes_a_leader_ask_about_appends_under_way() {
 fn a_follower_that_falls_silent_is_not_live_after_an_election_timeout() {
     let mut cluster = led_by_1();
     let live = |cluster: &Cluster| {
-        let followers = cluster.raft(1).status().followers.into_iter();
+        let followers = cluster.raft(1).followers().into_iter();
         followers
             .filter(|follower| follower.is_live)
             .map(|follower| follower.id)

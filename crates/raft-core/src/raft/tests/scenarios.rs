@@ -218,7 +218,7 @@ impl Story {
             let offer = offer.unwrap_or_default();
             format!("{}: matches up to {}, next {}{offer}", f.id, f.matched, f.next)
         };
-        self.cluster.raft(id).status().followers.into_iter().map(of).collect()
+        self.cluster.raft(id).followers().into_iter().map(of).collect()
     }
 
     fn reads(&self, id: u64) -> Vec<String> {

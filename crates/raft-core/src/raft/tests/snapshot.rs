@@ -238,13 +238,13 @@ fn a_lost_acknowledgement_of_a_snapshot_is_made_good_by_another_offer() {
 #[test]
 fn an_acknowledgement_from_which_appends_can_go_on_ends_the_offer() {
     let (mut cluster, _) = offered();
-    assert!(cluster.raft(1).status().followers[1].snapshot.is_some());
+    assert!(cluster.raft(1).followers()[1].snapshot.is_some());
 
     // From another leader, perhaps, or from an operator who carried the files.
     cluster.hear(1, 3, 2, accepted(6));
     cluster.propose(1, "e").unwrap();
 
-    assert!(cluster.raft(1).status().followers[1].snapshot.is_none());
+    assert!(cluster.raft(1).followers()[1].snapshot.is_none());
     let sent = cluster.sent(1, 3);
     assert!(sent.iter().any(|body| matches!(body, Body::AppendEntries(_))));
 }
