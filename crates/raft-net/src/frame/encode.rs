@@ -136,10 +136,10 @@ impl FrameWriter {
 
     /// Takes the bytes of all frames appended so far as one piece, copying if there are several.
     pub fn take_contiguous(&mut self) -> Bytes {
-        let mut pieces = self.take();
-        if pieces.len() <= 1 {
-            return pieces.pop().unwrap_or_default();
+        if self.pieces.is_empty() {
+            return self.buffer.split().freeze();
         }
+        let pieces = self.take();
         let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
         pieces.iter().for_each(|piece| whole.put_slice(piece));
         whole.freeze()

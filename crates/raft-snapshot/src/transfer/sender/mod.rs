@@ -162,6 +162,9 @@ impl Sender {
 
     /// The next thing to do; `None` if there is nothing before [`Sender::next_deadline`].
     pub fn poll(&mut self, now: Timestamp) -> Option<SenderAction> {
+        if self.peers.is_empty() {
+            return self.actions.pop_front();
+        }
         self.release_idle(now);
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
