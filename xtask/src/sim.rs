@@ -30,23 +30,28 @@ pub(crate) struct Options {
     #[arg(long)]
     jobs: Option<usize>,
     /// Three nodes, the usual configuration and no faults: for measuring speed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "long")]
     standard: bool,
+    /// Three nodes and the usual configuration for twenty minutes of their time, with faults.
+    #[arg(long)]
+    long: bool,
     /// How many runs to spend on making a failure smaller.
     #[arg(long)]
     shrink_runs: Option<u64>,
 }
 
-/// What a change is judged by: the same seeds for everybody.
-const FIRST_SEED: &str = "2000";
-const SEEDS: &str = "1600";
+/// What a change is judged by: the same seeds for everybody. First all that a seed can draw, then
+/// many hours of the usual configuration.
+const DRAWN: [&str; 6] = ["--seed", "2000", "--seeds", "1600", "--regressions", REGRESSIONS];
+const LONG: [&str; 6] = ["--long", "--seed", "1", "--seeds", "1140", "--no-selftest"];
 
 fn run_for_change(workspace: &Workspace) -> anyhow::Result<()> {
-    let program = build(workspace, "release")?;
+    let program = build(workspace, PROFILE)?;
     builds_agree(workspace, &program)?;
-    let mut command = std::process::Command::new(&program);
-    command.current_dir(workspace.root()).args(["--seed", FIRST_SEED, "--seeds", SEEDS]);
-    run_command(command.args(["--regressions", REGRESSIONS]))
+    [DRAWN, LONG].into_iter().try_for_each(|arguments| {
+        let mut command = std::process::Command::new(&program);
+        run_command(command.current_dir(workspace.root()).args(arguments))
+    })
 }
 
 /// Seeds that failed once.
@@ -57,7 +62,7 @@ const SECONDS: u64 = 120;
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let is_default = options.seeds.or(options.seconds).or(options.seed).is_none();
-    let program = build(workspace, "release")?;
+    let program = build(workspace, PROFILE)?;
     if is_default {
         builds_agree(workspace, &program)?;
     }
@@ -75,10 +80,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
             command.args([name, &number.to_string()]);
         }
     }
-    if options.standard {
-        command.arg("--standard");
-    }
-    if options.seed.is_none() || options.seeds.is_some() {
+    let flags = [("--standard", options.standard), ("--long", options.long)];
+    command.args(flags.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name));
+    let is_usual = !options.standard && !options.long;
+    if is_usual && (options.seed.is_none() || options.seeds.is_some()) {
         command.args(["--regressions", REGRESSIONS]);
     }
     run_command(&mut command)
@@ -99,6 +104,9 @@ fn builds_agree(workspace: &Workspace, release: &std::path::Path) -> anyhow::Res
     println!("four seeds do the same in a debug and in a release build");
     Ok(())
 }
+
+/// The build that runs most seeds.
+const PROFILE: &str = "sim";
 
 fn build(workspace: &Workspace, profile: &str) -> anyhow::Result<PathBuf> {
     let arguments = format!("build --package raft-sim --features cli --profile {profile}");

@@ -9,6 +9,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+// A run is made of many small allocations. No digest depends on where they are.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // What breaks a rule is reported with its seed; so the usual message is of no use.
     std::panic::set_hook(Box::new(|_| {}));

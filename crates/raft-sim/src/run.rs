@@ -55,11 +55,25 @@ impl Case {
         Self { seed, settings, schedule }
     }
 
-    /// Three nodes of which nothing is asked but the usual: what speed is measured with. See
-    /// [`Settings::standard`].
+    /// Three nodes of which nothing is asked but the usual, and nothing goes wrong: what speed is
+    /// measured with. See [`Settings::standard`].
     #[must_use]
     pub fn standard(seed: u64) -> Self {
         Self { seed, settings: Settings::standard(), schedule: Schedule::calm() }
+    }
+
+    /// The same three nodes for twenty minutes, with the faults that a seed draws: so many that they
+    /// hardly come to rest, and do between them. What cannot be made good happens near the end, or
+    /// most of the run would be about a cluster that has lost a node.
+    #[must_use]
+    pub fn long(seed: u64) -> Self {
+        /// About one fault in one or two seconds.
+        const RARITY: u32 = 4;
+        let settings = Settings::long();
+        let mut schedule = Schedule::drawn_at(RARITY, seed, &settings);
+        let near_end = settings.chaos * 9 / 10;
+        schedule.faults.retain(|planned| planned.at >= near_end || !planned.fault.is_for_good());
+        Self { seed, settings, schedule }
     }
 
     /// Runs it: first with the faults, then without them for a quorum, until that makes progress.
@@ -110,4 +124,23 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Planned;
+
+    #[test]
+    fn a_long_run_loses_nothing_for_good_until_near_its_end() {
+        let near_end = Duration::from_mins(18);
+        let all: Vec<_> = (0..20).flat_map(|seed| Case::long(seed).schedule.faults).collect();
+
+        let (late, early): (Vec<Planned>, Vec<Planned>) =
+            all.into_iter().partition(|planned| planned.at >= near_end);
+
+        assert!(early.len() > 5_000);
+        assert!(early.iter().all(|planned| !planned.fault.is_for_good()));
+        assert!(late.iter().any(|planned| planned.fault.is_for_good()));
+    }
 }

@@ -120,6 +120,31 @@ pub enum Fault {
     Members(Change),
 }
 
+impl Fault {
+    /// Whether a node is never again what it was.
+    pub(crate) const fn is_for_good(self) -> bool {
+        match self {
+            Self::Rot { .. } | Self::WaywardWrite { .. } | Self::DiskLost(_) => true,
+            Self::OneWay { .. }
+            | Self::Pair(..)
+            | Self::Parts { .. }
+            | Self::Isolation(_)
+            | Self::Clog { .. }
+            | Self::Weather(_)
+            | Self::PowerLoss { .. }
+            | Self::Blackout { .. }
+            | Self::Kill(_)
+            | Self::Pause(_)
+            | Self::Leap { .. }
+            | Self::Stall(_)
+            | Self::DiskError { .. }
+            | Self::DiskFull(_)
+            | Self::Transfer { .. }
+            | Self::Members(_) => false,
+        }
+    }
+}
+
 /// What an operator changes of the members.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -372,6 +397,11 @@ impl Schedule {
     /// What the seed draws: which kinds of faults happen at all, how often, and when.
     #[must_use]
     pub fn drawn(seed: u64, settings: &Settings) -> Self {
+        Self::drawn_at(1, seed, settings)
+    }
+
+    /// As [`Schedule::drawn`], so many times as rarely.
+    pub(crate) fn drawn_at(rarity: u32, seed: u64, settings: &Settings) -> Self {
         let mut random = Random::of(seed, Stream::SCHEDULE);
         let r = &mut random;
         let weights: Vec<_> =
@@ -381,7 +411,7 @@ impl Schedule {
         }
         let election = settings.protocol.election_timeout;
         // From more than one at a time to one in a long while.
-        let pause = election * r.pick(&[2, 6, 6, 20]);
+        let pause = election * r.pick(&[2, 6, 6, 20]) * rarity;
         let lasting = election * r.pick(&[1, 4, 10]);
         let mut faults = Vec::new();
         let mut at = Duration::ZERO;

@@ -205,7 +205,7 @@ impl Settings {
             marks_idle: false,
             clients: Clients {
                 count: 2,
-                pause_max: millis(180),
+                pause_max: millis(150),
                 asks: Asks::TheLeader,
                 burst_max: 1,
                 registers: 8,
@@ -213,6 +213,18 @@ impl Settings {
             },
             chaos: Duration::from_secs(120),
         }
+    }
+
+    /// The same for longer, with snapshots: a restart must not read all of a long log. There are
+    /// more clients, for now and then they wait for a leader.
+    pub(crate) fn long() -> Self {
+        let mut settings = Self::standard();
+        let policy = &mut settings.driver.snapshots.policy;
+        (policy.log_entries_max, policy.trailing_entries) = (500, 100);
+        settings.clients.count = 3;
+        settings.clients.pause_max = Duration::from_millis(200);
+        settings.chaos = Duration::from_mins(20);
+        settings
     }
 
     /// What the seed draws.

@@ -10,6 +10,8 @@ use super::{Rule, View, Violation, decides, ensure};
 #[derive(Debug, Default)]
 pub(crate) struct Elections {
     leaders: BTreeMap<Term, NodeId>,
+    /// The one that was seen last.
+    latest: Option<(Term, NodeId)>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
 }
 
@@ -18,6 +20,9 @@ impl Elections {
     pub(crate) fn on_leader(&mut self, view: &View<'_>) -> Result<bool, Violation> {
         debug_assert!(view.role == RoleKind::Leader);
         let term = view.hard_state.term;
+        if self.latest.replace((term, view.id)) == Some((term, view.id)) {
+            return Ok(false);
+        }
         let first = self.leaders.insert(term, view.id);
         let is_same = first.is_none_or(|first| first == view.id);
         ensure(is_same, Rule::ElectionSafety, || {

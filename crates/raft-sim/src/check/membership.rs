@@ -1,9 +1,9 @@
 //! Members change one step at a time, and every server uses the newest membership of its log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use raft_core::{
-    Entry, EntryPayload, LogId, LogIndex, Membership, NodeId, Quorum, RoleKind, Term, Voters,
+    Entry, EntryPayload, LogId, LogIndex, Membership, NodeId, Quorum, RoleKind, Voters,
 };
 
 use super::{Committed, Rule, View, Violation, ensure};
@@ -12,7 +12,8 @@ use crate::world::Mirror;
 /// Every membership that was ever in a log, by the id of its entry.
 #[derive(Debug, Default)]
 pub(crate) struct Memberships {
-    known: BTreeMap<(LogIndex, Term), Membership>,
+    /// In the order of their index, and of their term.
+    known: Vec<(LogId, Membership)>,
 }
 
 /// How the server that appends an entry stands.
@@ -34,10 +35,7 @@ impl Memberships {
     ) -> Result<(), Violation> {
         let EntryPayload::Membership(membership) = &entry.payload else { return Ok(()) };
         let id = entry.id;
-        let key = (id.index, id.term);
-        if self.known.contains_key(&key) {
-            return Ok(());
-        }
+        let Err(place) = self.place(id) else { return Ok(()) };
         let before = self.newest(mirror, committed, id.index.prev());
         if let Some((before_id, before)) = before {
             check_step(id, before, membership)?;
@@ -45,12 +43,28 @@ impl Memberships {
                 check_turn(appender, id, before_id, mirror)?;
             }
         }
-        self.known.insert(key, (**membership).clone());
+        self.known.insert(place, (id, (**membership).clone()));
         Ok(())
     }
 
     pub(crate) fn get(&self, id: LogId) -> Option<&Membership> {
-        self.known.get(&(id.index, id.term))
+        self.place(id).ok().map(|at| &self.known[at].1)
+    }
+
+    /// Where a membership is, or would be.
+    fn place(&self, id: LogId) -> Result<usize, usize> {
+        self.known.binary_search_by_key(&(id.index, id.term), |(id, _)| (id.index, id.term))
+    }
+
+    /// How many there are up to `upto`.
+    fn count_until(&self, upto: LogIndex) -> usize {
+        self.known.partition_point(|(id, _)| id.index <= upto)
+    }
+
+    /// Those up to `upto`, the newest first.
+    fn until(&self, upto: LogIndex) -> impl Iterator<Item = (LogId, &Membership)> {
+        let known = &self.known[..self.count_until(upto)];
+        known.iter().rev().map(|(id, membership)| (*id, membership))
     }
 
     /// The newest membership of a server's log; `None` if it has none.
@@ -71,9 +85,7 @@ impl Memberships {
     ) -> Option<(LogId, &Membership)> {
         let base = mirror.base().index;
         let upto = upto.min(mirror.last().index);
-        let known = self.known.range(..=(upto, Term::new(u64::MAX))).rev();
-        let mut known = known.map(|((index, term), m)| (LogId::new(*term, *index), m));
-        known.find(|(id, _)| {
+        self.until(upto).find(|(id, _)| {
             mirror.id_at(id.index) == Some(*id)
                 || id.index < base && committed.id_at(id.index) == Some(*id)
         })
@@ -85,9 +97,7 @@ impl Memberships {
         committed: &Committed,
         upto: LogIndex,
     ) -> Option<(LogId, &Membership)> {
-        let known = self.known.range(..=(upto, Term::new(u64::MAX))).rev();
-        let mut known = known.map(|((index, term), m)| (LogId::new(*term, *index), m));
-        known.find(|(id, _)| committed.id_at(id.index) == Some(*id))
+        self.until(upto).find(|(id, _)| committed.id_at(id.index) == Some(*id))
     }
 
     /// Those by which a leader may count, now or later: the newest that is committed, and later
@@ -99,11 +109,8 @@ impl Memberships {
     ) -> impl Iterator<Item = &'a Membership> + 'a {
         let newest = self.committed(committed, LogIndex::new(u64::MAX));
         let from = newest.map_or(LogIndex::ZERO, |(id, _)| id.index);
-        let later = self.known.range((from.next(), Term::ZERO)..);
-        let later = later.filter(move |((index, term), _)| {
-            let id = LogId::new(*term, *index);
-            mirrors.clone().any(|mirror| mirror.may_hold(id))
-        });
+        let later = self.known[self.count_until(from)..].iter();
+        let later = later.filter(move |(id, _)| mirrors.clone().any(|mirror| mirror.may_hold(*id)));
         newest.into_iter().map(|(_, m)| m).chain(later.map(|(_, m)| m))
     }
 
@@ -116,7 +123,7 @@ impl Memberships {
     ) -> Result<(), Violation> {
         // A membership that it has lost, or the snapshot that had it, it cannot use until others give
         // it back.
-        let lacks_state = view.raft.status().snapshot.is_none() && view.base != LogId::ZERO;
+        let lacks_state = !view.has_snapshot && view.base != LogId::ZERO;
         if view.mirror.is_faulty() || lacks_state {
             return Ok(());
         }

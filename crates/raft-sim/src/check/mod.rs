@@ -145,7 +145,14 @@ pub(crate) fn ensure(
     rule: Rule,
     what: impl FnOnce() -> String,
 ) -> Result<(), Violation> {
-    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+    if holds { Ok(()) } else { Err(broken(rule, what)) }
+}
+
+/// Out of the way of what runs after every event.
+#[cold]
+#[inline(never)]
+fn broken(rule: Rule, what: impl FnOnce() -> String) -> Violation {
+    Violation { rule, what: what() }
 }
 
 /// A node after it has taken its turn.
@@ -156,6 +163,8 @@ pub(crate) struct View<'a> {
     pub(crate) hard_state: HardState,
     pub(crate) commit: LogIndex,
     pub(crate) base: LogId,
+    /// Whether a snapshot is durable.
+    pub(crate) has_snapshot: bool,
     pub(crate) last: LogId,
     pub(crate) applied: LogIndex,
     pub(crate) raft: &'a Raft,

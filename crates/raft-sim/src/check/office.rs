@@ -1,6 +1,5 @@
 //! Nobody leads for long whom no quorum follows, or who does not vote (thesis §4.2.2, §6.2).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_core::{LogId, Membership, NodeId, RoleKind, Term};
@@ -12,7 +11,7 @@ use super::{Rule, View, Violation, decides, ensure};
 pub(crate) struct Office {
     term: Term,
     /// Who was heard in this term, and when last.
-    heard: BTreeMap<NodeId, u64>,
+    heard: Vec<(NodeId, u64)>,
     membership: LogId,
     /// Since when it leads with this membership.
     since: u64,
@@ -26,8 +25,12 @@ const PATIENCE: u32 = 4;
 impl Office {
     /// Takes the news that a message has arrived.
     pub(crate) fn on_heard(&mut self, from: NodeId, term: Term, now: u64) {
-        if term == self.term {
-            self.heard.insert(from, now);
+        if term != self.term {
+            return;
+        }
+        match self.heard.iter_mut().find(|(voter, _)| *voter == from) {
+            Some((_, at)) => *at = now,
+            None => self.heard.push((from, now)),
         }
     }
 
@@ -47,7 +50,8 @@ impl Office {
     ) -> Result<(), Violation> {
         let term = view.hard_state.term;
         if view.role != RoleKind::Leader || self.term != term {
-            *self = Self { term, since: now, membership: id, ..Self::default() };
+            self.heard.clear();
+            (self.term, self.since, self.membership, self.out_since) = (term, now, id, None);
             return Ok(());
         }
         if self.membership != id {
@@ -61,8 +65,10 @@ impl Office {
         if is_recent(self.since) {
             return Ok(());
         }
-        let is_heard =
-            |voter| voter == view.id || self.heard.get(&voter).is_some_and(|at| is_recent(*at));
+        let is_heard = |voter| {
+            let heard = self.heard.iter().find(|(other, _)| *other == voter);
+            voter == view.id || heard.is_some_and(|(_, at)| is_recent(*at))
+        };
         ensure(decides(membership, is_heard), Rule::Office, || {
             format!("{} leads term {term}, though no quorum of {id} is heard", view.id)
         })?;

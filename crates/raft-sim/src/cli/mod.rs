@@ -31,8 +31,11 @@ pub(crate) struct Options {
     #[arg(long)]
     jobs: Option<usize>,
     /// Run three nodes with the usual configuration and no faults: for measuring speed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "long")]
     standard: bool,
+    /// Run three nodes with the usual configuration for twenty minutes of their time.
+    #[arg(long)]
+    long: bool,
     /// Print the hash of each seed's run, and nothing else.
     #[arg(long)]
     digests: bool,
@@ -47,6 +50,25 @@ pub(crate) struct Options {
     out: Option<PathBuf>,
 }
 
+/// What a seed stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Drawn,
+    Standard,
+    Long,
+}
+
+impl Kind {
+    /// What chooses it in the command line.
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Drawn => "",
+            Self::Standard => "--standard ",
+            Self::Long => "--long ",
+        }
+    }
+}
+
 /// What the program says in its exit code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
@@ -55,8 +77,20 @@ pub(crate) enum Verdict {
 }
 
 impl Options {
+    fn kind(&self) -> Kind {
+        match (self.standard, self.long) {
+            (true, _) => Kind::Standard,
+            (false, true) => Kind::Long,
+            (false, false) => Kind::Drawn,
+        }
+    }
+
     fn case(&self, seed: u64) -> Case {
-        if self.standard { Case::standard(seed) } else { Case::drawn(seed) }
+        match self.kind() {
+            Kind::Drawn => Case::drawn(seed),
+            Kind::Standard => Case::standard(seed),
+            Kind::Long => Case::long(seed),
+        }
     }
 
     /// What is run: seeds from the first on, so many of them or so long.
@@ -115,7 +149,7 @@ pub(crate) fn run(options: &Options) -> Verdict {
             println!("{}", totals.progress(start.elapsed()));
         }
     });
-    totals.print(start.elapsed());
+    totals.print(start.elapsed(), options.kind());
     match failed {
         None => Verdict::Passed,
         Some(seed) => {

@@ -11,7 +11,7 @@ use raft_sim::{
 };
 use serde_json::json;
 
-use super::{Options, app};
+use super::{Kind, Options, app};
 
 /// What all runs came to.
 #[derive(Debug, Default)]
@@ -41,23 +41,27 @@ impl Totals {
     /// One line.
     pub(super) fn progress(&self, wall: Duration) -> String {
         format!(
-            "{:>5} s  {} seeds  {} cluster-hours  {} calls  {} faults",
+            "{:>5} s  {} seeds  {} cluster-hours, {} in a minute of a processor  {} calls  {} faults",
             wall.as_secs(),
             self.seeds,
             hours(self.time),
+            self.per_minute(),
             self.calls,
             self.faults
         )
     }
 
-    pub(super) fn print(&self, wall: Duration) {
+    /// Everything; what was not met, too, where `kind` should meet it all.
+    pub(super) fn print(&self, wall: Duration, kind: Kind) {
         println!("\n{}\n", self.tally);
         let missed: Vec<_> = self.tally.missed().collect();
         let all = Point::all().count();
         println!("{} of {all} points were reached", all - missed.len());
-        missed.iter().for_each(|point| println!("not reached: {point:?}: {}", point.text()));
-        for (class, standing) in self.zero_cells() {
-            println!("no effect: {class} on a {standing:?}");
+        if kind == Kind::Drawn {
+            missed.iter().for_each(|point| println!("not reached: {point:?}: {}", point.text()));
+            for (class, standing) in self.zero_cells() {
+                println!("no effect: {class} on a {standing:?}");
+            }
         }
         println!("\n{}", self.progress(wall));
         println!("SIMSTAT {}", self.json(wall));
@@ -69,8 +73,13 @@ impl Totals {
         cells.filter(|(class, standing)| self.tally.effects(*class, *standing) == 0)
     }
 
+    /// Cluster-hours in a minute of processor time, all threads together.
+    fn per_minute(&self) -> String {
+        let tenths = self.time.as_micros() * 60 / 3_600 * 10 / cpu_time().as_micros().max(1);
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
+
     fn json(&self, wall: Duration) -> serde_json::Value {
-        let cpu = cpu_time();
         let effects: serde_json::Map<_, _> = Class::ALL
             .into_iter()
             .map(|class| {
@@ -80,13 +89,12 @@ impl Totals {
                 )
             })
             .collect();
-        let per_minute = self.time.as_micros() * 60 / 3_600 * 10 / cpu.as_micros().max(1);
         json!({
             "seeds": self.seeds,
             "virtual_seconds": self.time.as_secs(),
             "cluster_hours": self.time.as_secs() / 3_600,
-            "cluster_hours_per_cpu_minute": format!("{}.{}", per_minute / 10, per_minute % 10),
-            "cpu_seconds": cpu.as_secs(),
+            "cluster_hours_per_cpu_minute": self.per_minute(),
+            "cpu_seconds": cpu_time().as_secs(),
             "wall_seconds": wall.as_secs(),
             "events": self.events,
             "calls": self.calls,
@@ -137,7 +145,7 @@ pub(super) fn explain(options: &Options, seed: u64) {
         Ok(folder) => println!("what happened is in {}", folder.display()),
         Err(error) => println!("what happened cannot be written down: {error}"),
     }
-    println!("to repeat it: cargo xtask sim --seed {seed}");
+    println!("to repeat it: cargo xtask sim {}--seed {seed}", options.kind().flag());
 }
 
 /// Writes the trace of a failure in all forms, and what clients saw.

@@ -105,9 +105,17 @@ impl<A: App> World<A> {
 
     pub(super) fn on_wake(&mut self, process: queue::Process) -> Result<(), Violation> {
         let Some(at) = self.alive(process) else { return Ok(()) };
-        let Some(process) = &mut self.nodes[at].process else { return Ok(()) };
+        let node = &mut self.nodes[at];
+        let Some(process) = &mut node.process else { return Ok(()) };
         if process.wakes_at <= self.now {
             process.wakes_at = u64::MAX;
+        }
+        // Somebody was heard, so the deadline is later now.
+        let is_early = node.clock.at(self.now) < process.driver.next_deadline();
+        let is_told = process.has_room != process.log.is_full();
+        if is_early && is_told && process.inbox.is_empty() && node.pauses == 0 {
+            self.set_alarm(at);
+            return self.check_callers(at);
         }
         self.turn(at)
     }
@@ -128,14 +136,19 @@ impl<A: App> World<A> {
             is_idle = false;
             self.carry_out(at, requests)?;
             // The state machine may have made room meanwhile.
-            if let Some(process) = &mut self.nodes[at].process {
-                process.driver.on_applied(process.machine.applied());
+            let Some(process) = &mut self.nodes[at].process else { break };
+            if !process.driver.on_applied(process.machine.applied()) {
+                break;
             }
         }
         if is_idle {
             self.check_node(at)?;
         }
         self.set_alarm(at);
+        self.check_callers(at)
+    }
+
+    fn check_callers(&self, at: usize) -> Result<(), Violation> {
         let node = &self.nodes[at];
         let now = node.clock.at(self.now).as_micros();
         node.callers.check(now)?;
@@ -144,15 +157,16 @@ impl<A: App> World<A> {
 
     /// Tells the driver when the log has no room for entries, and when it has some again.
     fn tell_of_room(&mut self, at: usize) {
-        let standing = self.standing(at);
-        let node = &mut self.nodes[at];
-        let now = node.clock.at(self.now);
-        let Some(process) = &mut node.process else { return };
+        let Some(process) = &mut self.nodes[at].process else { return };
         let has_room = !process.log.is_full();
         if has_room == process.has_room {
             return;
         }
         process.has_room = has_room;
+        let standing = self.standing(at);
+        let node = &mut self.nodes[at];
+        let now = node.clock.at(self.now);
+        let Some(process) = &mut node.process else { return };
         if has_room {
             process.driver.on_input(now, Input::StorageAvailable);
             self.tally.reach(Point::SpaceAgain);
@@ -753,6 +767,7 @@ impl<A: App> World<A> {
             hard_state: status.hard_state,
             commit: status.commit,
             base: status.base,
+            has_snapshot: status.snapshot.is_some(),
             last: status.last,
             applied: process.machine.applied(),
             raft: process.driver.raft(),
