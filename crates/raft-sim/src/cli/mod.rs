@@ -102,7 +102,11 @@ impl Options {
             (None, None, Some(_)) => (1, Duration::MAX),
             (None, None, None) => (200, Duration::MAX),
         };
-        seeds::Plan { first, count, time }
+        let twice = match self.kind() {
+            Kind::Drawn | Kind::Standard => 16,
+            Kind::Long => 64,
+        };
+        seeds::Plan { first, count, time, twice }
     }
 
     fn jobs(&self) -> usize {

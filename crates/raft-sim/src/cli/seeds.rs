@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub(super) first: u64,
     pub(super) count: u64,
     pub(super) time: Duration,
+    /// Every so many seeds one is run twice.
+    pub(super) twice: u64,
 }
 
 /// What came of a seed.
@@ -76,8 +78,6 @@ pub(super) fn run_all(
 
 /// The next seed, and whether it is run twice.
 fn take(next: &AtomicU64, regressions: &[u64], plan: Plan, start: Instant) -> Option<(u64, bool)> {
-    /// Every so many seeds one is run twice.
-    const TWICE: u64 = 16;
     let number = next.fetch_add(1, Ordering::Relaxed);
     let known = u64::try_from(regressions.len()).unwrap_or(u64::MAX);
     if let Some(seed) = usize::try_from(number).ok().and_then(|number| regressions.get(number)) {
@@ -85,7 +85,7 @@ fn take(next: &AtomicU64, regressions: &[u64], plan: Plan, start: Instant) -> Op
     }
     let number = number - known;
     let goes_on = number < plan.count && start.elapsed() < plan.time;
-    goes_on.then(|| (plan.first.wrapping_add(number), number.is_multiple_of(TWICE)))
+    goes_on.then(|| (plan.first.wrapping_add(number), number.is_multiple_of(plan.twice)))
 }
 
 fn work(
