@@ -1,4 +1,4 @@
-//! Starting a node.
+//! What is said of a node before it runs.
 
 use std::fmt;
 use std::io;
@@ -7,54 +7,39 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{
-    ClusterId, Config, Faulty, Lease, LogId, LogIndex, Membership, NodeId, OnLoss, Raft, Restored,
-    Write, WriteSeq,
-};
+use raft_core::{ClusterId, Config, Lease, Membership, NodeId, OnLoss};
 use raft_snapshot::disk::{Disk, OsDisk};
 use raft_snapshot::{MemoryDisk, Owner};
 use tokio::sync::{oneshot, watch};
 
 use super::Node;
 use super::clock::Clock;
-use super::event_loop::{EventLoop, Ledger, Room, metrics_of};
-use super::inbox::{Happening, Inbox};
-use super::librarian::Librarian;
-use super::peers::{Peers, is_founding};
-use super::restore::{Beginning, restore};
-use super::worker::Worker;
-use super::writing::Scribe;
-use crate::driver::{Driver, Forwarding, Options, SnapshotOptions, SnapshotPolicy};
-use crate::error::{StartError, StopReason};
+use super::inbox::Inbox;
+use super::origin::Origin;
+use super::start::{run, seed};
+use crate::driver::{Forwarding, Options, SnapshotOptions, SnapshotPolicy};
+use crate::error::StartError;
 use crate::log::OpenMemory;
-use crate::log_store::{LogError, OpenLog, OpenedLog};
+use crate::log_store::OpenLog;
 use crate::snapshot::{NoShelf, Shelf, Store, damage};
 use crate::state_machine::StateMachine;
-use crate::status::Metrics;
-use crate::transport::{Local, Nowhere, OpenTransport, Transport};
+use crate::transport::OpenTransport;
 
 /// Says how a node is to run; [`Builder::start`] runs it. Made by [`Node::builder`].
 pub struct Builder {
-    config: Config,
-    cluster: ClusterId,
+    pub(super) config: Config,
+    pub(super) cluster: ClusterId,
     log: Place,
-    transport: Option<Box<dyn OpenTransport>>,
-    origin: Origin,
-    options: Options,
+    pub(super) transport: Option<Box<dyn OpenTransport>>,
+    pub(super) origin: Origin,
+    pub(super) options: Options,
     snapshot_dir: Option<PathBuf>,
-    snapshot_rate: Option<NonZeroU64>,
+    pub(super) snapshot_rate: Option<NonZeroU64>,
     snapshots_kept: usize,
     command_bytes_max: usize,
     #[cfg(feature = "persistence")]
     segment_bytes: u64,
-    on_loss: OnLoss,
-}
-
-/// How a node without a log comes to its members.
-enum Origin {
-    Unsaid,
-    Founder(Membership),
-    Joiner(Membership),
+    pub(super) on_loss: OnLoss,
 }
 
 /// Where the log is kept.
@@ -64,15 +49,6 @@ enum Place {
     #[cfg(feature = "persistence")]
     Directory(PathBuf),
     Store(Box<dyn OpenLog>),
-}
-
-impl Origin {
-    const fn members(&self) -> Option<&Membership> {
-        match self {
-            Self::Unsaid => None,
-            Self::Founder(members) | Self::Joiner(members) => Some(members),
-        }
-    }
 }
 
 impl fmt::Debug for Builder {
@@ -353,7 +329,7 @@ impl Builder {
     }
 
     /// What opens the place for snapshots.
-    fn shelf(&self) -> impl FnOnce() -> Result<OpenedShelf, StartError> + use<> {
+    pub(super) fn shelf(&self) -> impl FnOnce() -> Result<OpenedShelf, StartError> + use<> {
         let place = match (&self.snapshot_dir, &self.log) {
             (Some(dir), _) => Some(Some(dir.clone())),
             #[cfg(feature = "persistence")]
@@ -371,7 +347,7 @@ impl Builder {
     }
 
     /// What opens the log; to be called once.
-    fn open_log(&mut self) -> Result<Box<dyn OpenLog>, StartError> {
+    pub(super) fn open_log(&mut self) -> Result<Box<dyn OpenLog>, StartError> {
         match std::mem::replace(&mut self.log, Place::Unsaid) {
             Place::Unsaid => Err(StartError::NoLog),
             Place::Memory => Ok(Box::new(OpenMemory { generation: seed() >> 1 })),
@@ -396,127 +372,8 @@ impl Builder {
     }
 }
 
-/// The life of a node's thread.
-fn run<S: StateMachine>(
-    builder: Builder,
-    state_machine: S,
-    inbox: &Arc<Inbox<S>>,
-    ready: oneshot::Sender<Result<watch::Receiver<Metrics>, StartError>>,
-) -> StopReason {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(source) => {
-            let what = "an event loop";
-            drop(ready.send(Err(StartError::System { what, source })));
-            return StopReason::Shutdown;
-        }
-    };
-    let body = async {
-        match open(builder, state_machine, inbox).await {
-            Ok((event_loop, metrics)) => {
-                if ready.send(Ok(metrics)).is_err() {
-                    inbox.tell(Happening::Stop(StopReason::Shutdown));
-                }
-                // It holds the whole node.
-                Box::pin(event_loop.run()).await
-            }
-            Err(error) => {
-                drop(ready.send(Err(error)));
-                StopReason::Shutdown
-            }
-        }
-    };
-    // What a panic leaves behind is not used: the node ends with it.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(body)))
-        .unwrap_or(StopReason::InvariantViolated)
-}
-
-/// Opens everything that a node needs.
-async fn open<S: StateMachine>(
-    mut builder: Builder,
-    state_machine: S,
-    inbox: &Arc<Inbox<S>>,
-) -> Result<(EventLoop<S>, watch::Receiver<Metrics>), StartError> {
-    let open_shelf = builder.shelf();
-    let open_log = builder.open_log();
-    let Builder { config, cluster, transport, origin, snapshot_rate, on_loss, .. } = builder;
-    let mut options = builder.options;
-    options.snapshots.owner.cluster = cluster;
-    let id = config.id;
-    config.validate().map_err(raft_core::RestoreError::from)?;
-    check_origin(id, &origin, transport.is_some())?;
-    let given = origin.members().cloned();
-
-    let durable = Arc::clone(inbox);
-    let callback = Box::new(move |seq| durable.tell(Happening::Durable(seq)));
-    let OpenedLog { store, restored, damage, generation } = open_log?.open(callback)?;
-    for damage in &damage {
-        tracing::error!(node = %id, %damage, "the log is damaged");
-    }
-    // After the log: that is who says that the directory is in use.
-    let (shelf, unreadable) = open_shelf()?;
-    let Beginning { machine, restored, kept: newest, damage: unreadable } =
-        restore(state_machine, &*shelf, unreadable, restored, generation)?;
-    let restored = begin(&*store, inbox, origin, restored).await?;
-    let restored = Restored { on_loss, ..restored };
-    if restored.is_in_doubt {
-        tracing::warn!(
-            node = %id,
-            "the newest write may be lost; this node's vote counts only if every voter gives one, until \
-             it has caught up with a leader"
-        );
-    }
-    let Some(peers) = Peers::new(id, given, memberships(&restored)) else {
-        return Err(unreadable.map_or(StartError::NotBootstrapped, StartError::unreadable));
-    };
-    let local = Local {
-        node: id,
-        cluster,
-        generation,
-        genesis: genesis(&restored),
-        peers: peers.addresses(),
-    };
-
-    let clock = Clock::start();
-    let raft = Raft::new(config, restored, seed(), clock.now())
-        .map_err(|error| StartError::from_restore(error, &damage, unreadable))?;
-    let status = raft.status();
-    let (metrics, watched) =
-        watch::channel(metrics_of(&status, Arc::new(status.membership.clone())));
-    let transport = open_transport(transport, local, inbox)?;
-    let metrics = Arc::new(metrics);
-    let system = |source| StartError::System { what: "a thread", source };
-    let librarian = Librarian::start(id, Arc::clone(&shelf), Arc::clone(inbox)).map_err(system)?;
-    let scribe = Scribe::new(id, shelf, Arc::clone(inbox), snapshot_rate);
-    let (log, published) = (Arc::clone(&store), Arc::clone(&metrics));
-    let worker =
-        Worker::start(id, machine, log, scribe, Arc::clone(inbox), published).map_err(system)?;
-    let mut driver = Driver::new(raft, options);
-    let mut snapshots = Ledger::default();
-    if let Some(kept) = newest {
-        driver.on_snapshot_known(kept.bytes);
-        (snapshots.metrics.last, snapshots.metrics.bytes) = (Some(kept.id.last), kept.bytes);
-    }
-    let inbox = Arc::clone(inbox);
-    let event_loop = EventLoop {
-        id,
-        driver,
-        inbox,
-        log: store,
-        transport,
-        peers,
-        worker,
-        librarian,
-        snapshots,
-        clock,
-        metrics,
-        room: Room::Enough,
-    };
-    Ok((event_loop, watched))
-}
-
 /// The place for snapshots, and why one of them cannot be used, if so.
-type OpenedShelf = (Arc<dyn Shelf>, Option<io::Error>);
+pub(super) type OpenedShelf = (Arc<dyn Shelf>, Option<io::Error>);
 
 fn open_shelf<D: Disk>(disk: D, owner: Owner, kept: usize) -> Result<OpenedShelf, StartError> {
     let options = raft_snapshot::Options { retain: kept, ..raft_snapshot::Options::default() };
@@ -527,199 +384,4 @@ fn open_shelf<D: Disk>(disk: D, owner: Owner, kept: usize) -> Result<OpenedShelf
         unreadable = Some(damage(&damaged));
     }
     Ok((Arc::new(Store::new(store)), unreadable))
-}
-
-fn open_transport<S: StateMachine>(
-    transport: Option<Box<dyn OpenTransport>>,
-    local: Local,
-    inbox: &Arc<Inbox<S>>,
-) -> Result<Box<dyn Transport>, StartError> {
-    let members = local.peers.len() + 1;
-    match transport {
-        Some(transport) => {
-            let inbound: Arc<dyn raft_net::Inbound> = Arc::<Inbox<S>>::clone(inbox);
-            let runtime = tokio::runtime::Handle::current();
-            transport.open(local, inbound, runtime).map_err(StartError::Transport)
-        }
-        None if members == 1 => Ok(Box::new(Nowhere)),
-        None => Err(StartError::NoTransport { members }),
-    }
-}
-
-fn check_origin(id: NodeId, origin: &Origin, has_transport: bool) -> Result<(), StartError> {
-    let needs_transport = match origin {
-        Origin::Unsaid => None,
-        Origin::Founder(founders) => {
-            let members: Vec<_> = founders.members().collect();
-            if !members.contains(&id) {
-                return Err(StartError::NotAMember { id, members });
-            }
-            Some(members.len()).filter(|&members| members > 1)
-        }
-        Origin::Joiner(members) if members.contains(id) => {
-            return Err(StartError::JoinsItself { id });
-        }
-        Origin::Joiner(members) => Some(members.members().count() + 1),
-    };
-    match needs_transport {
-        Some(members) if !has_transport => Err(StartError::NoTransport { members }),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// What the core starts from: what the log and the snapshots have, or else a beginning.
-async fn begin<S: StateMachine>(
-    log: &dyn crate::log_store::LogStore,
-    inbox: &Inbox<S>,
-    origin: Origin,
-    restored: Option<Restored>,
-) -> Result<Restored, StartError> {
-    match (restored, origin) {
-        (Some(restored), origin) if restored.last != LogId::ZERO || restored.snapshot.is_some() => {
-            check_members_agree(&origin, &restored)?;
-            remember_members(log, inbox, origin, restored).await
-        }
-        // It may have voted before it received anything.
-        (begun, Origin::Joiner(members)) => {
-            let joining = Restored::joining(members);
-            let Some(Restored { hard_state, is_in_doubt, .. }) = begun else { return Ok(joining) };
-            Ok(Restored { hard_state, is_in_doubt, ..joining })
-        }
-        (None, Origin::Founder(founders)) => found_cluster(log, inbox, founders).await,
-        (Some(_), Origin::Founder(_)) => Err(StartError::HasJoined),
-        (Some(_) | None, Origin::Unsaid) => Err(StartError::NotBootstrapped),
-    }
-}
-
-/// As long as the founders are the members, others would not be the cluster it belongs to.
-fn check_members_agree(origin: &Origin, restored: &Restored) -> Result<(), StartError> {
-    let (Origin::Founder(given), Some((at, stored))) = (origin, memberships(restored).last())
-    else {
-        return Ok(());
-    };
-    let (given, stored): (Vec<_>, Vec<_>) = (given.members().collect(), stored.members().collect());
-    if given == stored || !is_founding(at) {
-        Ok(())
-    } else {
-        Err(StartError::OtherMembers { given, stored })
-    }
-}
-
-/// Makes the first entry of a new cluster durable.
-async fn found_cluster<S: StateMachine>(
-    log: &dyn crate::log_store::LogStore,
-    inbox: &Inbox<S>,
-    founders: Membership,
-) -> Result<Restored, StartError> {
-    let restored = Restored::bootstrap(founders);
-    let (hard_state, append) = (Some(restored.hard_state), restored.tail.clone());
-    write(log, inbox, Write { hard_state, append, ..Write::default() }).await?;
-    Ok(restored)
-}
-
-/// Goes on with the members that were given if no others are known, because the entries that name
-/// them are damaged, or the snapshot. A founder that is alone writes its first entry again: nobody
-/// else has it.
-async fn remember_members<S: StateMachine>(
-    log: &dyn crate::log_store::LogStore,
-    inbox: &Inbox<S>,
-    origin: Origin,
-    mut restored: Restored,
-) -> Result<Restored, StartError> {
-    let lacks_state = restored.snapshot.is_none() && restored.base != LogId::ZERO;
-    let in_force = |(id, _): (LogId, _)| !lacks_state || id.index <= restored.base.index;
-    if memberships(&restored).next().is_some_and(in_force) {
-        return Ok(restored);
-    }
-    match origin {
-        Origin::Unsaid => {}
-        Origin::Joiner(members) => restored.memberships.insert(0, (LogId::ZERO, members)),
-        Origin::Founder(members) if lacks_state => {
-            let founding = Restored::bootstrap(members).memberships;
-            restored.memberships.splice(..0, founding);
-        }
-        Origin::Founder(members) => {
-            let founding = Restored::bootstrap(members.clone());
-            if restored.term_starts.first() != Some(&founding.last) {
-                return Ok(restored);
-            }
-            if members.members().count() == 1 {
-                let repair = founding.tail;
-                write(log, inbox, Write { repair, ..Write::default() }).await?;
-                restored.faulty = restored.faulty.into_iter().filter_map(after_founding).collect();
-            }
-            restored.memberships.push((founding.last, members));
-        }
-    }
-    Ok(restored)
-}
-
-/// What is lost beside the first entry.
-fn after_founding(faulty: Faulty) -> Option<Faulty> {
-    let first = faulty.first.max(LogIndex::new(2));
-    faulty.last.is_none_or(|last| first <= last).then_some(Faulty { first, ..faulty })
-}
-
-/// Writes to the log before anything else does, and waits until that is durable.
-async fn write<S: StateMachine>(
-    log: &dyn crate::log_store::LogStore,
-    inbox: &Inbox<S>,
-    write: Write,
-) -> Result<(), StartError> {
-    log.submit(Write { seq: WriteSeq::default(), ..write })?;
-    let mut happenings = Vec::new();
-    loop {
-        inbox.drain(&mut happenings);
-        for happening in happenings.drain(..) {
-            match happening {
-                Happening::Durable(Ok(_)) => return Ok(()),
-                Happening::Durable(Err(error)) => return Err(StartError::Log(error)),
-                Happening::Stop(_) => {
-                    let error = LogError::new("the node was stopped while it started");
-                    return Err(StartError::Log(error));
-                }
-                // Nobody can ask a node that has not started.
-                Happening::Propose(_)
-                | Happening::Read { .. }
-                | Happening::Change { .. }
-                | Happening::HandOver { .. }
-                | Happening::Packet { .. }
-                | Happening::Peer(_)
-                | Happening::Fetched { .. }
-                | Happening::WantSnapshot(_)
-                | Happening::Taken(_)
-                | Happening::Restored(_)
-                | Happening::Transfer(_)
-                | Happening::Applied => {}
-            }
-        }
-        inbox.filled().await;
-    }
-}
-
-/// The memberships that are known, the oldest first: that of the snapshot, and those in the log.
-fn memberships(restored: &Restored) -> impl Iterator<Item = (LogId, &Membership)> {
-    let snapshot = restored.snapshot.iter().map(|meta| (meta.membership_id, &meta.membership));
-    let covered = snapshot.clone().next().map(|(id, _)| id.index);
-    let in_log = restored.memberships.iter().map(|(id, membership)| (*id, membership));
-    snapshot.chain(in_log.filter(move |(id, _)| covered.is_none_or(|last| id.index > last)))
-}
-
-/// Digest of the founding members (FNV-1a), so that nodes that were started with different ones do
-/// not take their logs for the same. Addresses may change, so they do not count.
-fn genesis(restored: &Restored) -> Option<u64> {
-    let (id, founding) = memberships(restored).next()?;
-    let digest = |membership: &Membership| {
-        let ids = membership.members().flat_map(|id| id.get().to_le_bytes());
-        ids.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-    };
-    (id.index == LogIndex::new(1)).then(|| digest(founding))
-}
-
-/// Randomness that differs from start to start: the standard library seeds its hash maps so.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -7,8 +7,10 @@ mod event_loop;
 mod inbox;
 mod librarian;
 mod members;
+mod origin;
 mod peers;
 mod restore;
+mod start;
 mod worker;
 mod writing;
 
