@@ -72,7 +72,7 @@ fn commands() -> Vec<Known> {
                 proposals: 1,
                 ..three()
             },
-            None,
+            Some(177_729_503),
         ),
         short(
             Scenario {

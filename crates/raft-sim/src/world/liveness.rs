@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use raft_core::LogIndex;
+use raft_core::{LogIndex, Quorum};
 
 use super::network::micros;
 use super::{Checks, Event, World};
@@ -145,10 +145,18 @@ impl<A: App> World<A> {
         let answered = self.checks.history.calls()[goal.calls..].iter();
         let is_answered = |call: &crate::check::Call<A>| call.is_answered_command();
         answered.into_iter().any(is_answered)
+            && !self.is_between_memberships()
             && goal.quorum.iter().filter(|at| self.is_expected(**at)).all(|at| {
                 let process = self.nodes[*at].process.as_ref();
                 process.is_some_and(|process| process.machine.applied() > goal.after)
             })
+    }
+
+    /// Whether a membership change is half done: whoever leads has to complete it.
+    fn is_between_memberships(&self) -> bool {
+        let Checks { memberships, committed, .. } = &self.checks;
+        let newest = memberships.committed(committed, LogIndex::new(u64::MAX));
+        newest.is_some_and(|(_, membership)| matches!(membership.quorum(), Quorum::Joint { .. }))
     }
 
     /// Whether a member of the quorum must come as far as the others.
@@ -184,7 +192,11 @@ impl<A: App> World<A> {
             )
         });
         let states: Vec<_> = states.collect();
-        format!("no command went through after {}: {}", goal.after, states.join("; "))
+        let lack = match self.is_between_memberships() {
+            true => "a joint membership was not left",
+            false => "no command went through",
+        };
+        format!("{lack} after {}: {}", goal.after, states.join("; "))
     }
 
     /// Compares the states of all nodes that have applied equally much.
