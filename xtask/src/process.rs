@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -43,19 +43,29 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// As [`run`], but the program is killed when it takes longer than `limit`.
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> anyhow::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(20);
     let shown = shown(command);
     println!("$ {shown}");
+    let status = status_within(command, limit)?;
+    let status = status.with_context(|| format!("`{shown}` has not ended within {limit:?}"))?;
+    ensure!(status.success(), "`{shown}` failed ({status})");
+    Ok(())
+}
+
+/// Runs a command, and kills it when it takes longer than `limit`: `None` then.
+pub(crate) fn status_within(
+    command: &mut Command,
+    limit: Duration,
+) -> anyhow::Result<Option<ExitStatus>> {
+    const PAUSE: Duration = Duration::from_millis(20);
     let start = Instant::now();
     let mut process = Process::spawn(command)?;
     while start.elapsed() < limit {
         if let Some(status) = process.0.try_wait()? {
-            ensure!(status.success(), "`{shown}` failed ({status})");
-            return Ok(());
+            return Ok(Some(status));
         }
         std::thread::sleep(PAUSE);
     }
-    bail!("`{shown}` has not ended within {limit:?}")
+    Ok(None)
 }
 
 /// Runs a command to its end, and gives what it printed to standard output.

@@ -6,14 +6,15 @@ mod driver;
 mod scratch;
 mod wal;
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
 use self::scratch::Scratch;
-use crate::process::cargo_at;
+use crate::process::{cargo_at, status_within};
 use crate::workspace::Workspace;
 
 /// A bug: in `file`, `old` becomes `new`.
@@ -115,9 +116,16 @@ fn simulate(scratch: &Scratch, budget: u64) -> anyhow::Result<Fate> {
     let mut command = Command::new(program);
     command.args(["--seed", "1", "--seconds", &budget.to_string(), "--shrink-runs", "0"]);
     command.args(["--no-selftest", "--out"]).arg(scratch.dir().join("found"));
-    let output = command.output().context("the simulator cannot be run")?;
+    let report = scratch.dir().join("report.txt");
+    command.stdout(File::create(&report)?).stderr(Stdio::null());
+    // A bug may be that something never ends.
+    let limit = Duration::from_secs(4 * budget + 60);
+    let ended = status_within(&mut command, limit)?;
     let time = start.elapsed();
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = std::fs::read_to_string(&report)?;
+    if ended.is_none() {
+        return Ok(Fate::Killed { seeds: 0, time, by: "it does not end".to_owned() });
+    }
     let seeds = seeds_of(&text).context("the simulator has not said how many seeds it ran")?;
     let found = text.lines().find_map(|line| line.strip_prefix("FAILED seed "));
     Ok(match found.and_then(|line| line.split(": ").nth(1)) {
@@ -158,17 +166,22 @@ fn shown(fate: &Fate) -> String {
 fn summarize(fates: &[(&&Mutant, Fate)]) -> anyhow::Result<()> {
     let mut seeds = Vec::new();
     let mut survivors = Vec::new();
+    let mut found = 0;
     for (mutant, fate) in fates {
         match fate {
-            Fate::Killed { seeds: count, .. } => seeds.push(*count),
+            Fate::Killed { seeds: count, .. } => {
+                found += 1;
+                // Those that tests find take none.
+                seeds.extend(Some(*count).filter(|count| *count > 0));
+            }
             Fate::Survived { .. } => survivors.push(mutant.name),
             Fate::NotRun => {}
         }
     }
     seeds.sort_unstable();
     let median = seeds.get(seeds.len() / 2).copied().unwrap_or_default();
-    let tried = seeds.len() + survivors.len();
-    println!("\n{} of {tried} were found, half of them within {median} seeds", seeds.len());
+    let tried = found + survivors.len();
+    println!("\n{found} of {tried} were found, half of them within {median} seeds");
     ensure!(survivors.is_empty(), "not found: {}", survivors.join(", "));
     Ok(())
 }

@@ -94,7 +94,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        self.memberships.truncate(self.memberships.partition_point(|index| *index < from));
         true",
         new: r"        true",
-        killer: Killer::Tests("raft-wal::opening_again_and_again"),
+        killer: Killer::Simulator,
     },
     Mutant {
         name: "terms-survive-truncation",
