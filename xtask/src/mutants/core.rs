@@ -91,7 +91,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             },
             deadline: common.draw_election_deadline(),
             own_vote",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::a_candidates_own_vote_counts"),
     },
     Mutant {
         name: "votes-of-other-terms",

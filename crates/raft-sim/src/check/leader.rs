@@ -1,22 +1,27 @@
-//! What holds of leaders: their logs only grow, and hold all that was committed before them.
+//! What holds of leaders: their logs only grow, and hold all that was committed before them; they
+//! commit by counting for entries of their own.
 
-use raft_core::{LogId, RoleKind, Term};
+use raft_core::{LogId, LogIndex, RoleKind, Term};
 
 use super::{Committed, Rule, View, Violation, ensure};
 
-/// The leaders' logs, as last seen; by node.
+/// The leaders, as last seen; by node.
 #[derive(Debug, Default)]
 pub(crate) struct Leaders {
-    seen: Vec<Option<(Term, LogId)>>,
+    seen: Vec<Option<Seen>>,
+}
+
+/// A leader after a turn.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    term: Term,
+    last: LogId,
+    commit: LogIndex,
 }
 
 impl Leaders {
-    /// Leader Append-Only (paper §5.3).
-    pub(crate) fn check_append_only(
-        &mut self,
-        node: usize,
-        view: &View<'_>,
-    ) -> Result<(), Violation> {
+    /// Compares a node with what it was if it led then, too, and in the same term.
+    pub(crate) fn check(&mut self, node: usize, view: &View<'_>) -> Result<(), Violation> {
         if self.seen.len() <= node {
             self.seen.resize(node + 1, None);
         }
@@ -25,16 +30,36 @@ impl Leaders {
             *seen = None;
             return Ok(());
         }
-        let (term, last) = (view.hard_state.term, view.last);
-        let before = seen.replace((term, last));
-        let Some((_, held)) = before.filter(|(led, held)| *led == term && *held != last) else {
-            return Ok(());
-        };
-        let holds = held.index <= view.base.index || view.raft.log_id_at(held.index) == Some(held);
-        ensure(holds, Rule::LeaderAppendOnly, || {
-            format!("{} leads term {term} and has dropped its entry {held}", view.id)
-        })
+        let now = Seen { term: view.hard_state.term, last: view.last, commit: view.commit };
+        let before = seen.replace(now);
+        let Some(before) = before.filter(|before| before.term == now.term) else { return Ok(()) };
+        check_append_only(before, view)?;
+        check_counted(before, view)
     }
+}
+
+/// Leader Append-Only (paper §5.3).
+fn check_append_only(before: Seen, view: &View<'_>) -> Result<(), Violation> {
+    let Seen { term, last: held, .. } = before;
+    let holds = held == view.last
+        || held.index <= view.base.index
+        || view.raft.log_id_at(held.index) == Some(held);
+    ensure(holds, Rule::LeaderAppendOnly, || {
+        format!("{} leads term {term} and has dropped its entry {held}", view.id)
+    })
+}
+
+/// An entry of an earlier term may give way although a quorum holds it, until one of the leader's own
+/// is committed behind it (paper §5.4.2).
+fn check_counted(before: Seen, view: &View<'_>) -> Result<(), Violation> {
+    let holds = view.commit == before.commit
+        || view.raft.log_id_at(view.commit).is_some_and(|id| id.term == before.term);
+    ensure(holds, Rule::CommitsOwnTerm, || {
+        format!(
+            "{} leads term {} and commits {} of an earlier one",
+            view.id, before.term, view.commit
+        )
+    })
 }
 
 /// Leader Completeness (paper §5.4), of a server that has just taken office. By Log Matching it is

@@ -51,6 +51,8 @@ pub enum Rule {
     Office,
     /// A leader never changes or removes entries of its log (paper §5.3).
     LeaderAppendOnly,
+    /// A leader commits by counting for entries of its own term (paper §5.4.2).
+    CommitsOwnTerm,
     /// Entries with one id are equal, and so is all before them (paper §5.3).
     LogMatching,
     /// A leader has all that was committed in earlier terms (paper §5.4).
@@ -100,6 +102,7 @@ impl Rule {
             Self::Office => "office",
             Self::OneVote => "one-vote",
             Self::LeaderAppendOnly => "leader-append-only",
+            Self::CommitsOwnTerm => "commits-own-term",
             Self::LogMatching => "log-matching",
             Self::LeaderCompleteness => "leader-completeness",
             Self::StateMachineSafety => "state-machine-safety",

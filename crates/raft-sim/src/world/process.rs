@@ -775,7 +775,7 @@ impl<A: App> World<A> {
         };
         let mut monotone = node.monotone;
         let before = monotone.check(&view)?;
-        checks.leaders.check_append_only(at, &view)?;
+        checks.leaders.check(at, &view)?;
         let in_use = (status.membership_id, status.membership);
         checks.memberships.check_in_force(&view, in_use, &checks.committed)?;
         if view.role == RoleKind::Leader && checks.elections.on_leader(&view)? {
