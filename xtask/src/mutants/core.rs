@@ -270,7 +270,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }
 ",
         new: r"",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::durability"),
     },
     Mutant {
         name: "truncated-stays-durable",
@@ -340,7 +340,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/leader/mod.rs",
         old: r"if uncommitted_bytes > 0 && uncommitted_bytes + bytes > max {",
         new: r"if uncommitted_bytes > 0 && bytes > max {",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::replication"),
     },
     Mutant {
         name: "leader-without-quorum-stays",
@@ -376,7 +376,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             Phase::Replicate(_) => self.probe(),",
         new: r"            _ if prev <= self.matched => self.matched = hint.min(prev),
             Phase::Replicate(_) => self.probe(),",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::replication"),
     },
     Mutant {
         name: "read-before-own-term",
@@ -431,7 +431,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         rule: "a read proves leadership by the membership in force",
         file: "crates/raft-core/src/raft/leader/mod.rs",
         old: r"        let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };",
-        new: r"        let any = self.followers.values().map(Progress::confirmed).max().unwrap_or_default();
+        new: r"        let any = self.followers.iter().map(|(_, p)| p.confirmed()).max().unwrap_or_default();
         let Some((readers, index)) = self.rounds.on_confirmed(confirmed.max(any)) else { return };",
         killer: Killer::Simulator,
     },
@@ -441,7 +441,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/leader/lease.rs",
         old: r"self.lease.since?.after(duration)",
         new: r"self.lease.since?.after(duration * 4)",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::leases"),
     },
     Mutant {
         name: "lease-during-transfer",
@@ -449,7 +449,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/leader/lease.rs",
         old: r"if common.commit() < self.first || self.successor().is_some() {",
         new: r"if common.commit() < self.first {",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::leases"),
     },
     Mutant {
         name: "lease-before-own-term",
@@ -585,7 +585,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         return common.accept(from, common.commit());",
         new: r"if is_sound && committed {
         return common.accept(from, common.last().index);",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::an_offer_of_what_is_committed"),
     },
     Mutant {
         name: "snapshot-removes-what-follows",

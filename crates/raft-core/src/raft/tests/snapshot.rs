@@ -275,6 +275,22 @@ fn heartbeats_are_answered_and_nobody_campaigns_however_long_an_install_takes() 
     assert!(cluster.server(3).raft.status().installing.is_some());
 }
 
+/// What follows may differ from what the leader has.
+#[test]
+fn an_offer_of_what_is_committed_acknowledges_no_more_than_that() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(2)));
+    cluster.sync(1);
+    let (membership_id, membership) = (id(1, 1), voters(3));
+    let meta = SnapshotMeta { last: id(2, 2), membership_id, membership };
+
+    cluster.hear(1, 3, 3, Body::InstallSnapshot(Box::new(meta)));
+    cluster.sync(1);
+
+    assert_eq!((cluster.commit(1), cluster.last(1)), (i(2), i(3)));
+    assert_eq!(cluster.sent(1, 3), [accepted(2)]);
+}
+
 #[test]
 fn an_offer_of_what_is_committed_is_answered_at_once_and_changes_nothing() {
     let (mut cluster, meta) = left_behind();
