@@ -433,7 +433,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };",
         new: r"        let any = self.followers.iter().map(|(_, p)| p.confirmed()).max().unwrap_or_default();
         let Some((readers, index)) = self.rounds.on_confirmed(confirmed.max(any)) else { return };",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::a_read_is_served_when_a_majority"),
     },
     Mutant {
         name: "lease-too-long",

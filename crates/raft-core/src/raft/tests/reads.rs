@@ -110,6 +110,25 @@ fn a_leader_without_a_quorum_never_serves_a_read() {
 
 /// It was paused while another was elected; it does not know yet.
 #[test]
+fn a_read_is_served_when_a_majority_of_five_confirms_and_not_before() {
+    let mut cluster = Cluster::new(5);
+    cluster.elect(1);
+    cluster.settle();
+    for other in [3, 4, 5] {
+        cluster.part(1, other);
+    }
+
+    let upto = cluster.read(1);
+    cluster.settle();
+    assert_eq!(cluster.server(1).reads, []);
+
+    cluster.heal();
+    cluster.heartbeat(1);
+    cluster.settle();
+    assert_eq!(cluster.server(1).reads, [ready(upto, i(2))]);
+}
+
+#[test]
 fn a_leader_that_was_replaced_does_not_serve_a_read_but_asks_its_successor() {
     let mut cluster = led_by_1();
     cluster.isolate(1);
