@@ -17,7 +17,7 @@ pub struct Known {
 /// All scenarios that are checked in.
 #[must_use]
 pub fn known() -> Vec<Known> {
-    [elections(), commands(), members(), leaders()].concat()
+    [elections(), commands(), members_for_long(), members(), leaders()].concat()
 }
 
 /// Elections, and nothing else.
@@ -97,8 +97,8 @@ fn commands() -> Vec<Known> {
     ])
 }
 
-/// Changes of the members.
-fn members() -> Vec<Known> {
+/// Changes of the members, for long runs.
+fn members_for_long() -> Vec<Known> {
     Vec::from([
         long(
             Scenario {
@@ -146,6 +146,12 @@ fn members() -> Vec<Known> {
             },
             None,
         ),
+    ])
+}
+
+/// Changes of the members.
+fn members() -> Vec<Known> {
+    Vec::from([
         short(
             Scenario {
                 name: "grow",

@@ -144,6 +144,13 @@ impl Cluster {
         self.node(id).driver.read(now, ReadLevel::Linearizable, Vec::from([caller]));
     }
 
+    /// Has a node hear of the first batch that it sent on.
+    fn answer(&mut self, to: u64, from: u64, outcome: ForwardOutcome) {
+        let now = self.now;
+        let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
+        self.node(to).driver.on_packet(now, n(from), reply);
+    }
+
     fn cut(&mut self, from: u64, to: u64) {
         self.cut.push((n(from), n(to)));
     }
@@ -329,9 +336,7 @@ fn an_answer_from_someone_else_is_no_answer() {
     cluster.settle();
 
     let outcome = ForwardOutcome::Busy;
-    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
-    let now = cluster.now;
-    cluster.node(2).driver.on_packet(now, n(3), reply);
+    cluster.answer(2, 3, outcome);
     cluster.settle();
 
     assert!(cluster.node(2).refused.is_empty());
@@ -351,9 +356,7 @@ fn an_answer_that_comes_after_its_command_was_applied_is_unknown() {
     assert_eq!(cluster.node(2).driver.raft().status().commit, first.index);
 
     let outcome = ForwardOutcome::Appended { first, count: 1 };
-    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
-    let now = cluster.now;
-    cluster.node(2).driver.on_packet(now, n(1), reply);
+    cluster.answer(2, 1, outcome);
     cluster.settle();
 
     assert_eq!(cluster.node(2).refused, [("late", Refusal::ResponseLost)]);
@@ -368,9 +371,7 @@ fn an_answer_for_another_number_of_commands_is_unknown() {
 
     let first = LogId::new(Term::new(2), LogIndex::new(9));
     let outcome = ForwardOutcome::Appended { first, count: 1 };
-    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
-    let now = cluster.now;
-    cluster.node(2).driver.on_packet(now, n(1), reply);
+    cluster.answer(2, 1, outcome);
     cluster.settle();
 
     let lost = Refusal::ResponseLost;
@@ -386,9 +387,7 @@ fn a_batch_refused_by_one_who_does_not_lead_waits_for_the_news_of_who_does() {
     cluster.cut.clear();
 
     let outcome = ForwardOutcome::NotLeader { leader: None };
-    let reply = Packet::ForwardReply(ForwardReply { id: 1, outcome });
-    let now = cluster.now;
-    cluster.node(2).driver.on_packet(now, n(1), reply);
+    cluster.answer(2, 1, outcome);
     cluster.isolate(1);
     cluster.wait(Duration::from_secs(4));
 
