@@ -1,17 +1,20 @@
-//! `cargo xtask spec`: the tests that the documents name as guards exist.
+//! `cargo xtask spec`: the tests that the documents name as guards exist, and are run.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::step::Step;
 use crate::workspace::Workspace;
 
 pub(crate) const STEP: Step = Step {
     name: "spec",
-    about: "The tests exist that guard the rules and the regressions",
-    run: |check| tests_exist(check.workspace),
+    about: "The tests exist that guard the rules and the regressions, and are run",
+    run: |check| {
+        tests_exist(check.workspace)?;
+        tests_are_run(check.workspace)
+    },
 };
 
 /// Documents whose tables name tests.
@@ -32,6 +35,32 @@ fn tests_exist(workspace: &Workspace) -> anyhow::Result<()> {
     ensure!(missing.is_empty(), "documents name tests that do not exist:\n{}", missing.join("\n"));
     println!("{found} tests are named, and exist");
     Ok(())
+}
+
+/// Where the tests of a package are one program, `tests/main.rs` or the manifest must name each file:
+/// one that is forgotten is not compiled, and nobody is told.
+fn tests_are_run(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut forgotten = Vec::new();
+    for main in workspace.files(Path::new("crates"), "rs")? {
+        if !main.ends_with("tests/main.rs") {
+            continue;
+        }
+        let tests = main.parent().context("a file without a directory")?;
+        let manifest = workspace.read(tests.with_file_name("Cargo.toml"))?;
+        let programs = workspace.read(&main)? + &manifest;
+        let files = workspace.files(tests, "rs")?;
+        let beside = files.iter().filter(|file| file.parent() == Some(tests) && **file != main);
+        forgotten.extend(beside.filter(|file| !is_named(&programs, file)).cloned());
+    }
+    ensure!(forgotten.is_empty(), "no program has these tests: {forgotten:?}");
+    Ok(())
+}
+
+/// As a module, or as the path of a program of its own.
+fn is_named(programs: &str, file: &Path) -> bool {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let names = [format!("mod {name};"), format!("path = \"tests/{name}.rs\"")];
+    programs.lines().any(|line| names.iter().any(|name| line == name))
 }
 
 /// Every function in the sources, under each end of the path to it: a test may be named by as much
@@ -106,6 +135,15 @@ mod tests {
             ["b::f", "src/b::f", "b::tests::f"].iter().all(|name| names.contains(&(*name).into()))
         );
         assert!(!names.contains(&"a::f".into()));
+    }
+
+    #[test]
+    fn a_file_of_tests_is_named_by_a_line_of_its_own() {
+        let programs = "mod common;\nmod one;\n// mod two;\npath = \"tests/three.rs\"\n";
+        let is_named = |name: &str| is_named(programs, &Path::new("tests").join(name));
+
+        assert!(is_named("one.rs") && is_named("three.rs"));
+        assert!(!is_named("two.rs") && !is_named("on.rs") && !is_named("four.rs"));
     }
 
     #[test]

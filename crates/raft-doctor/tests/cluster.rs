@@ -1,10 +1,6 @@
 //! Three nodes, of which two are lost: the third goes on in a cluster of its own, and one of the old
 //! cluster that comes back is not listened to.
 
-#![allow(clippy::unwrap_in_result, clippy::unwrap_used, reason = "a test panics when it fails")]
-
-mod common;
-
 use std::error::Error;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{HEIR, on};
 use raft::quic::Security;
 use raft::transport::{Inbound, Local, OpenTransport, Packet, PeerEvent, Quic, Transport};
 use raft::{
@@ -22,6 +17,8 @@ use raft::{
 use raft_core::RoleKind;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::common::{self, HEIR, on};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const OLD: ClusterId = ClusterId::new([7; 16]);

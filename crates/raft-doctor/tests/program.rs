@@ -1,19 +1,12 @@
 //! The program as its user meets it: on directories that are sound, damaged, in use, and not there.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that panics has failed, as it should"
-)]
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
 
-mod common;
-
-use common::{
+use crate::common::{
     append, batch, command, doctor, files, find, flip, on, open, segment, write_node,
     write_snapshot,
 };
-use serde_json::Value;
-use tempfile::{TempDir, tempdir};
 
 fn node() -> TempDir {
     let dir = tempdir().unwrap();

@@ -1,22 +1,17 @@
 //! A cluster that has lost its majority: what is said before, what is done, what a crash in between
 //! leaves.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::path::Path;
 
-use common::{HEIR, Told, files, find, flip, identity, on, options, segment, write_node};
 use raft_core::{ClusterId, EntryPayload, GroupId, LogIndex, Term};
 use raft_snapshot::disk::OsDisk;
 use raft_snapshot::{Owner, Store};
 use raft_wal::{Identity, Log, OpenError};
 use tempfile::tempdir;
+
+use crate::common::{
+    self, HEIR, Told, files, find, flip, identity, on, options, segment, write_node,
+};
 
 fn recover(dir: &Path, more: &[&str]) -> Told {
     let mut arguments = vec!["--new-cluster", HEIR];

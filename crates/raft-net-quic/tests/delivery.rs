@@ -1,9 +1,6 @@
 //! Packets arrive, whole and in order.
 
-mod common;
-
 use bytes::Bytes;
-use common::{Node, Pki, append, heartbeat, id, insecure, message};
 use raft_core::{
     AppendReply, Body, CommitNotice, HeartbeatReply, LogId, LogIndex, ReadId, ReadIndex,
     ReadIndexReply, ReadRound, RequestVote, Term, VoteReply,
@@ -12,6 +9,8 @@ use raft_net::{
     DropReason, Forward, ForwardOutcome, ForwardReply, FrameLimits, Lane, Packet, SendOutcome,
     SnapshotOutcome, SnapshotReply, SnapshotRequest,
 };
+
+use crate::common::{self, Node, Pki, append, heartbeat, id, insecure, message};
 
 fn every_kind() -> Vec<Packet> {
     let last = LogId::new(Term::new(3), LogIndex::new(7));

@@ -1,18 +1,17 @@
 //! Connections come, go and come back.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{
-    Attacker, Node, Pki, append, close_code, connect, eventually, heartbeat, id, insecure, local,
-    message,
-};
 use raft_core::{Body, VoteReply};
 use raft_net::{
     CloseCode, DownReason, DropReason, LocalNode, PeerEvent, RejectReason, Run, SendOutcome,
 };
 use raft_net_quic::{BindError, QuicTransport};
+
+use crate::common::{
+    self, Attacker, Node, Pki, append, close_code, connect, eventually, heartbeat, id, insecure,
+    local, message,
+};
 
 #[tokio::test]
 async fn peer_that_restarts_is_connected_again() {

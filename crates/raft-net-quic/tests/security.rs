@@ -1,20 +1,19 @@
 //! Attacks and mistakes: what each must lead to.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use common::{
-    Attacker, CLUSTER, Node, Pki, alert_of, append, close_code, code_of, eventually, id, insecure,
-    local, loopback, patiently,
-};
 use quinn::crypto::rustls::QuicServerConfig;
 use raft_core::{ClusterId, GroupId};
 use raft_net::frame::Prelude;
 use raft_net::{CloseCode, FrameKind, FrameWriter, Integrity, LocalNode, RejectReason};
 use raft_net_quic::{ClusterCa, NodeCertificate};
+
+use crate::common::{
+    self, Attacker, CLUSTER, Node, Pki, alert_of, append, close_code, code_of, eventually, id,
+    insecure, local, loopback, patiently,
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -1,5 +1,6 @@
 //! No peer makes us allocate what it merely claims.
 
+#[allow(dead_code, reason = "a part of it")]
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,8 +1,5 @@
 //! The bytes of version 1 do not change. A change here is a new version of the format.
 
-mod common;
-
-use common::{CLUSTER, command, id, log_id, message};
 use raft_core::{
     AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Entry, EntryKind,
     EntryPayload, GroupId, Heartbeat, HeartbeatReply, LogIndex, Membership, ReadId, ReadIndex,
@@ -12,6 +9,8 @@ use raft_net::{
     Dialler, Forward, ForwardOutcome, ForwardReply, FrameLimits, FrameWriter, HelloAck, Integrity,
     LocalNode, Packet, Run, SnapshotOutcome, SnapshotReply, SnapshotRequest, VersionRange,
 };
+
+use crate::common::{self, CLUSTER, command, id, log_id, message};
 
 /// Everything of a prelude between the lengths and the head, without a checksum.
 const MIDDLE: &str = "00000000 0100000000000000 7369787465656e206279746573206964 00000000";

@@ -1,13 +1,12 @@
 //! The first frames of a connection.
 
-mod common;
-
-use common::{CLUSTER, id};
 use raft_core::{ClusterId, GroupId};
 use raft_net::{
     Acceptor, Agreement, CloseCode, Dialler, Features, Frame, FrameLimits, FrameReader,
     FrameWriter, HelloAck, Integrity, Lane, LocalNode, Refusal, Run, VersionRange,
 };
+
+use crate::common::{CLUSTER, id};
 
 fn node(node: u64) -> LocalNode {
     LocalNode {

@@ -1,15 +1,14 @@
 //! Bytes of peers that are broken or worse.
 
-mod common;
-
 use bytes::Bytes;
-use common::{append, command, decode, encode, id, log_id, message, route, streams};
 use proptest::prelude::*;
 use raft_core::{Body, ClusterId, GroupId, Heartbeat, LogIndex, ReadRound};
 use raft_net::{
     CloseCode, EncodeError, Forward, FrameError, FrameKind, FrameLimits, FrameReader, ITEMS_MAX,
     Integrity, Lane, Packet, Route,
 };
+
+use crate::common::{self, append, command, decode, encode, id, log_id, message, route, streams};
 
 fn heartbeat() -> Packet {
     message(3, Body::Heartbeat(Heartbeat { commit: LogIndex::new(2), round: ReadRound::new(1) }))

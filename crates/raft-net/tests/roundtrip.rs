@@ -1,13 +1,14 @@
 //! What is written reads back, however the bytes arrive.
 
-mod common;
-
 use bytes::Bytes;
-use common::{append, command, decode, decode_one, encode, log_id, packets, route, streams};
 use proptest::prelude::*;
 use raft_core::GroupId;
 use raft_net::{
     Forward, FrameLimits, FrameReader, FrameWriter, ITEMS_MAX, Integrity, Lane, Packet,
+};
+
+use crate::common::{
+    self, append, command, decode, decode_one, encode, log_id, packets, route, streams,
 };
 
 proptest! {

@@ -1,24 +1,12 @@
 //! Whenever the power fails, and whatever it takes with it: the old snapshot is there, or the new
 //! one, whole.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic_in_result_fn,
-    clippy::unwrap_in_result,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::{CHUNK, copy, log_id, open, partial, read, state, write};
 use proptest::prelude::*;
 use raft_core::LogId;
 use raft_snapshot::WriteError;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
+
+use crate::common::{CHUNK, copy, log_id, open, partial, read, state, write};
 
 /// Bytes of the snapshot up to `index`: some chunks, none of them alike.
 fn state_of(index: u64) -> Vec<u8> {

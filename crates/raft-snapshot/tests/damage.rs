@@ -1,23 +1,11 @@
 //! Bytes that are not what was written.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic_in_result_fn,
-    clippy::unwrap_in_result,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::io::{ErrorKind, Read as _};
 
-use common::{CHUNK, copy, log_id, open, state, write};
 use raft_snapshot::{DamageKind, OpenError, ReadError};
 use raft_wal::sim::SimDisk;
+
+use crate::common::{self, CHUNK, copy, log_id, open, state, write};
 
 fn name_of(disk: &SimDisk, suffix: &str) -> String {
     disk.file_names().into_iter().rfind(|name| name.ends_with(suffix)).unwrap()

@@ -1,23 +1,12 @@
 //! Looking at snapshots without touching them, and giving them to another cluster.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{CHUNK, log_id, open, options, owner, read, state, write};
 use raft_core::ClusterId;
 use raft_snapshot::{Look, OpenError, Owner, ReadError, Store, give_snapshots};
 use raft_wal::sim::SimDisk;
+
+use crate::common::{CHUNK, log_id, open, options, owner, read, state, write};
 
 fn heir() -> Owner {
     Owner { cluster: ClusterId::new([9; 16]), ..owner() }

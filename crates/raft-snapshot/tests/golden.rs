@@ -3,22 +3,13 @@
 //! `UPDATE_EXPECT=1 cargo test -p raft-snapshot --test golden` writes them anew, which is only
 //! right before a release.
 
-#![allow(clippy::unwrap_in_result, clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::panic_in_result_fn,
-    reason = "numbers in tests are small"
-)]
-
-mod common;
-
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use common::{meta, open, read};
 use raft_wal::sim::SimDisk;
+
+use crate::common::{meta, open, read};
 
 const SESSIONS: &[u8] = b"a table of sessions";
 

@@ -1,26 +1,14 @@
 //! Writing, reading, receiving and keeping snapshots, on a disk that does what it is told.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic_in_result_fn,
-    clippy::unwrap_in_result,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::io::{Read as _, Write as _};
 
-use common::{CHUNK, copy, log_id, meta, open, options, owner, partial, read, state, write};
 use proptest::prelude::*;
 use raft_core::{ClusterId, GroupId};
 use raft_snapshot::{MemoryDisk, OpenError, Options, Owner, Receiving, Store, WriteError};
 use raft_wal::disk::OsDisk;
 use raft_wal::sim::SimDisk;
+
+use crate::common::{CHUNK, copy, log_id, meta, open, options, owner, partial, read, state, write};
 
 proptest! {
     #[test]

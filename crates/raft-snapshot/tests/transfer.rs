@@ -1,24 +1,10 @@
 //! Whole transfers between stores on simulated disks, over a network that loses, delays and
 //! repeats, with nodes that crash, leaders that change, and peers that lie.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic_in_result_fn,
-    clippy::unwrap_in_result,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{CHUNK, SimStore, meta, node, open, owner, read, state, write};
 use proptest::prelude::*;
 use raft_core::{NodeId, Timestamp};
 use raft_snapshot::{
@@ -26,6 +12,8 @@ use raft_snapshot::{
     Receiving, Refusal, Reply, Request, Sender, SenderAction, SenderLimits, SnapshotId,
 };
 use raft_wal::sim::SimDisk;
+
+use crate::common::{self, CHUNK, SimStore, meta, node, open, owner, read, state, write};
 
 enum Packet {
     Request(NodeId, Request),

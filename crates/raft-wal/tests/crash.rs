@@ -1,21 +1,11 @@
 //! Whatever a crash keeps of what was not synced, and whenever it comes: nothing acknowledged is
 //! lost, nothing is taken for corrupt, and nothing appears by halves.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::world::{World, steps};
-use common::{Step, open};
 use proptest::prelude::*;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
+
+use crate::common::world::{World, steps};
+use crate::common::{Step, open};
 
 /// So many cases, unless the environment asks for more.
 fn cases() -> ProptestConfig {

@@ -2,23 +2,15 @@
 //! everything, or one that says that it may have lost its newest write. Never a shorter log that
 //! claims to be whole.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{GROUP, Model, batch, command, entries_of, id, index, membership, open, vote};
 use raft_core::HardState;
 use raft_wal::sim::SimDisk;
 use raft_wal::{Batch, Log, OpenError, ReadError, Tail};
+
+use crate::common::{
+    self, GROUP, Model, batch, command, entries_of, id, index, membership, open, vote,
+};
 
 /// What became of a damaged log.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -1,25 +1,15 @@
 //! Many lives of a log that is damaged again and again, and repaired: what was opened once opens
 //! again.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::world::steps;
-use common::{GROUP, Model, Step, Submission, identity, options, submission};
 use proptest::prelude::*;
 use raft_core::Entry;
 use raft_wal::sim::SimDisk;
 use raft_wal::{
     Batch, Log, OnCorruption, OpenError, Options, ReadError, Recovered, RecoveredGroup,
 };
+
+use crate::common::world::steps;
+use crate::common::{GROUP, Model, Step, Submission, identity, options, submission};
 
 /// Where the batches of a segment begin.
 const BODY: u64 = 4096;

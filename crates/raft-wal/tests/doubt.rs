@@ -1,19 +1,11 @@
 //! A log whose newest write may have been acknowledged and be lost: it says so, at every open, until
 //! its server knows better.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::{GROUP, batch, command, id, identity, index, membership, open, options, vote};
 use raft_core::GroupId;
 use raft_wal::sim::SimDisk;
 use raft_wal::{Batch, Log, Reader, Recovered, Tail};
+
+use crate::common::{GROUP, batch, command, id, identity, index, membership, open, options, vote};
 
 fn second() -> GroupId {
     GroupId::new(2).unwrap()

@@ -1,24 +1,16 @@
 //! What a failing, full or foreign disk leads to.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::world::World;
-use common::{GROUP, SEGMENT_BYTES, Step, all_entries, batch, command, id, identity, index, open};
-use common::{options, vote};
 use raft_core::ClusterId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{
     AppendError, Batch, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options,
     OptionsError, Reader, Tail, Unsupported,
+};
+
+use crate::common::world::World;
+use crate::common::{
+    self, GROUP, SEGMENT_BYTES, Step, all_entries, batch, command, id, identity, index, open,
+    options, vote,
 };
 
 fn script() -> Vec<Step> {

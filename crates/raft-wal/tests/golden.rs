@@ -4,24 +4,15 @@
 //! `UPDATE_EXPECT=1 cargo test -p raft-wal --test golden` writes them anew, which is only right
 //! before a release.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{GROUP, all_entries, batch, command, id, identity, index, membership, open, options};
-use common::{state, vote};
 use raft_core::Entry;
 use raft_wal::sim::SimDisk;
 use raft_wal::{Batch, Log, OnCorruption, Options, Tail};
+
+use crate::common::{
+    GROUP, all_entries, batch, command, id, identity, index, membership, open, options, state, vote,
+};
 
 /// A log with every kind of record, in a sealed and in an active segment.
 fn written() -> (SimDisk, Vec<Entry>) {

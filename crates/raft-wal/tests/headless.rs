@@ -1,23 +1,15 @@
 //! Segments whose first batch is damaged: what they are followed by says what they began with.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::world::steps;
-use common::{
-    Model, Step, Submission, batch, command, entries_of, id, identity, options, state, submission,
-    vote,
-};
 use proptest::prelude::*;
 use raft_core::GroupId;
 use raft_wal::sim::SimDisk;
 use raft_wal::{Batch, Log, OnCorruption, OpenError, Options, Recovered};
+
+use crate::common::world::steps;
+use crate::common::{
+    Model, Step, Submission, batch, command, entries_of, id, identity, options, state, submission,
+    vote,
+};
 
 const GROUPS: usize = 3;
 

@@ -1,22 +1,13 @@
 //! Looking at the files of a log: whatever is damaged is named, with its place, and nothing else is.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{GROUP, batch, command, id, identity, membership, open, options, vote};
 use raft_core::ClusterId;
 use raft_wal::inspect::{Content, Cost, Inspector, Met, SegmentState, Verification};
 use raft_wal::sim::SimDisk;
 use raft_wal::{Batch, Identity, Log};
+
+use crate::common::{self, GROUP, batch, command, id, identity, membership, open, options, vote};
 
 /// Two sealed segments, the one that is written to, and spares.
 fn sample() -> SimDisk {

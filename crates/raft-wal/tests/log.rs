@@ -1,23 +1,15 @@
 //! What a log accepts, returns and gives back, on a disk that works.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
-use common::world::{World, steps};
-use common::{GROUP, SEGMENT_BYTES, all_entries, batch, command, entries_of, id, identity, index};
-use common::{membership, open, options, state, vote};
 use proptest::prelude::*;
 use raft_core::{Entry, EntryPayload, GroupId, LogIndex, Term};
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{AppendError, Batch, Log, Options, ReadError};
+
+use crate::common::world::{World, steps};
+use crate::common::{
+    GROUP, SEGMENT_BYTES, all_entries, batch, command, entries_of, id, identity, index, membership,
+    open, options, state, vote,
+};
 
 fn group(id: u64) -> GroupId {
     GroupId::new(id).unwrap()

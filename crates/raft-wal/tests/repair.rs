@@ -1,26 +1,17 @@
 //! A damaged log that is opened all the same: what is lost is named, what is not named is right, and
 //! what is repaired stays repaired.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::vote;
-use common::{GROUP, Model, all_entries, batch, command, id, identity, index, membership, options};
 use raft_core::{Entry, LogIndex, Term};
 use raft_wal::sim::SimDisk;
 use raft_wal::{
     AppendError, Batch, Faulty, Log, OnCorruption, OpenError, Options, ReadError, Recovered, Tail,
     Verify,
+};
+
+use crate::common::{
+    GROUP, Model, all_entries, batch, command, id, identity, index, membership, options, vote,
 };
 
 fn open(disk: &SimDisk) -> Result<(Log<SimDisk>, Recovered), OpenError> {

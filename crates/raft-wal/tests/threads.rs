@@ -1,21 +1,13 @@
 //! The threaded log on a disk that fails.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use common::{GROUP, SEGMENT_BYTES, batch, command, id, identity, options, vote};
 use raft_core::GroupId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{AppendError, Batch, BatchSeq, CloseError, Completion, Options, Wal, WriteError};
+
+use crate::common::{GROUP, SEGMENT_BYTES, batch, command, id, identity, options, vote};
 
 fn open(disk: &SimDisk, options: Options) -> (Wal<SimDisk>, Receiver<Completion>) {
     let (told, completions) = channel();

@@ -1,26 +1,16 @@
 //! The threaded log, in real directories.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that panics has failed, as it should"
-)]
-
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use common::{GROUP, batch, command, id, identity, index, state};
 use raft_core::{Entry, GroupId};
 use raft_wal::{
     Batch, BatchSeq, CloseError, Completion, Identity, OpenError, Options, ReadError, ReadMode,
     Recovered, Tail, Wal,
 };
+
+use crate::common::{self, GROUP, batch, command, id, identity, index, state};
 
 fn options() -> Options {
     Options { segment_bytes: 1 << 20, tail_cache_bytes_max: 64 << 10, ..Options::default() }

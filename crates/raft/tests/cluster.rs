@@ -1,7 +1,5 @@
 //! Clusters of the facade in one process, over a network that can be cut.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics when it fails")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -3,23 +3,14 @@
 //! Whatever it is, the other nodes go on. The node itself has everything that was acknowledged, or
 //! says in one sentence what is wrong and does not start.
 #![cfg(feature = "persistence")]
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test panics when it fails"
-)]
-
-#[path = "common/nodes.rs"]
-mod nodes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nodes::*;
 use raft::transport::MemoryNetwork;
 use raft::{OnLoss, StartError};
+
+use crate::common::nodes::*;
 
 fn segments(nodes: &Nodes) -> Vec<(PathBuf, usize)> {
     let segments: Vec<_> =

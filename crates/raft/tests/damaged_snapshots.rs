@@ -1,22 +1,13 @@
 //! Nodes whose snapshots are damaged, or gone, while they are down: the others have what is lost.
 #![cfg(feature = "persistence")]
-#![allow(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test panics when it fails"
-)]
-
-#[path = "common/nodes.rs"]
-mod nodes;
 
 use std::fs;
 use std::path::PathBuf;
 
-use nodes::*;
 use raft::transport::MemoryNetwork;
 use raft::{SnapshotPolicy, StartError};
+
+use crate::common::nodes::*;
 
 /// Takes a snapshot on these nodes, behind which their logs are forgotten, and stops them.
 async fn snapshot(nodes: &Nodes, of: &[u64]) {

@@ -1,7 +1,6 @@
 //! A node whose newest write is damaged, after a crash: it may have acknowledged that, and waits for
 //! those who have it.
 #![cfg(feature = "persistence")]
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::fs;
 use std::io;

@@ -1,10 +1,5 @@
 //! Nodes whose disk is full. Needs a file system of its own, and so to be root; is skipped otherwise.
 #![cfg(all(feature = "persistence", target_os = "linux"))]
-#![allow(
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test panics when it fails, and says when it is skipped"
-)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

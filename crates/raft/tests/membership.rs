@@ -1,18 +1,15 @@
 //! Clusters whose members change while they are in use.
 
-#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
-
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{List, PATIENCE, n};
 use raft::transport::MemoryNetwork;
 use raft::{
     Builder, ChangeError, Membership, MembershipChange, Metrics, Node, ReadError, StartError,
 };
+
+use crate::common::{List, PATIENCE, n};
 
 fn voters(ids: impl IntoIterator<Item = u64>) -> Membership {
     Membership::of_voters(ids.into_iter().map(|id| (n(id), ""))).unwrap()

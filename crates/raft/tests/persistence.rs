@@ -1,14 +1,12 @@
 //! Nodes that keep their log on disk.
 #![cfg(feature = "persistence")]
-#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
-
-mod common;
 
 use std::path::Path;
 
-use common::{List, n};
 use raft::transport::MemoryNetwork;
 use raft::{Builder, ClusterId, Membership, Node, StartError};
+
+use crate::common::{List, n};
 
 fn members(ids: &[u64]) -> Membership {
     Membership::of_voters(ids.iter().map(|&id| (n(id), ""))).unwrap()

@@ -1,6 +1,5 @@
 //! Clusters of the facade over real QUIC on loopback.
 #![cfg(feature = "quic")]
-#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;

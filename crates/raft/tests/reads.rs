@@ -1,7 +1,5 @@
 //! Reads that ask for more or less than everything.
 
-#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
-
 use std::time::Duration;
 
 use raft::transport::MemoryNetwork;

@@ -1,6 +1,5 @@
 //! Snapshots: taken, sent, installed, and started from.
 #![cfg(feature = "persistence")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics when it fails")]
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;

@@ -1,14 +1,11 @@
 //! Leadership that is handed over.
 
-#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{List, PATIENCE, n};
 use raft::transport::MemoryNetwork;
 use raft::{Membership, Node, TransferError};
+
+use crate::common::{List, PATIENCE, n};
 
 /// Three nodes, of which the first leads.
 async fn start(network: &MemoryNetwork) -> [Node<List>; 3] {

@@ -1,7 +1,5 @@
 //! Nodes on loopback, and attackers.
 
-#![allow(dead_code, reason = "each test uses a part")]
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Packets to try, and the way through a frame.
 
-#![allow(dead_code, reason = "each test uses a part")]
-
 use bytes::Bytes;
 use proptest::prelude::*;
 use raft_core::{

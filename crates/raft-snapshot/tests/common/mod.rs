@@ -1,7 +1,5 @@
 //! A store on a simulated disk, and what the tests put into it.
 
-#![allow(dead_code, reason = "each test uses a part")]
-
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! What the tests share: a model of the log, and shorthands.
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
-pub mod world;
+pub(crate) mod world;
 
 use bytes::Bytes;
 use raft_core::{
@@ -12,63 +11,63 @@ use raft_wal::disk::Disk;
 use raft_wal::sim::SimDisk;
 use raft_wal::{Batch, Identity, Log, OpenError, Options, ReadError, Recovered, RecoveredGroup};
 
-pub const GROUP: GroupId = GroupId::FIRST;
-pub const SEGMENT_BYTES: u64 = 64 << 10;
+pub(crate) const GROUP: GroupId = GroupId::FIRST;
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity { cluster: ClusterId::new([7; 16]), node: node(1) }
 }
 
-pub fn node(id: u64) -> NodeId {
+pub(crate) fn node(id: u64) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
 /// Small segments and caches, so that little data crosses every boundary.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { segment_bytes: SEGMENT_BYTES, tail_cache_bytes_max: 4 << 10, ..Options::default() }
 }
 
-pub fn open(disk: &SimDisk) -> Result<(Log<SimDisk>, Recovered), OpenError> {
+pub(crate) fn open(disk: &SimDisk) -> Result<(Log<SimDisk>, Recovered), OpenError> {
     Log::open(disk.clone(), identity(), options())
 }
 
-pub fn index(n: u64) -> LogIndex {
+pub(crate) fn index(n: u64) -> LogIndex {
     LogIndex::new(n)
 }
 
-pub fn id(index: u64, term: u64) -> LogId {
+pub(crate) fn id(index: u64, term: u64) -> LogId {
     LogId::new(Term::new(term), LogIndex::new(index))
 }
 
-pub fn command(index: u64, term: u64, len: usize) -> Entry {
+pub(crate) fn command(index: u64, term: u64, len: usize) -> Entry {
     let byte = |n: usize| u8::try_from((n as u64 + index * 31 + term * 7) % 251).unwrap();
     let payload = EntryPayload::Command((0..len).map(byte).collect::<Bytes>());
     Entry { id: id(index, term), payload }
 }
 
-pub fn membership(index: u64, term: u64) -> Entry {
+pub(crate) fn membership(index: u64, term: u64) -> Entry {
     let membership = Membership::of_voters([(node(1), "a:1"), (node(2), "b:2")]).unwrap();
     Entry { id: id(index, term), payload: EntryPayload::Membership(Box::new(membership)) }
 }
 
-pub fn batch(entries: impl IntoIterator<Item = Entry>) -> Batch {
+pub(crate) fn batch(entries: impl IntoIterator<Item = Entry>) -> Batch {
     Batch { entries: entries.into_iter().collect(), ..Batch::new(GROUP) }
 }
 
-pub fn state(term: u64, vote: Option<u64>) -> HardState {
+pub(crate) fn state(term: u64, vote: Option<u64>) -> HardState {
     HardState { term: Term::new(term), vote: vote.map(node) }
 }
 
-pub fn vote(term: u64, vote: u64) -> Batch {
+pub(crate) fn vote(term: u64, vote: u64) -> Batch {
     Batch { hard_state: Some(state(term, Some(vote))), ..Batch::new(GROUP) }
 }
 
 /// All entries of the first group.
-pub fn all_entries<D: Disk>(log: &Log<D>) -> Vec<Entry> {
+pub(crate) fn all_entries<D: Disk>(log: &Log<D>) -> Vec<Entry> {
     entries_of(log, GROUP).unwrap()
 }
 
-pub fn entries_of<D: Disk>(log: &Log<D>, group: GroupId) -> Result<Vec<Entry>, ReadError> {
+pub(crate) fn entries_of<D: Disk>(log: &Log<D>, group: GroupId) -> Result<Vec<Entry>, ReadError> {
     let (first, last) = (log.first_index(group), log.last_index(group));
     if first > last {
         return Ok(Vec::new());
@@ -80,18 +79,18 @@ pub fn entries_of<D: Disk>(log: &Log<D>, group: GroupId) -> Result<Vec<Entry>, R
 
 /// What a group's log should be.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Model {
-    pub hard_state: HardState,
-    pub base: LogId,
-    pub entries: Vec<Entry>,
+pub(crate) struct Model {
+    pub(crate) hard_state: HardState,
+    pub(crate) base: LogId,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Model {
-    pub fn last(&self) -> LogId {
+    pub(crate) fn last(&self) -> LogId {
         self.entries.last().map_or(self.base, |entry| entry.id)
     }
 
-    pub fn apply(&mut self, batch: &Batch) {
+    pub(crate) fn apply(&mut self, batch: &Batch) {
         self.hard_state = batch.hard_state.unwrap_or(self.hard_state);
         if let Some(from) = batch.truncate_from {
             self.entries.retain(|entry| entry.id.index < from);
@@ -99,7 +98,7 @@ impl Model {
         self.entries.extend(batch.entries.iter().cloned());
     }
 
-    pub fn compact(&mut self, upto: LogId) {
+    pub(crate) fn compact(&mut self, upto: LogId) {
         if upto.index <= self.base.index {
             return;
         }
@@ -108,7 +107,7 @@ impl Model {
         self.base = upto;
     }
 
-    pub fn recovered(&self) -> RecoveredGroup {
+    pub(crate) fn recovered(&self) -> RecoveredGroup {
         let mut term_starts: Vec<LogId> = Vec::new();
         for entry in &self.entries {
             if term_starts.last().is_none_or(|start| start.term < entry.id.term) {
@@ -131,7 +130,7 @@ impl Model {
 
 /// One step of a program that uses a log.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Append so many entries of such a size, in a term so much higher.
     Append {
         count: u64,
@@ -165,7 +164,7 @@ pub enum Step {
 }
 
 /// What `step` submits, in the state of `model`; `None` for steps that submit nothing.
-pub fn submission(model: &Model, step: &Step) -> Option<Submission> {
+pub(crate) fn submission(model: &Model, step: &Step) -> Option<Submission> {
     let term = model.last().term.get().max(model.hard_state.term.get()).max(1);
     let next = model.last().index.get() + 1;
     let run = |from: u64, count: u64, term: u64, len: usize| {
@@ -210,7 +209,7 @@ pub fn submission(model: &Model, step: &Step) -> Option<Submission> {
 }
 
 #[derive(Clone, Debug)]
-pub enum Submission {
+pub(crate) enum Submission {
     Batch(Batch),
     Compact(LogId),
 }

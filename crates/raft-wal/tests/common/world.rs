@@ -10,22 +10,22 @@ use raft_wal::{Log, Recovered, RecoveredGroup};
 use super::{GROUP, Model, Step, Submission, entries_of, open, submission};
 
 /// A program, its log, and what it may rely on.
-pub struct World {
-    pub disk: SimDisk,
-    pub log: Option<Log<SimDisk>>,
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Option<Log<SimDisk>>,
     /// The log after each submission since the last open; the first is what was found there.
-    pub history: Vec<Model>,
+    pub(crate) history: Vec<Model>,
     /// How many of the submissions are acknowledged.
-    pub acknowledged: usize,
+    pub(crate) acknowledged: usize,
     /// A compaction may be found without what was submitted before it: without space, it is carried
     /// out ahead of its turn.
-    pub runs_out_of_space: bool,
+    pub(crate) runs_out_of_space: bool,
     /// An open has said that the newest write may be lost.
-    pub is_in_doubt: bool,
+    pub(crate) is_in_doubt: bool,
 }
 
 impl World {
-    pub fn new(disk: SimDisk) -> Self {
+    pub(crate) fn new(disk: SimDisk) -> Self {
         Self {
             disk,
             log: None,
@@ -36,12 +36,12 @@ impl World {
         }
     }
 
-    pub fn now(&self) -> &Model {
+    pub(crate) fn now(&self) -> &Model {
         self.history.last().unwrap()
     }
 
     /// Opens the log and checks what is found.
-    pub fn open(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn open(&mut self) -> Result<(), Box<dyn Error>> {
         self.log = None;
         let (log, recovered) = open(&self.disk)?;
         let entries = entries_of(&log, GROUP)?;
@@ -80,11 +80,11 @@ impl World {
     }
 
     /// Returns whether the disk still works.
-    pub fn run(&mut self, steps: &[Step]) -> bool {
+    pub(crate) fn run(&mut self, steps: &[Step]) -> bool {
         steps.iter().all(|step| self.step(step))
     }
 
-    pub fn step(&mut self, step: &Step) -> bool {
+    pub(crate) fn step(&mut self, step: &Step) -> bool {
         let submission = submission(self.now(), step);
         let mut model = self.now().clone();
         let log = self.log.as_mut().unwrap();
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// The same program, on another disk, and not running.
-    pub fn on(&self, disk: SimDisk) -> Self {
+    pub(crate) fn on(&self, disk: SimDisk) -> Self {
         Self {
             disk,
             log: None,
@@ -142,7 +142,7 @@ impl World {
 }
 
 /// A random program.
-pub fn steps(max: usize) -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps(max: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (1u64..5, 0usize..3000, 0u64..2)
             .prop_map(|(count, len, term_up)| Step::Append { count, len, term_up }),

@@ -1,6 +1,7 @@
 //! What several tests share.
 
-#![allow(dead_code, reason = "each test uses a part")]
+#[cfg(feature = "persistence")]
+pub(crate) mod nodes;
 
 use std::time::Duration;
 

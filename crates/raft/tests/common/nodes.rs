@@ -1,7 +1,5 @@
 //! Nodes on real directories that are damaged while they are down, and what becomes of them.
 
-#![allow(dead_code, reason = "each test uses a part")]
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
