@@ -152,16 +152,17 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(crate) fn new(total: u64, tell: &'a mut dyn FnMut(OpenProgress)) -> Self {
-        Self { at: OpenProgress { done: 0, total }, tell }
+    pub(crate) fn new(tell: &'a mut dyn FnMut(OpenProgress)) -> Self {
+        Self { at: OpenProgress { done: 0, total: 0 }, tell }
     }
 
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.at.done = self.at.total.min(self.at.done + bytes);
+    /// So many bytes of `total` were read since.
+    pub(crate) fn add(&mut self, bytes: u64, total: u64) {
+        self.at = OpenProgress { done: total.min(self.at.done + bytes), total };
         (self.tell)(self.at);
     }
 
-    pub(crate) fn finish(&mut self) {
-        self.add(self.at.total - self.at.done);
+    pub(crate) fn finish(&mut self, total: u64) {
+        self.add(total, total);
     }
 }

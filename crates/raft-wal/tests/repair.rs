@@ -122,9 +122,10 @@ fn judge(disk: &SimDisk, [before, newest]: &[Model; 2], verify: Verify) -> Outco
         (true, true) => Outcome::Whole,
         (false, true) => Outcome::Named,
     };
-    // A crash before the repair forgets nothing of what is lost.
+    // A crash before the repair forgets nothing of what is lost, however many threads look for it.
     let again = disk.fork(1);
     again.lose_power();
+    again.set_readers(4);
     let (_, recovered) = Log::open(again, identity(), options).unwrap();
     assert_eq!(recovered.group(GROUP), group);
 
@@ -238,6 +239,55 @@ fn a_damaged_payload_is_faulty_with_its_term_and_ends_a_read_before_it() {
     assert!(
         matches!(error, ReadError::Faulty { index: at, term: t } if at == index(3) && t == term)
     );
+}
+
+#[test]
+fn what_is_damaged_and_no_longer_part_of_the_log_is_no_loss() {
+    let disk = marked(5);
+    let damaged = [payload_at(&disk, 2), payload_at(&disk, 5)];
+    let (mut log, _) = open(&disk).unwrap();
+    let truncate_from = Some(index(5));
+    log.append(Batch { truncate_from, ..batch([command(5, 6, 100)]) }).unwrap();
+    log.compact_prefix(GROUP, id(2, 4)).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    let expected = [command(3, 4, 100), command(4, 4, 100), command(5, 6, 100)];
+
+    for at in damaged {
+        disk.flip_bit(FIRST, at, 1);
+    }
+
+    for readers in [1, 2, 8] {
+        disk.kill_process();
+        disk.set_readers(readers);
+        let (log, recovered) = crate::common::open(&disk).unwrap();
+        assert!(recovered.damage.is_empty(), "{readers} readers: {:?}", recovered.damage);
+        assert_eq!(all_entries(&log), expected);
+    }
+    disk.kill_process();
+    disk.flip_bit(FIRST, payload_at(&disk, 3), 1);
+    assert!(matches!(crate::common::open(&disk), Err(OpenError::Corrupt(_))));
+}
+
+#[test]
+fn an_open_says_how_far_it_has_come() {
+    let disk = marked(5);
+    for readers in [1, 4] {
+        drop(open(&disk).unwrap());
+        disk.kill_process();
+        disk.set_readers(readers);
+        let mut told = Vec::new();
+
+        let tell = |at| told.push(at);
+        let opened = Log::open_with_progress(disk.clone(), identity(), options(), tell);
+
+        drop(opened.unwrap());
+        let last = told.pop().unwrap();
+        assert_eq!(last.done, last.total);
+        assert!(told.len() > 1, "{told:?}");
+        assert!(told.is_sorted_by_key(|at| at.done));
+        assert!(told.iter().all(|at| at.total == last.total));
+    }
 }
 
 #[test]

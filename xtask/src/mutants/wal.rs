@@ -216,4 +216,30 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"self.full.take_if(|_| self.active.pin.is_none() || self.active.first_seq > 0)",
         killer: Killer::Tests("raft-wal::crash"),
     },
+    Mutant {
+        name: "removed-entry-called-damaged",
+        rule: "what is damaged and not part of the log is no loss",
+        file: "crates/raft-wal/src/recovery/verify.rs",
+        old: r"        extents.any(|extent| extent.segment == self.segment)",
+        new: r"        extents.next().is_some() | true",
+        killer: Killer::Tests("raft-wal::what_is_damaged_and_no_longer"),
+    },
+    Mutant {
+        name: "repaired-entry-called-damaged",
+        rule: "an entry that was written again is read from there",
+        file: "crates/raft-wal/src/recovery/verify.rs",
+        old: r"
+            && places.moved(group, index, index).next().is_none()",
+        new: r"",
+        killer: Killer::Tests("raft-wal::every_"),
+    },
+    Mutant {
+        name: "segments-in-the-order-they-were-read",
+        rule: "several threads find what one finds",
+        file: "crates/raft-wal/src/recovery/beside.rs",
+        old: r"        read.sort_unstable_by_key(|(nth, _)| *nth);
+",
+        new: r"",
+        killer: Killer::Tests("raft-wal::beside"),
+    },
 ];

@@ -40,6 +40,16 @@ pub(super) struct Trail {
 }
 
 impl Trail {
+    /// Whether the chain has a batch in this segment.
+    pub(super) const fn has<D: Disk>(&self, found: &Found<D>) -> bool {
+        found.segment.number < self.next
+    }
+
+    /// The length of the segments in which it has one.
+    pub(super) fn bytes<D: Disk>(&self, survey: &[Found<D>]) -> u64 {
+        survey.iter().filter(|found| self.has(found)).map(|found| found.len).sum()
+    }
+
     /// Where entries are lost that nobody has repaired.
     pub(super) fn damage(&self) -> Vec<Corruption> {
         let is_faulty = |(group, id): &(GroupId, LogId)| {

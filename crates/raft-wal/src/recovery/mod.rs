@@ -11,6 +11,7 @@
 //! R7  decide what the end of the log means       evidence.rs, verdict.rs
 //! R8  join the hard states found behind it       evidence.rs
 //! R8a read every entry of sealed segments       verify.rs
+//!     (on other threads, beside R6 to R8)        beside.rs
 //! R9  check that nothing needed is missing       chain.rs, replay.rs
 //! R10 begin a new segment that pins the end      activate.rs
 //! ```
@@ -19,6 +20,7 @@
 
 mod activate;
 pub(crate) mod audit;
+mod beside;
 mod chain;
 mod creation;
 mod evidence;
@@ -105,13 +107,18 @@ fn follow<D: Disk>(
     options: &Options,
     progress: &mut dyn FnMut(OpenProgress),
 ) -> Result<Trail, OpenError> {
-    let mut trail = chain::follow(disk, survey, options.on_corruption)?;
-    let used = survey.iter().filter(|found| found.segment.number < trail.next);
-    let mut progress = Progress::new(used.map(|found| found.len).sum(), progress);
-    if options.verify == Verify::Everything {
-        verify::verify(disk.readers(), survey, &mut trail, options.on_corruption, &mut progress)?;
-    }
-    progress.finish();
+    let mut progress = Progress::new(progress);
+    let follow = || chain::follow(disk, survey, options.on_corruption);
+    let mut trail = match options.verify {
+        Verify::Everything => {
+            let (mut trail, damaged) =
+                verify::read_beside(disk.readers(), survey, follow, &mut progress)?;
+            verify::judge(survey, &mut trail, damaged, options.on_corruption)?;
+            trail
+        }
+        Verify::Seals => follow()?,
+    };
+    progress.finish(trail.bytes(survey));
     if trail.tail.is_doubtful() {
         trail.replay.doubt();
     }

@@ -1,5 +1,6 @@
 //! The files of a log, as far as they can be read without following the chain of batches.
 
+use super::beside::read_beside;
 use crate::disk::{Disk, DiskFile as _, DiskFileExt as _};
 use crate::error::{Corruption, DiskError, Doing as _, OpenError};
 use crate::format::batch::{BatchHeader, HEADER_LEN};
@@ -59,7 +60,10 @@ pub(super) fn read<D: Disk>(
     if access == Access::Write {
         disk.sync_dir().doing("sync the directory", &disk.path(""))?;
     }
-    numbers.into_iter().map(|number| read_segment(disk, ident.uuid, number, access)).collect()
+    let read = |number: &u64| read_segment(disk, ident.uuid, *number, access);
+    let nothing = || Ok::<_, OpenError>(());
+    let ((), found) = read_beside(disk.readers(), &numbers, read, nothing, |(), _| {})?;
+    found.into_iter().collect()
 }
 
 fn check_contiguous<D: Disk>(disk: &D, numbers: &[u64]) -> Result<(), OpenError> {

@@ -1,47 +1,50 @@
 //! Reading every entry of sealed segments, whose seals alone say that they are there.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-
 use raft_core::{GroupId, LogIndex};
 
+use super::beside;
 use super::chain::Trail;
 use super::survey::Found;
 use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::format::record::Slot;
 use crate::format::seal::SealedSection;
-use crate::num::narrow;
 use crate::options::OnCorruption;
-use crate::places::{Extent, Moved};
+use crate::places::Moved;
 use crate::read::batch::Cursor;
 use crate::read::source::Source;
 use crate::recovered::Progress;
+use crate::segment::Segment;
 
-/// Reads the entries of sealed segments, and those that were written again; notes the ones that are
-/// damaged, or refuses the log because of the first. Reads as many segments at a time as there are
-/// `readers`.
-pub(super) fn verify<D: Disk>(
+/// Reads every entry that the seals of `survey` name, on several threads if the disk lets them, while
+/// this one follows the chain: each takes a while. What is damaged may be no part of the log.
+pub(super) fn read_beside<D: Disk>(
     readers: usize,
     survey: &[Found<D>],
-    trail: &mut Trail,
-    on_corruption: OnCorruption,
+    follow: impl FnOnce() -> Result<Trail, OpenError>,
     progress: &mut Progress<'_>,
-) -> Result<(), OpenError> {
-    let used: Vec<_> = survey.iter().filter(|found| found.segment.number < trail.next).collect();
-    let mut damaged = if readers > 1 && used.len() > 1 {
-        read_side_by_side(readers, &used, trail, progress)
-    } else {
-        let read = |found: &&Found<D>| {
-            let damaged = read_segment(found, trail);
-            progress.add(found.len);
-            damaged
-        };
-        used.iter().flat_map(read).collect()
+) -> Result<(Trail, Vec<Damage>), OpenError> {
+    let follow = || follow().map(|trail| (trail.bytes(survey), trail));
+    let tell = |(total, trail): &(u64, Trail), found: &Found<D>| {
+        if trail.has(found) {
+            progress.add(found.len, *total);
+        }
     };
+    let ((_, trail), damaged) = beside::read_beside(readers, survey, read_segment, follow, tell)?;
+    Ok((trail, damaged.into_iter().flatten().collect()))
+}
+
+/// Reads the entries that were written again, and notes which of the log are damaged, or refuses the
+/// log because of the first.
+pub(super) fn judge<D: Disk>(
+    survey: &[Found<D>],
+    trail: &mut Trail,
+    mut damaged: Vec<Damage>,
+    on_corruption: OnCorruption,
+) -> Result<(), OpenError> {
+    damaged.retain(|damage| damage.is_part_of(trail));
     read_moved(survey, trail, &mut damaged);
-    for Damage { group, index, error } in damaged {
+    for Damage { group, index, error, .. } in damaged {
         let Some(slot) = trail.replay.ledger.slot(group) else { continue };
         match on_corruption {
             OnCorruption::Fail => return Err(refuse(trail, slot, index, error)),
@@ -55,85 +58,43 @@ pub(super) fn verify<D: Disk>(
     Ok(())
 }
 
-/// Reads segments on several threads; what is damaged, in the order of the segments.
-fn read_side_by_side<D: Disk>(
-    readers: usize,
-    used: &[&Found<D>],
-    trail: &Trail,
-    progress: &mut Progress<'_>,
-) -> Vec<Damage> {
-    let next = AtomicUsize::new(0);
-    let (tell, told) = channel();
-    let read = |tell: Sender<(usize, Vec<Damage>)>| {
-        while let nth = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(found) = used.get(nth)
-            && tell.send((nth, read_segment(found, trail))).is_ok()
-        {}
-    };
-    let mut damaged = BTreeMap::new();
-    std::thread::scope(|scope| {
-        for _ in 0..readers.min(used.len()) {
-            let tell = tell.clone();
-            scope.spawn(|| read(tell));
-        }
-        drop(tell);
-        for (nth, found) in told {
-            progress.add(used.get(nth).map_or(0, |found| found.len));
-            damaged.insert(nth, found);
-        }
-    });
-    damaged.into_values().flatten().collect()
-}
-
-fn read_segment<D: Disk>(found: &Found<D>, trail: &Trail) -> Vec<Damage> {
-    let mut damaged = Vec::new();
-    let Some((_, sections)) = &found.seal else { return damaged };
-    for (group, extent) in extents_in(trail, found.segment.number) {
-        if let Some(section) = sections.iter().find(|section| section.group == group) {
-            read_section(found, trail, section, extent, &mut damaged);
-        }
-    }
-    damaged
-}
-
-struct Damage {
+/// An entry that cannot be read where it was written.
+#[derive(Debug)]
+pub(super) struct Damage {
+    segment: u64,
     group: GroupId,
     index: LogIndex,
     error: ReadError,
 }
 
-fn extents_in(trail: &Trail, segment: u64) -> Vec<(GroupId, Extent)> {
-    let groups = trail.replay.places.iter();
-    let extents = groups.flat_map(|(group, extents)| extents.iter().map(move |e| (group, *e)));
-    extents.filter(|(_, extent)| extent.segment == segment).collect()
+impl Damage {
+    /// Whether the log has the entry there: it may have been removed since, compacted, or written
+    /// again.
+    fn is_part_of(&self, trail: &Trail) -> bool {
+        let Self { group, index, .. } = *self;
+        let places = &trail.replay.places;
+        let mut extents = places.extents(group, index, index).iter();
+        extents.any(|extent| extent.segment == self.segment)
+            && places.moved(group, index, index).next().is_none()
+    }
 }
 
-fn read_section<D: Disk>(
-    found: &Found<D>,
-    trail: &Trail,
-    section: &SealedSection,
-    extent: Extent,
-    damaged: &mut Vec<Damage>,
-) {
-    let (segment, group) = (&found.segment, section.group);
+fn read_segment<D: Disk>(found: &Found<D>) -> Vec<Damage> {
+    let sections = found.seal.iter().flat_map(|(_, sections)| sections);
+    sections.flat_map(|section| read_section(&found.segment, section)).collect()
+}
+
+fn read_section<D: Disk>(segment: &Segment<D>, section: &SealedSection) -> Vec<Damage> {
+    let group = section.group;
     let mut cursor = Cursor::new(segment, Source::file(&segment.file), section.slot);
-    let skip = narrow(extent.lo.distance_from(section.lo));
-    let mut index = extent.lo;
-    let mut moved = trail.replay.places.moved(group, extent.lo, extent.hi).peekable();
-    for offset in section.offsets.iter().skip(skip) {
-        if index > extent.hi {
-            break;
-        }
-        let is_moved = moved.next_if(|(at, _)| *at == index).is_some();
-        let is_lost = *offset == 0;
-        if !is_moved
-            && !is_lost
-            && let Err(error) = cursor.check(u64::from(*offset) * 8, index)
-        {
-            damaged.push(Damage { group, index, error });
-        }
-        index = index.next();
-    }
+    let places = (section.lo.get()..).map(LogIndex::new).zip(&section.offsets);
+    // An earlier open has found those without a place to be lost.
+    let places = places.filter(|(_, offset)| **offset != 0);
+    let read = |(index, offset): (LogIndex, &u32)| {
+        let error = cursor.check(u64::from(*offset) * 8, index).err()?;
+        Some(Damage { segment: segment.number, group, index, error })
+    };
+    places.filter_map(read).collect()
 }
 
 /// Those in segments that are not sealed were read when their batches were.
@@ -148,7 +109,7 @@ fn read_moved<D: Disk>(survey: &[Found<D>], trail: &Trail, damaged: &mut Vec<Dam
             let segment = &found.segment;
             let mut cursor = Cursor::new(segment, Source::file(&segment.file), slot);
             if let Err(error) = cursor.check(u64::from(offset) * 8, index) {
-                damaged.push(Damage { group, index, error });
+                damaged.push(Damage { segment: segment.number, group, index, error });
             }
         }
     }

@@ -76,6 +76,7 @@ struct State {
     is_locked: bool,
     /// Bytes that all files together may have.
     capacity: u64,
+    readers: usize,
 }
 
 impl SimDisk {
@@ -90,6 +91,7 @@ impl SimDisk {
             life: 0,
             is_locked: false,
             capacity: u64::MAX,
+            readers: 1,
         })
     }
 
@@ -157,6 +159,12 @@ impl SimDisk {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.lock_state().faults.calls
+    }
+
+    /// Lets so many threads read at the same time, where many files are to be read: from then on two
+    /// runs with one seed are the same only where the order of reads makes no difference.
+    pub fn set_readers(&self, readers: usize) {
+        self.lock_state().readers = readers;
     }
 
     /// Bounds the bytes of all files together.
@@ -370,6 +378,10 @@ impl Disk for SimDisk {
             or_fail(fault)?;
             Ok(state.rng.bytes())
         })
+    }
+
+    fn readers(&self) -> usize {
+        self.lock_state().readers
     }
 
     fn unix_millis(&self) -> u64 {
