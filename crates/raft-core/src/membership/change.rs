@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Membership, Quorum, Voters};
+use super::{Membership, Quorum, Voters, owned};
 use crate::error::ChangeError;
 use crate::types::{LogId, NodeId};
 
@@ -124,9 +124,13 @@ struct Draft {
 
 impl Draft {
     fn of(membership: &Membership) -> Self {
-        let Membership { quorum, learners, promotions, addresses } = membership.settled();
-        let voters = quorum.incoming().iter().collect();
-        Self { voters, learners, promotions, addresses }
+        let settled = membership.settled();
+        Self {
+            voters: settled.quorum().incoming().iter().collect(),
+            learners: settled.learners().collect(),
+            promotions: settled.promotions().collect(),
+            addresses: settled.addresses().map(owned).collect(),
+        }
     }
 
     fn take(&mut self, edit: &Edit) -> Result<(), ChangeError> {
@@ -182,7 +186,7 @@ impl Draft {
     fn finish(self) -> Result<Membership, ChangeError> {
         let Self { voters, learners, promotions, addresses } = self;
         let voters = Voters::new(voters).ok_or(ChangeError::NoVoters)?;
-        Ok(Membership { quorum: Quorum::Majority(voters), learners, promotions, addresses })
+        Ok(Membership::of(Quorum::Majority(voters), learners, promotions, addresses))
     }
 }
 
@@ -210,7 +214,7 @@ mod tests {
             let promotions: BTreeSet<_> = with(2).collect();
             let learners = with(1).chain(with(2)).collect();
             let quorum = Quorum::Majority(voters);
-            Some(Membership { quorum, learners, promotions, addresses: BTreeMap::new() })
+            Some(Membership::of(quorum, learners, promotions, BTreeMap::new()))
         })
     }
 

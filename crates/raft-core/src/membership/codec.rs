@@ -42,7 +42,7 @@ impl Membership {
             .members()
             .map(|id| MemberRecord {
                 id,
-                address: self.addresses.get(&id).cloned(),
+                address: self.address(id).map(Into::into),
                 part: self.part(id),
             })
             .collect();
@@ -76,10 +76,10 @@ impl Membership {
 
     fn part(&self, id: NodeId) -> u8 {
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
-        bit(self.quorum.incoming().contains(id), INCOMING)
-            | bit(self.quorum.outgoing().is_some_and(|voters| voters.contains(id)), OUTGOING)
-            | bit(self.learners.contains(&id), LEARNER)
-            | bit(self.promotions.contains(&id), PROMOTION)
+        bit(self.quorum().incoming().contains(id), INCOMING)
+            | bit(self.quorum().outgoing().is_some_and(|voters| voters.contains(id)), OUTGOING)
+            | bit(self.is_learner(id), LEARNER)
+            | bit(self.promotions().any(|promoted| promoted == id), PROMOTION)
     }
 }
 
@@ -97,8 +97,8 @@ fn from_records(records: Vec<MemberRecord>) -> Option<Membership> {
     }
     let addresses: BTreeMap<_, _> =
         records.into_iter().filter_map(|r| Some((r.id, r.address?))).collect();
-    let membership = Membership::new(quorum, learners, addresses).ok()?;
-    Some(Membership { promotions, ..membership })
+    Membership::check(&quorum, &learners, &addresses).ok()?;
+    Some(Membership::of(quorum, learners, promotions, addresses))
 }
 
 #[cfg(test)]

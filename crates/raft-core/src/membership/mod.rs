@@ -6,8 +6,10 @@ mod history;
 mod quorum;
 mod voters;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 
 pub use self::change::MembershipChange;
 pub(crate) use self::history::MembershipHistory;
@@ -19,13 +21,19 @@ use crate::types::NodeId;
 ///
 /// While [`Quorum::Joint`], a majority of both voter sets decides. A node that is a voter of the
 /// outgoing set only and a learner becomes a learner when the joint membership is left.
+///
+/// It never changes, and a clone is the same one: the log, its history and a snapshot share it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Membership {
+pub struct Membership(Arc<Members>);
+
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Members {
     quorum: Quorum,
     learners: BTreeSet<NodeId>,
     /// Learners that become voters when they have caught up.
     promotions: BTreeSet<NodeId>,
-    addresses: BTreeMap<NodeId, String>,
+    /// In ascending order.
+    addresses: Box<[(NodeId, Box<str>)]>,
 }
 
 /// Why a set of members is not a membership.
@@ -76,6 +84,16 @@ impl Membership {
         learners: BTreeSet<NodeId>,
         addresses: BTreeMap<NodeId, String>,
     ) -> Result<Self, MembershipError> {
+        Self::check(&quorum, &learners, &addresses)?;
+        Ok(Self::of(quorum, learners, BTreeSet::new(), addresses))
+    }
+
+    /// Whether the parts fit together.
+    fn check(
+        quorum: &Quorum,
+        learners: &BTreeSet<NodeId>,
+        addresses: &BTreeMap<NodeId, String>,
+    ) -> Result<(), MembershipError> {
         if let Some(&id) = learners.iter().find(|&&id| quorum.incoming().contains(id)) {
             return Err(MembershipError::VoterAndLearner { id });
         }
@@ -83,29 +101,40 @@ impl Membership {
         if let Some(&id) = addresses.keys().find(|id| !known(id)) {
             return Err(MembershipError::NotAMember { id });
         }
-        Ok(Self { quorum, learners, promotions: BTreeSet::new(), addresses })
+        Ok(())
+    }
+
+    /// Makes a membership from parts that fit together.
+    fn of(
+        quorum: Quorum,
+        learners: BTreeSet<NodeId>,
+        promotions: BTreeSet<NodeId>,
+        addresses: BTreeMap<NodeId, String>,
+    ) -> Self {
+        let addresses = addresses.into_iter().map(|(id, address)| (id, address.into())).collect();
+        Self(Arc::new(Members { quorum, learners, promotions, addresses }))
     }
 
     /// Who decides.
     #[must_use]
-    pub const fn quorum(&self) -> &Quorum {
-        &self.quorum
+    pub fn quorum(&self) -> &Quorum {
+        &self.0.quorum
     }
 
     /// Members that receive the log but decide nothing, in ascending order.
     pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.learners.iter().copied()
+        self.0.learners.iter().copied()
     }
 
     /// Learners that become voters by themselves when they have caught up, in ascending order
     /// ([`MembershipChange::add_voter`]).
     pub fn promotions(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.promotions.iter().copied()
+        self.0.promotions.iter().copied()
     }
 
     /// All members, in ascending order.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let all = || self.quorum.voters().chain(self.learners());
+        let all = || self.quorum().voters().chain(self.learners());
         let after = move |id: Option<NodeId>| all().filter(|&other| Some(other) > id).min();
         core::iter::successors(after(None), move |&id| after(Some(id)))
     }
@@ -113,54 +142,65 @@ impl Membership {
     /// Whether `id` votes, in either set of a joint membership.
     #[must_use]
     pub fn is_voter(&self, id: NodeId) -> bool {
-        self.quorum.contains(id)
+        self.quorum().contains(id)
     }
 
     /// Whether `id` is a learner, or a voter that becomes one when the joint membership is left.
     #[must_use]
     pub fn is_learner(&self, id: NodeId) -> bool {
-        self.learners.contains(&id)
+        self.0.learners.contains(&id)
     }
 
     /// Whether it is on the way from one set of voters to another.
     #[must_use]
-    pub const fn is_joint(&self) -> bool {
-        self.quorum.outgoing().is_some()
+    pub fn is_joint(&self) -> bool {
+        self.quorum().outgoing().is_some()
     }
 
     /// Whether `id` is a member of any kind.
     #[must_use]
     pub fn contains(&self, id: NodeId) -> bool {
-        self.is_voter(id) || self.learners.contains(&id)
+        self.is_voter(id) || self.0.learners.contains(&id)
     }
 
     /// The address of `id`, if it is a member that has one.
     #[must_use]
     pub fn address(&self, id: NodeId) -> Option<&str> {
-        self.addresses.get(&id).map(String::as_str)
+        self.addresses().find(|(known, _)| *known == id).map(|(_, address)| address)
+    }
+
+    /// The addresses of those that have one, in ascending order of their ids.
+    fn addresses(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        self.0.addresses.iter().map(|(id, address)| (*id, &**address))
     }
 
     /// The membership that comes first on the way from this one, which is not joint, to `wanted`:
     /// `wanted` itself, if majorities of both have somebody in common (thesis §4.1), or a joint one
     /// (paper §6).
     pub(crate) fn towards(&self, wanted: &Self) -> Self {
-        let (old, new) = (self.quorum.incoming(), wanted.quorum.incoming());
+        let (old, new) = (self.quorum().incoming(), wanted.quorum().incoming());
         if old.difference(new) <= 1 {
             return wanted.clone();
         }
-        let (incoming, outgoing) = (new.clone(), old.clone());
-        let leaving = self.addresses.iter().filter(|(id, _)| outgoing.contains(**id));
-        let mut addresses: BTreeMap<_, _> = leaving.map(|(&id, a)| (id, a.clone())).collect();
-        addresses.extend(wanted.addresses.clone());
-        Self { quorum: Quorum::Joint { incoming, outgoing }, addresses, ..wanted.clone() }
+        let leaving = self.addresses().filter(|(id, _)| old.contains(*id));
+        // Who stays has the address that is wanted.
+        let addresses = leaving.chain(wanted.addresses()).map(owned).collect();
+        let quorum = Quorum::Joint { incoming: new.clone(), outgoing: old.clone() };
+        let Members { learners, promotions, .. } = &*wanted.0;
+        Self::of(quorum, learners.clone(), promotions.clone(), addresses)
     }
 
     /// What a joint membership leads to; any other is that itself.
     pub(crate) fn settled(&self) -> Self {
-        let incoming = self.quorum.incoming().clone();
-        let stays = |id: &NodeId| incoming.contains(*id) || self.learners.contains(id);
-        let mut addresses = self.addresses.clone();
-        addresses.retain(|id, _| stays(id));
-        Self { quorum: Quorum::Majority(incoming), addresses, ..self.clone() }
+        let incoming = self.quorum().incoming();
+        let Members { learners, promotions, .. } = &*self.0;
+        let stays = |id: NodeId| incoming.contains(id) || learners.contains(&id);
+        let addresses = self.addresses().filter(|(id, _)| stays(*id)).map(owned).collect();
+        let quorum = Quorum::Majority(incoming.clone());
+        Self::of(quorum, learners.clone(), promotions.clone(), addresses)
     }
+}
+
+fn owned((id, address): (NodeId, &str)) -> (NodeId, String) {
+    (id, address.into())
 }
