@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::event::Event;
-use crate::message::{Message, ReadId};
+use crate::message::{Body, Message, ReadId};
 use crate::snapshot::SnapshotMeta;
 use crate::types::{Entry, HardState, LogId, LogIndex, NodeId};
 
@@ -92,6 +92,41 @@ pub struct Output {
     pub reads: Vec<ReadReady>,
     /// What happened, for logs and metrics.
     pub events: Vec<Event>,
+}
+
+impl Output {
+    /// Whether it is a heartbeat or the answer to one, and nothing else.
+    pub(crate) fn is_a_sign_of_life(&self) -> bool {
+        let Self { write, messages, commit, install, fetches, reads, events } = self;
+        let is_sign = |message: &Message| match message.body {
+            Body::Heartbeat(_) | Body::HeartbeatReply(_) => true,
+            Body::AppendEntries(_)
+            | Body::AppendReply(_)
+            | Body::CommitNotice(_)
+            | Body::InstallSnapshot(_)
+            | Body::PreVote(_)
+            | Body::PreVoteReply(_)
+            | Body::RequestVote(_)
+            | Body::TransferVote(_)
+            | Body::VoteReply(_)
+            | Body::TimeoutNow
+            | Body::Removed(_)
+            | Body::EndRequest(_)
+            | Body::EndReply(_)
+            | Body::RepairRequest(_)
+            | Body::RepairReply(_)
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_) => false,
+        };
+        messages.first().is_some_and(is_sign)
+            && messages.iter().all(is_sign)
+            && write.is_none()
+            && commit.is_none()
+            && install.is_none()
+            && fetches.is_empty()
+            && reads.is_empty()
+            && events.is_empty()
+    }
 }
 
 /// One batch for the write-ahead log, to be made durable as a whole, in the order of the fields.

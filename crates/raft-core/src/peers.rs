@@ -26,6 +26,11 @@ impl<T> Peers<T> {
         self.0.iter_mut().find(|(key, _)| *key == id).map(|(_, value)| value)
     }
 
+    /// Gives back memory that is not used.
+    pub(crate) fn rest(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     /// All of them, in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &T)> {
         self.0.iter().map(|(id, value)| (*id, value))

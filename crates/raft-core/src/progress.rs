@@ -1,5 +1,6 @@
 //! What a leader knows about one follower.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
@@ -18,7 +19,7 @@ pub(crate) struct Progress {
     next: LogIndex,
     phase: Phase,
     /// Entries that are being read from storage for it, if any.
-    fetch: Option<Fetch>,
+    fetch: Option<Box<Fetch>>,
     /// When it last answered in this term.
     heard: Timestamp,
     /// Newest round of reads that it has confirmed.
@@ -276,13 +277,21 @@ impl Progress {
     }
 
     /// Records that its next entries are being read from storage.
-    pub(crate) const fn on_fetching(&mut self, fetch: Fetch) {
-        self.fetch = Some(fetch);
+    pub(crate) fn on_fetching(&mut self, fetch: Fetch) {
+        self.fetch = Some(Box::new(fetch));
     }
 
     /// Whether `fetch` is what it waits for; if so it waits no more.
     pub(crate) fn on_fetched(&mut self, fetch: Fetch) -> bool {
-        self.fetch.take_if(|waiting| *waiting == fetch).is_some()
+        self.fetch.take_if(|waiting| **waiting == fetch).is_some()
+    }
+
+    /// Gives back memory that is not used.
+    pub(crate) fn rest(&mut self) {
+        match &mut self.phase {
+            Phase::Probe(_) | Phase::Snapshot { .. } => {}
+            Phase::Replicate(window) => window.messages.shrink_to_fit(),
+        }
     }
 
     /// Records that it was told that `commit` is committed; true if it did not know.

@@ -285,9 +285,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "truncation-not-written",
         rule: "what was removed is removed from the disk",
         file: "crates/raft-core/src/raft/disk.rs",
-        old: r"        pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
+        old: r"        rare.truncate = Some(rare.truncate.map_or(from, |first| first.min(from)));
 ",
-        new: r"        pending.truncate = pending.truncate.map(|first| first.min(from));
+        new: r"        rare.truncate = rare.truncate.map(|first| first.min(from));
 ",
         killer: Killer::Simulator,
     },
@@ -295,7 +295,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "pending-entries-survive-truncation",
         rule: "what was removed is not written",
         file: "crates/raft-core/src/raft/disk.rs",
-        old: r"        pending.append.retain(|entry| entry.id.index < from);
+        old: r"        self.pending().append.retain(|entry| entry.id.index < from);
 ",
         new: r"",
         killer: Killer::Simulator,
@@ -401,21 +401,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         rule: "a read is proved by heartbeats sent after it (thesis §6.4)",
         file: "crates/raft-core/src/raft/reads.rs",
         old: r"        self.last = self.last.next();
-        self.under_way",
-        new: r"        self.under_way",
+        let readers",
+        new: r"        let readers",
         killer: Killer::Simulator,
     },
     Mutant {
         name: "read-joins-the-round-under-way",
         rule: "a read is proved by heartbeats sent after it (thesis §6.4)",
         file: "crates/raft-core/src/raft/reads.rs",
-        old: r"        let (readers, index, _) = self.under_way.take_if(|(_, _, asked)| round >= *asked)?;
-        Some((readers, index))",
-        new: r"        let (mut readers, index, _) = self.under_way.take_if(|(_, _, asked)| round >= *asked)?;
+        old: r"        let Round { readers, index, number: _ } = *done;
+",
+        new: r"        let Round { mut readers, index, number: _ } = *done;
         let late = core::mem::take(&mut self.waiting);
         readers.own = late.own.or(readers.own);
         readers.peers.extend(late.peers);
-        Some((readers, index))",
+",
         killer: Killer::Simulator,
     },
     Mutant {
@@ -439,8 +439,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "lease-too-long",
         rule: "a lease ends before followers may elect another (thesis §6.4.1)",
         file: "crates/raft-core/src/raft/leader/lease.rs",
-        old: r"self.lease.since?.after(duration)",
-        new: r"self.lease.since?.after(duration * 4)",
+        old: r"lease.since?.after(duration)",
+        new: r"lease.since?.after(duration * 4)",
         killer: Killer::Tests("raft-core::leases"),
     },
     Mutant {

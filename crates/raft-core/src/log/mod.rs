@@ -135,6 +135,17 @@ impl Log {
         }
     }
 
+    /// Gives back memory that is not used, and would not be soon.
+    pub(crate) fn rest(&mut self) {
+        /// A list that was four times as long is worth moving; a short one always is.
+        const WORTH_MOVING: usize = 4;
+        self.terms.rest();
+        let len = self.tail.len();
+        if len < 16 || len < self.tail.capacity() / WORTH_MOVING {
+            self.tail.shrink_to_fit();
+        }
+    }
+
     /// Where `index` stands in the tail; `None` if it has left memory.
     fn offset(&self, index: LogIndex) -> Option<usize> {
         let first = self.tail.front()?.id.index;

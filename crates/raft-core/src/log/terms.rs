@@ -61,6 +61,11 @@ impl TermRuns {
         self.starts.insert(0, upto);
     }
 
+    /// Gives back memory that is not used.
+    pub(crate) fn rest(&mut self) {
+        self.starts.shrink_to_fit();
+    }
+
     /// The id at `index`, if the log holds it or starts after it.
     pub(crate) fn id_at(&self, index: LogIndex) -> Option<LogId> {
         if index > self.last {

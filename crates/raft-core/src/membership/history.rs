@@ -80,6 +80,11 @@ impl MembershipHistory {
         }
     }
 
+    /// Gives back memory that is not used.
+    pub(crate) fn rest(&mut self) {
+        self.rest.shrink_to_fit();
+    }
+
     /// Forgets memberships at `from` and after; the oldest one stays.
     pub(crate) fn truncate(&mut self, from: LogIndex) {
         self.rest.retain(|(id, _)| id.index < from);

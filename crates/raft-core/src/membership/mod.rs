@@ -26,13 +26,13 @@ use crate::types::NodeId;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Membership(Arc<Members>);
 
+/// All in ascending order.
 #[derive(Debug, Eq, Hash, PartialEq)]
 struct Members {
     quorum: Quorum,
-    learners: BTreeSet<NodeId>,
+    learners: Box<[NodeId]>,
     /// Learners that become voters when they have caught up.
-    promotions: BTreeSet<NodeId>,
-    /// In ascending order.
+    promotions: Box<[NodeId]>,
     addresses: Box<[(NodeId, Box<str>)]>,
 }
 
@@ -111,6 +111,7 @@ impl Membership {
         promotions: BTreeSet<NodeId>,
         addresses: BTreeMap<NodeId, String>,
     ) -> Self {
+        let (learners, promotions) = (in_order(learners), in_order(promotions));
         let addresses = addresses.into_iter().map(|(id, address)| (id, address.into())).collect();
         Self(Arc::new(Members { quorum, learners, promotions, addresses }))
     }
@@ -186,19 +187,22 @@ impl Membership {
         // Who stays has the address that is wanted.
         let addresses = leaving.chain(wanted.addresses()).map(owned).collect();
         let quorum = Quorum::Joint { incoming: new.clone(), outgoing: old.clone() };
-        let Members { learners, promotions, .. } = &*wanted.0;
-        Self::of(quorum, learners.clone(), promotions.clone(), addresses)
+        let (learners, promotions) = (wanted.learners().collect(), wanted.promotions().collect());
+        Self::of(quorum, learners, promotions, addresses)
     }
 
     /// What a joint membership leads to; any other is that itself.
     pub(crate) fn settled(&self) -> Self {
         let incoming = self.quorum().incoming();
-        let Members { learners, promotions, .. } = &*self.0;
-        let stays = |id: NodeId| incoming.contains(id) || learners.contains(&id);
+        let stays = |id: NodeId| incoming.contains(id) || self.is_learner(id);
         let addresses = self.addresses().filter(|(id, _)| stays(*id)).map(owned).collect();
         let quorum = Quorum::Majority(incoming.clone());
-        Self::of(quorum, learners.clone(), promotions.clone(), addresses)
+        Self::of(quorum, self.learners().collect(), self.promotions().collect(), addresses)
     }
+}
+
+fn in_order(ids: BTreeSet<NodeId>) -> Box<[NodeId]> {
+    ids.into_iter().collect()
 }
 
 fn owned((id, address): (NodeId, &str)) -> (NodeId, String) {

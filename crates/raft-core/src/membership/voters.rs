@@ -1,12 +1,13 @@
 //! A set of voters, decided by majority.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::NodeId;
 
 /// A non-empty set of voters.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Voters(Vec<NodeId>);
+pub struct Voters(Box<[NodeId]>);
 
 impl Voters {
     /// Makes a voter set; `None` if `ids` is empty.
@@ -15,7 +16,7 @@ impl Voters {
         let mut ids: Vec<_> = ids.into_iter().collect();
         ids.sort_unstable();
         ids.dedup();
-        (!ids.is_empty()).then_some(Self(ids))
+        (!ids.is_empty()).then(|| Self(ids.into()))
     }
 
     /// Votes needed to decide.

@@ -43,7 +43,7 @@ pub(super) struct Common {
     yielded: u8,
     repair: Repair,
     /// Whether what was acknowledged last may be lost, until it is settled.
-    doubt: Option<Doubt>,
+    doubt: Option<Box<Doubt>>,
     room: Room,
     /// The committed membership that removed this server, as long as no later one brings it back.
     removed_by: Option<LogId>,
@@ -83,13 +83,18 @@ pub(super) enum Room {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct Outbox {
     messages: Vec<Message>,
-    fetches: Vec<Fetch>,
     reads: Vec<ReadReady>,
-    /// Rare, and large.
-    install: Option<Box<Install>>,
-    events: Vec<Event>,
+    rare: Option<Box<Rare>>,
     /// Highest commit index handed out so far.
     commit: LogIndex,
+}
+
+/// What few outputs have.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Rare {
+    fetches: Vec<Fetch>,
+    install: Option<Install>,
+    events: Vec<Event>,
 }
 
 impl Common {
@@ -113,7 +118,7 @@ impl Common {
             heard: None,
             yielded: 0,
             repair: Repair::new(damage, now),
-            doubt: is_in_doubt.then(Doubt::default),
+            doubt: is_in_doubt.then(Box::default),
             room: Room::Enough,
             removed_by: None,
             outbox: Outbox { commit, ..Outbox::default() },
@@ -165,8 +170,7 @@ impl Common {
             outbox: _,
             news: _,
         } = self;
-        repair.instants().for_each(|instant| rebase.instant(instant));
-        repair.seqs().for_each(|seq| rebase.seq(seq));
+        repair.rebase(rebase);
         rebase.instant(now);
         heard.iter_mut().for_each(|heard| rebase.instant(heard));
         *rng = Rng::new(0);
@@ -229,8 +233,8 @@ impl Common {
         self.doubt.is_some()
     }
 
-    pub(super) const fn doubt_mut(&mut self) -> Option<&mut Doubt> {
-        self.doubt.as_mut()
+    pub(super) fn doubt_mut(&mut self) -> Option<&mut Doubt> {
+        self.doubt.as_deref_mut()
     }
 
     /// What tells this run of the server from others.
@@ -424,7 +428,7 @@ impl Common {
     pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
         // Another term has another leader, with another log.
         if hard_state.term > self.term() {
-            self.doubt = self.doubt.take().map(|_| Doubt::default());
+            self.doubt.iter_mut().for_each(|doubt| **doubt = Doubt::default());
         }
         self.hard_state = hard_state;
         self.disk.write_hard_state(hard_state);
@@ -620,15 +624,19 @@ impl Common {
     }
 
     pub(super) fn fetch(&mut self, fetch: Fetch) {
-        self.outbox.fetches.push(fetch);
+        self.rare().fetches.push(fetch);
     }
 
     pub(super) fn install(&mut self, install: Install) {
-        self.outbox.install = Some(Box::new(install));
+        self.rare().install = Some(install);
     }
 
     pub(super) fn report(&mut self, event: Event) {
-        self.outbox.events.push(event);
+        self.rare().events.push(event);
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.outbox.rare.get_or_insert_default()
     }
 
     pub(super) fn report_fault(&mut self, peer: NodeId, fault: PeerFault) {
@@ -686,32 +694,45 @@ impl Common {
         events.clear();
     }
 
+    pub(super) fn rest(&mut self) {
+        let Self { disk, log, memberships, reads, outbox, .. } = self;
+        let Outbox { messages, reads: served, rare: _, commit: _ } = outbox;
+        disk.rest();
+        log.rest();
+        memberships.rest();
+        reads.rest();
+        messages.shrink_to_fit();
+        served.shrink_to_fit();
+    }
+
     /// Moves what has come up to `output`, which is empty; false if nothing has.
     pub(super) fn take_output(&mut self, output: &mut Output) -> bool {
         self.news = News::None;
-        self.disk.take_write(&mut output.write, self.log.last().index, self.now);
+        output.write = self.disk.take_write(self.log.last().index, self.now);
         // Only what is durable here: a restarted state machine is never ahead of its log.
         let durable = self.commit.min(self.disk.durable_last());
         let applicable = self.repair.sound_until(durable);
         self.snapshots.on_commit(applicable);
         self.log.evict(self.repair.readable_until(durable), self.config.tail_bytes_max);
 
-        let Outbox { messages, fetches, reads, install, events, commit } = &mut self.outbox;
+        let Outbox { messages, reads, rare, commit } = &mut self.outbox;
         if applicable > *commit {
             *commit = applicable;
             output.commit = Some(applicable);
         }
         // The lists change places, so that each is used again.
-        core::mem::swap(&mut output.messages, messages);
-        let is_rare =
-            !fetches.is_empty() || !reads.is_empty() || !events.is_empty() || install.is_some();
-        if is_rare {
-            core::mem::swap(&mut output.fetches, fetches);
-            core::mem::swap(&mut output.reads, reads);
-            core::mem::swap(&mut output.events, events);
-            output.install = install.take().map(|install| *install);
+        if !messages.is_empty() {
+            core::mem::swap(&mut output.messages, messages);
         }
-        is_rare || output.write.is_some() || output.commit.is_some() || !output.messages.is_empty()
+        if !reads.is_empty() {
+            core::mem::swap(&mut output.reads, reads);
+        }
+        let has_more = !output.reads.is_empty() || rare.is_some();
+        if let Some(rare) = rare.take() {
+            let Rare { fetches, install, events } = *rare;
+            (output.fetches, output.install, output.events) = (fetches, install, events);
+        }
+        has_more || output.write.is_some() || output.commit.is_some() || !output.messages.is_empty()
     }
 }
 

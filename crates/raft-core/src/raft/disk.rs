@@ -1,5 +1,6 @@
 //! What is durable, what is being written, and what must wait for it.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -22,13 +23,31 @@ pub(super) struct Disk {
     /// Last index that is durable.
     durable_last: LogIndex,
     /// The write being collected for the next output; its number is `seq`.
-    pending: Option<Write>,
+    pending: Option<Pending>,
     /// Empty, for the entries of the next write.
     spare: Vec<Entry>,
     /// The writes under way, the oldest first.
     under_way: VecDeque<UnderWay>,
     /// Messages that promise what is not durable yet.
     withheld: VecDeque<(WriteSeq, Message)>,
+}
+
+/// A write that is being collected.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Pending {
+    append: Vec<Entry>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few writes do; as in [`Write`].
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Rare {
+    hard_state: Option<HardState>,
+    reset: Option<LogId>,
+    compact: Option<LogId>,
+    truncate: Option<LogIndex>,
+    settles_doubt: bool,
+    repair: Vec<Entry>,
 }
 
 /// A write that was handed out and is not durable.
@@ -103,7 +122,7 @@ impl Disk {
     }
 
     pub(super) fn write_hard_state(&mut self, hard_state: HardState) {
-        self.pending().hard_state = Some(hard_state);
+        self.rare().hard_state = Some(hard_state);
         self.hard_state_seq = self.seq;
     }
 
@@ -124,7 +143,7 @@ impl Disk {
 
     /// Writes an entry again that was lost; gives the write.
     pub(super) fn write_again(&mut self, entry: Entry) -> WriteSeq {
-        self.pending().repair.push(entry);
+        self.rare().repair.push(entry);
         self.seq
     }
 
@@ -134,15 +153,15 @@ impl Disk {
             write.last = write.last.min(from.prev());
         }
         self.withdraw_acknowledgements_after(from.prev());
-        let pending = self.pending();
-        pending.append.retain(|entry| entry.id.index < from);
-        pending.repair.retain(|entry| entry.id.index < from);
-        pending.truncate = Some(pending.truncate.map_or(from, |first| first.min(from)));
+        self.pending().append.retain(|entry| entry.id.index < from);
+        let rare = self.rare();
+        rare.repair.retain(|entry| entry.id.index < from);
+        rare.truncate = Some(rare.truncate.map_or(from, |first| first.min(from)));
     }
 
     /// Nothing that was acknowledged is missing from what is durable.
     pub(super) fn write_settlement(&mut self) {
-        self.pending().settles_doubt = true;
+        self.rare().settles_doubt = true;
     }
 
     /// The log gives way to an empty one after `last`. It is durable up to there: the snapshot is.
@@ -152,24 +171,27 @@ impl Disk {
             write.last = last.index;
         }
         self.withdraw_acknowledgements_after(last.index);
-        let Write { seq, hard_state, settles_doubt, .. } = *self.pending();
-        let reset = Some(last);
-        self.pending = Some(Write { seq, hard_state, reset, settles_doubt, ..Write::default() });
+        self.pending().append.clear();
+        let rare = self.rare();
+        let Rare { hard_state, settles_doubt, .. } = *rare;
+        *rare = Rare { hard_state, reset: Some(last), settles_doubt, ..Rare::default() };
     }
 
     /// The log begins after `upto`, which is durable.
     pub(super) fn write_compaction(&mut self, upto: LogId) {
-        let pending = self.pending();
-        pending.compact = Some(upto);
-        pending.repair.retain(|entry| entry.id.index > upto.index);
+        let rare = self.rare();
+        rare.compact = Some(upto);
+        rare.repair.retain(|entry| entry.id.index > upto.index);
     }
 
-    /// Hands out the collected write, if there is one, in place of none, after which the log ends at `last`.
-    pub(super) fn take_write(&mut self, to: &mut Option<Write>, last: LogIndex, now: Timestamp) {
-        if let Some(write) = &self.pending {
-            self.under_way.push_back(UnderWay { seq: write.seq, last, since: now });
-            core::mem::swap(to, &mut self.pending);
-        }
+    /// Hands out the collected write, if there is one, after which the log ends at `last`.
+    pub(super) fn take_write(&mut self, last: LogIndex, now: Timestamp) -> Option<Write> {
+        let Pending { append, rare } = self.pending.take()?;
+        let seq = self.seq;
+        self.under_way.push_back(UnderWay { seq, last, since: now });
+        let rare = rare.map_or_else(Rare::default, |rare| *rare);
+        let Rare { hard_state, reset, compact, truncate, settles_doubt, repair } = rare;
+        Some(Write { seq, hard_state, reset, compact, truncate, settles_doubt, append, repair })
     }
 
     /// Takes back a list of entries that were written.
@@ -178,6 +200,12 @@ impl Disk {
             entries.clear();
             self.spare = entries;
         }
+    }
+
+    pub(super) fn rest(&mut self) {
+        self.spare = Vec::new();
+        self.under_way.shrink_to_fit();
+        self.withheld.shrink_to_fit();
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.
@@ -234,12 +262,16 @@ impl Disk {
         });
     }
 
-    fn pending(&mut self) -> &mut Write {
+    fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_with(|| {
             self.seq = self.seq.next();
             let append = core::mem::take(&mut self.spare);
-            Write { seq: self.seq, append, ..Write::default() }
+            Pending { append, ..Pending::default() }
         })
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.pending().rare.get_or_insert_default()
     }
 }
 

@@ -29,6 +29,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -65,12 +66,12 @@ pub struct Raft {
 
 /// What a server is, with the state that only such a server has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a server has one")]
 enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),
     Candidate(Candidate),
-    Leader(Leader),
+    /// Of many groups on one machine, most are followers.
+    Leader(Box<Leader>),
 }
 
 /// What a handler wants the server to become.
@@ -361,7 +362,21 @@ impl Raft {
             Role::Leader(l) => l.pump(&mut self.common),
         }
         self.report_leadership();
-        self.common.take_output(output)
+        let is_work = self.common.take_output(output);
+        if output.is_a_sign_of_life() {
+            self.rest();
+        }
+        is_work
+    }
+
+    /// Gives back what lists have grown to: there is little to do, or it would be done with this. Of
+    /// many groups on one machine, most rest.
+    fn rest(&mut self) {
+        self.common.rest();
+        match &mut self.role {
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
+            Role::Leader(l) => l.rest(),
+        }
     }
 
     /// When to give the next [`Input::Timeout`], at the latest.
@@ -558,7 +573,7 @@ impl Raft {
             }
             Next::PreCampaign => Role::PreCandidate(PreCandidate::new(common)),
             Next::Campaign(cause) => Role::Candidate(Candidate::new(common, cause)),
-            Next::Lead => Role::Leader(Leader::new(common)),
+            Next::Lead => Role::Leader(Box::new(Leader::new(common))),
         };
         // Whoever was asked may not be the one who knows now.
         common.reads().ask_again();

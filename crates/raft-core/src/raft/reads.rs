@@ -4,6 +4,7 @@
 //! (thesis §6.4). The leader knows the commit index, and proves with a round of heartbeats that it
 //! still leads. All reads that have gathered when a round starts share it, whoever asked them.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
 
@@ -56,6 +57,10 @@ impl OwnReads {
         }
         questions.iter_mut().for_each(|(_, asked_at)| rebase.instant(asked_at));
         known.iter_mut().for_each(|(asked_at, _)| rebase.instant(asked_at));
+    }
+
+    pub(super) fn rest(&mut self) {
+        self.questions.shrink_to_fit();
     }
 
     /// The run of the server.
@@ -147,8 +152,16 @@ pub(super) enum Answer {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct ReadRounds {
     last: ReadRound,
-    under_way: Option<(Readers, LogIndex, ReadRound)>,
+    under_way: Option<Box<Round>>,
     waiting: Readers,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Round {
+    readers: Readers,
+    /// From where on they may read.
+    index: LogIndex,
+    number: ReadRound,
 }
 
 /// Who reads, each up to its newest read.
@@ -189,7 +202,8 @@ impl ReadRounds {
             return false;
         }
         self.last = self.last.next();
-        self.under_way = Some((core::mem::take(&mut self.waiting), commit, self.last));
+        let readers = core::mem::take(&mut self.waiting);
+        self.under_way = Some(Box::new(Round { readers, index: commit, number: self.last }));
         true
     }
 
@@ -200,7 +214,8 @@ impl ReadRounds {
 
     /// Takes the newest round that a quorum has confirmed; gives the readers it serves.
     pub(super) fn on_confirmed(&mut self, round: ReadRound) -> Option<(Readers, LogIndex)> {
-        let (readers, index, _) = self.under_way.take_if(|(_, _, asked)| round >= *asked)?;
+        let done = self.under_way.take_if(|under_way| round >= under_way.number)?;
+        let Round { readers, index, number: _ } = *done;
         Some((readers, index))
     }
 }

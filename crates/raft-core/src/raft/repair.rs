@@ -10,9 +10,11 @@
 //! against the log: the server votes and acknowledges by it. But it has no state, so it applies nothing
 //! and does not campaign until it has fetched a snapshot from which its log goes on.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use super::canonical::Rebase;
 use super::common::Common;
 use crate::io::{Fetch, FetchPurpose, WriteSeq};
 use crate::log::Slice;
@@ -20,9 +22,13 @@ use crate::message::{Body, RepairReply, RepairRequest};
 use crate::restored::Damage;
 use crate::types::{Entry, LogId, LogIndex, NodeId, Timestamp};
 
-/// The entries that are lost, or given back and not durable yet.
+/// What is lost. Rare, so a server that has everything carries no more than the place for it.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub(super) struct Repair {
+pub(super) struct Repair(Option<Box<Losses>>);
+
+/// The entries that are lost, or given back and not durable yet.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Losses {
     /// No snapshot has the entries before the log: the state machine is as it was made.
     lacks_state: bool,
     lost: BTreeSet<LogIndex>,
@@ -37,37 +43,35 @@ pub(super) struct Repair {
 impl Repair {
     pub(super) fn new(damage: Damage, now: Timestamp) -> Self {
         let Damage { lacks_state, lost, cut: _ } = damage;
-        Self { lacks_state, lost, due: now, ..Self::default() }
+        let given = BTreeMap::new();
+        let mut repair =
+            Self(Some(Box::new(Losses { lacks_state, lost, given, asked: None, due: now })));
+        repair.end_if_whole();
+        repair
     }
 
     /// The first entry that this server cannot vouch for.
     pub(super) fn first(&self) -> Option<LogIndex> {
-        let before = self.lacks_state.then_some(LogIndex::ZERO.next());
-        before.or_else(|| self.first_in_log())
-    }
-
-    fn first_in_log(&self) -> Option<LogIndex> {
-        if self.lost.is_empty() && self.given.is_empty() {
-            return None;
-        }
-        let given = self.given.keys().next();
-        self.lost.first().into_iter().chain(given).min().copied()
+        let losses = self.0.as_ref()?;
+        let before = losses.lacks_state.then_some(LogIndex::ZERO.next());
+        before.or_else(|| losses.first_in_log())
     }
 
     /// The last entry that can be read from disk, if it comes before `upto`, with all in the log
     /// before it.
     pub(super) fn readable_until(&self, upto: LogIndex) -> LogIndex {
-        self.first_in_log().map_or(upto, |first| upto.min(first.prev()))
+        let first = self.0.as_ref().and_then(|losses| losses.first_in_log());
+        first.map_or(upto, |first| upto.min(first.prev()))
     }
 
     /// Whether no snapshot has what came before the log.
-    pub(super) const fn lacks_state(&self) -> bool {
-        self.lacks_state
+    pub(super) fn lacks_state(&self) -> bool {
+        self.0.as_ref().is_some_and(|losses| losses.lacks_state)
     }
 
     /// A snapshot has what came before the log.
-    pub(super) const fn on_state(&mut self) {
-        self.lacks_state = false;
+    pub(super) fn on_state(&mut self) {
+        self.change(|losses| losses.lacks_state = false);
     }
 
     /// The last entry before which, and with which, all are sound, if it comes before `upto`.
@@ -78,54 +82,96 @@ impl Repair {
     /// The last entry before which, and with which, none is lost, if it comes before `upto`. What
     /// was given back may not be durable.
     pub(super) fn had_until(&self, upto: LogIndex) -> LogIndex {
-        self.lost.first().map_or(upto, |lost| upto.min(lost.prev()))
+        self.first_lost().map_or(upto, |lost| upto.min(lost.prev()))
     }
 
     pub(super) fn is_lost(&self, index: LogIndex) -> bool {
-        !self.lost.is_empty() && self.lost.contains(&index)
+        self.0.as_ref().is_some_and(|losses| losses.lost.contains(&index))
+    }
+
+    fn first_lost(&self) -> Option<LogIndex> {
+        self.0.as_ref()?.lost.first().copied()
+    }
+
+    /// The first entry at `index` or after it that is lost.
+    fn first_lost_from(&self, index: LogIndex) -> Option<LogIndex> {
+        self.0.as_ref()?.lost.range(index..).next().copied()
     }
 
     /// When to ask for what is lost; never if nothing is.
     pub(super) fn deadline(&self) -> Timestamp {
-        if self.lost.is_empty() && !self.lacks_state { Timestamp::NEVER } else { self.due }
+        let waits = |losses: &&Losses| !losses.lost.is_empty() || losses.lacks_state;
+        self.0.as_deref().filter(waits).map_or(Timestamp::NEVER, |losses| losses.due)
     }
 
-    pub(super) fn instants(&mut self) -> impl Iterator<Item = &mut Timestamp> {
-        core::iter::once(&mut self.due)
-    }
-
-    pub(super) fn seqs(&mut self) -> impl Iterator<Item = &mut WriteSeq> {
-        self.given.values_mut()
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        let Some(losses) = &mut self.0 else { return };
+        let Losses { lacks_state: _, lost: _, given, asked: _, due } = &mut **losses;
+        rebase.instant(due);
+        given.values_mut().for_each(|seq| rebase.seq(seq));
     }
 
     /// Takes note that an entry is durable again with `seq`.
     pub(super) fn on_given(&mut self, index: LogIndex, seq: WriteSeq) {
-        self.lost.remove(&index);
-        self.given.insert(index, seq);
+        self.change(|losses| {
+            losses.lost.remove(&index);
+            losses.given.insert(index, seq);
+        });
     }
 
     pub(super) fn on_durable(&mut self, durable: impl Fn(WriteSeq) -> bool) {
-        if !self.given.is_empty() {
-            self.given.retain(|_, seq| !durable(*seq));
-        }
+        self.change(|losses| losses.given.retain(|_, seq| !durable(*seq)));
     }
 
     /// The log ends before `from`.
     pub(super) fn truncate(&mut self, from: LogIndex) {
-        self.lost.split_off(&from);
-        self.given.split_off(&from);
+        self.change(|losses| {
+            losses.lost.split_off(&from);
+            losses.given.split_off(&from);
+        });
     }
 
     /// The log begins after `upto`.
     pub(super) fn compact(&mut self, upto: LogIndex) {
-        self.lost = self.lost.split_off(&upto.next());
-        self.given = self.given.split_off(&upto.next());
+        self.change(|losses| {
+            losses.lost = losses.lost.split_off(&upto.next());
+            losses.given = losses.given.split_off(&upto.next());
+        });
+    }
+
+    /// Takes note that `peer` was asked, and is asked again at `due`.
+    fn on_asked(&mut self, peer: Option<NodeId>, due: Timestamp) {
+        self.change(|losses| (losses.asked, losses.due) = (peer, due));
+    }
+
+    /// Who was asked last.
+    fn asked(&self) -> Option<NodeId> {
+        self.0.as_ref()?.asked
     }
 
     /// Whom to ask next, in ascending order and then from the beginning.
     fn next_peer(&self, peers: &BTreeSet<NodeId>) -> Option<NodeId> {
-        let after = peers.iter().find(|peer| self.asked < Some(**peer));
+        let asked = self.asked();
+        let after = peers.iter().find(|peer| asked < Some(**peer));
         after.or_else(|| peers.first()).copied()
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Losses)) {
+        if let Some(losses) = &mut self.0 {
+            change(losses);
+            self.end_if_whole();
+        }
+    }
+
+    fn end_if_whole(&mut self) {
+        self.0.take_if(|losses| !losses.lacks_state && losses.first_in_log().is_none());
+    }
+}
+
+impl Losses {
+    fn first_in_log(&self) -> Option<LogIndex> {
+        let given = self.given.keys().next();
+        self.lost.first().into_iter().chain(given).min().copied()
     }
 }
 
@@ -135,8 +181,7 @@ pub(super) fn ask(common: &mut Common, leader: Option<NodeId>) {
     let others: BTreeSet<_> = common.peers().chain(leader).collect();
     let peer = common.repair().next_peer(&others);
     let due = common.now().after(common.config().heartbeat_interval);
-    let repair = common.repair_mut();
-    (repair.asked, repair.due) = (peer, due);
+    common.repair_mut().on_asked(peer, due);
     let Some(peer) = peer else { return };
     if !common.repair().lacks_state() {
         request(common, peer);
@@ -148,7 +193,7 @@ pub(super) fn ask(common: &mut Common, leader: Option<NodeId>) {
 
 /// Asks for the first entries that are lost, as far as they are of one term.
 fn request(common: &mut Common, peer: NodeId) {
-    let Some(&index) = common.repair().lost.first() else { return };
+    let Some(index) = common.repair().first_lost() else { return };
     let Some(first) = common.log().id_at(index) else { return };
     let mut upto = index;
     let continues = |next: LogIndex| {
@@ -185,7 +230,7 @@ pub(super) fn on_request(common: &mut Common, from: NodeId, m: RepairRequest) {
 
 /// The last entry from `first` to `upto` before which none is lost.
 fn sound_after(common: &Common, first: LogIndex, upto: LogIndex) -> LogIndex {
-    let lost = common.repair().lost.range(first..).next();
+    let lost = common.repair().first_lost_from(first);
     lost.map_or(upto, |lost| upto.min(lost.prev()))
 }
 
@@ -209,8 +254,9 @@ pub(super) fn on_reply(common: &mut Common, from: NodeId, m: RepairReply) {
         taken |= take_back(common, &entry);
     }
     // Where these came from there may be more.
-    if taken && common.repair().asked == Some(from) {
-        common.repair_mut().due = common.now().after(common.config().heartbeat_interval);
+    if taken && common.repair().asked() == Some(from) {
+        let due = common.now().after(common.config().heartbeat_interval);
+        common.repair_mut().on_asked(Some(from), due);
         request(common, from);
     }
 }

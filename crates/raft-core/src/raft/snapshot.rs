@@ -1,5 +1,7 @@
 //! Snapshots: the newest one of the own state machine, and the one that is being fetched.
 
+use alloc::boxed::Box;
+
 use super::common::Common;
 use crate::error::CompactError;
 use crate::event::{Event, PeerFault};
@@ -13,7 +15,7 @@ pub(super) struct Snapshots {
     /// The newest one that is durable here.
     own: Option<SnapshotMeta>,
     /// What the driver was last asked to install, until it reports, or the log has come as far.
-    installing: Option<Install>,
+    installing: Option<Box<Install>>,
     /// The newest end of all that it was ever asked to install.
     asked: Option<LogId>,
 }
@@ -27,8 +29,8 @@ impl Snapshots {
         self.own.as_ref()
     }
 
-    pub(super) const fn installing(&self) -> Option<&Install> {
-        self.installing.as_ref()
+    pub(super) fn installing(&self) -> Option<&Install> {
+        self.installing.as_deref()
     }
 
     /// Whether an offer takes the place of the one that is being fetched, if any.
@@ -52,7 +54,7 @@ impl Snapshots {
         if self.asked.is_none_or(|asked| asked.index < last.index) {
             self.asked = Some(last);
         }
-        self.installing = Some(install);
+        self.installing = Some(Box::new(install));
     }
 
     /// What is committed needs no snapshot.

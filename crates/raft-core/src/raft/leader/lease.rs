@@ -26,6 +26,10 @@ impl Lease {
         since.iter_mut().for_each(|since| rebase.instant(since));
     }
 
+    pub(super) fn rest(&mut self) {
+        self.sent.shrink_to_fit();
+    }
+
     pub(super) fn on_sent(&mut self, round: ReadRound, now: Timestamp) {
         self.sent.push_back((round, now));
     }
@@ -52,8 +56,10 @@ impl Leader {
         if common.commit() < self.first || self.successor().is_some() {
             return None;
         }
-        self.lease.on_confirmed(self.confirmed(common));
-        let holds = common.now() < self.lease.since?.after(duration);
+        let confirmed = self.confirmed(common);
+        let lease = self.lease.as_mut()?;
+        lease.on_confirmed(confirmed);
+        let holds = common.now() < lease.since?.after(duration);
         holds.then(|| common.commit())
     }
 }

@@ -103,7 +103,7 @@ impl Leader {
     /// Has a progress for each follower, and a pace for each learner, of the membership in force.
     pub(super) fn follow_membership(&mut self, common: &Common, last: LogIndex) {
         let (now, membership) = (common.now(), common.membership());
-        self.lease.end();
+        self.lease.iter_mut().for_each(|lease| lease.end());
         self.followers.follow(common.peers(), || Progress::new(last, now));
         let learners = common.peers().filter(|&id| membership.is_learner(id));
         self.learners.follow(learners, || CatchUp::new(last, now));

@@ -44,9 +44,10 @@ pub(super) struct Leader {
     /// What the entries that gather weigh.
     gathered_bytes: usize,
     rounds: ReadRounds,
-    lease: Lease,
+    /// If reads may rest on clocks.
+    lease: Option<Box<Lease>>,
     /// The handing over that is under way.
-    transfer: Option<Transfer>,
+    transfer: Option<Box<Transfer>>,
     /// The newest membership of which those were told whom it has removed.
     settled: LogIndex,
 }
@@ -68,7 +69,7 @@ impl Leader {
             released: first,
             gathered_bytes: 0,
             rounds: ReadRounds::default(),
-            lease: Lease::default(),
+            lease: common.config().lease.map(|_| Box::default()),
             transfer: None,
             settled: LogIndex::ZERO,
         };
@@ -91,10 +92,16 @@ impl Leader {
             settled: _,
         } = self;
         learners.iter_mut().for_each(|(_, learner)| learner.rebase(rebase));
-        lease.rebase(rebase);
+        lease.iter_mut().for_each(|lease| lease.rebase(rebase));
         followers.iter_mut().for_each(|(_, progress)| progress.rebase(rebase));
         rebase.instant(heartbeat_due);
         transfer.iter_mut().for_each(|transfer| transfer.rebase(rebase));
+    }
+
+    pub(super) fn rest(&mut self) {
+        self.followers.rest();
+        self.followers.iter_mut().for_each(|(_, progress)| progress.rest());
+        self.lease.iter_mut().for_each(|lease| lease.rest());
     }
 
     pub(super) const fn followers(&self) -> &Peers<Progress> {
@@ -398,8 +405,8 @@ impl Leader {
     fn serve_confirmed_reads(&mut self, common: &mut Common) {
         let me = common.id();
         let confirmed = self.confirmed(common);
-        if common.config().lease.is_some() {
-            self.lease.on_confirmed(confirmed);
+        if let Some(lease) = &mut self.lease {
+            lease.on_confirmed(confirmed);
         }
         let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };
         let Readers { own, peers } = readers;
@@ -424,9 +431,9 @@ impl Leader {
 
     fn broadcast_heartbeat(&mut self, common: &mut Common) {
         self.heartbeat_due = common.now().after(common.config().heartbeat_interval);
-        if common.config().lease.is_some() {
+        if let Some(lease) = &mut self.lease {
             self.rounds.advance();
-            self.lease.on_sent(self.rounds.last(), common.now());
+            lease.on_sent(self.rounds.last(), common.now());
         }
         let round = self.rounds.last();
         for (id, progress) in self.followers.iter_mut() {

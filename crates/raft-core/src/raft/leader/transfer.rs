@@ -1,5 +1,7 @@
 //! Handing over: transfer of leadership (thesis §3.10).
 
+use alloc::boxed::Box;
+
 use super::Leader;
 use crate::error::TransferError;
 use crate::event::Event;
@@ -99,11 +101,11 @@ impl Leader {
     }
 
     pub(in crate::raft) fn successor(&self) -> Option<NodeId> {
-        self.transfer.map(|transfer| transfer.to)
+        self.transfer.as_ref().map(|transfer| transfer.to)
     }
 
     pub(super) fn transfer_deadline(&self) -> Timestamp {
-        self.transfer.map_or(Timestamp::NEVER, |transfer| transfer.deadline)
+        self.transfer.as_ref().map_or(Timestamp::NEVER, |transfer| transfer.deadline)
     }
 
     /// Tells the successor to campaign, if it is there and has all that we have.
@@ -112,7 +114,7 @@ impl Leader {
     /// the promises that keep leaders in office; and the message may arrive late, so that the term
     /// could not be used again even if the successor lost.
     pub(super) fn finish_transfer(&self, common: &mut Common) -> Next {
-        let Some(Transfer { to, heard, .. }) = self.transfer else { return Next::Stay };
+        let Some(&Transfer { to, heard, .. }) = self.transfer.as_deref() else { return Next::Stay };
         let matched = self.followers.get(to).map_or(LogIndex::ZERO, |p| p.matched());
         if !heard || matched < common.last().index {
             return Next::Stay;
@@ -132,13 +134,13 @@ impl Leader {
     fn call_off_transfer(&mut self, common: &mut Common) -> Option<Transfer> {
         let transfer = self.transfer.take()?;
         common.report(Event::TransferFailed { to: transfer.to });
-        Some(transfer)
+        Some(*transfer)
     }
 
     fn begin_transfer(&mut self, common: &mut Common, to: NodeId, otherwise: Otherwise) {
         self.call_off_transfer(common);
         let deadline = common.now().after(common.config().election_timeout);
-        self.transfer = Some(Transfer { to, deadline, heard: false, otherwise });
+        self.transfer = Some(Box::new(Transfer { to, deadline, heard: false, otherwise }));
         // Its answer shows that it is there, and where it stands.
         let Some(progress) = self.followers.get_mut(to) else { return };
         let commit = common.commit().min(progress.matched());
