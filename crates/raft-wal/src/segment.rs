@@ -7,7 +7,7 @@ use crate::disk::{Disk, DiskFile as _, DiskFileExt as _};
 use crate::error::{DiskError, Doing as _};
 use crate::format::BLOCK;
 use crate::format::crc::Seed;
-use crate::format::header::SegmentHeader;
+use crate::format::header::{HeaderBlock, SegmentHeader};
 use crate::format::ident::LogUuid;
 use crate::format::seal::{SealedSection, Trailer, encode_index};
 use crate::num::{align_up, wide};
@@ -35,6 +35,7 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) seed: Seed,
     /// The size that the header names; sealing cuts the file to what is used.
     pub(crate) bytes: u64,
+    pub(crate) block: HeaderBlock,
     pub(crate) file: D::File,
     pub(crate) path: PathBuf,
     /// Present while a sealed segment is kept open for reading.
@@ -42,30 +43,27 @@ pub(crate) struct Segment<D: Disk> {
 }
 
 impl<D: Disk> Segment<D> {
-    pub(crate) fn new(disk: &D, header: &SegmentHeader, file: D::File) -> Self {
+    pub(crate) fn new(disk: &D, block: HeaderBlock, file: D::File) -> Self {
+        let HeaderBlock { own, .. } = block;
         Self {
-            number: header.number,
-            seed: Seed::new(&header.salt),
-            bytes: header.segment_bytes,
+            number: own.number,
+            seed: Seed::new(&own.salt),
+            bytes: own.segment_bytes,
+            block,
             file,
-            path: disk.path(&segment_name(header.number)),
+            path: disk.path(&segment_name(own.number)),
             reader: Mutex::new(None),
         }
     }
 
-    /// Creates segment `number`, all zeros behind a header with a new salt, and makes it durable.
-    /// Replaces a file of that name.
+    /// Creates a segment, all zeros behind a header with a new salt, and makes it durable. Replaces a
+    /// file of that name.
     ///
     /// The name appears last, so that a segment with a name has a whole header.
-    pub(crate) fn prepare(
-        disk: &D,
-        number: u64,
-        uuid: LogUuid,
-        bytes: u64,
-    ) -> Result<Self, DiskError> {
-        let name = segment_name(number);
+    pub(crate) fn prepare(disk: &D, plan: Preparation) -> Result<Self, DiskError> {
+        let name = segment_name(plan.number());
         let temporary = name.clone() + TEMPORARY;
-        let prepared = Self::prepare_as(disk, &temporary, number, uuid, bytes);
+        let prepared = Self::prepare_as(disk, &temporary, plan);
         if prepared.is_err() {
             // Best effort: a left-over is deleted at the next open.
             drop(disk.unlink(&temporary));
@@ -76,26 +74,22 @@ impl<D: Disk> Segment<D> {
         Ok(segment)
     }
 
-    fn prepare_as(
-        disk: &D,
-        temporary: &str,
-        number: u64,
-        uuid: LogUuid,
-        bytes: u64,
-    ) -> Result<Self, DiskError> {
+    fn prepare_as(disk: &D, temporary: &str, plan: Preparation) -> Result<Self, DiskError> {
         let path = disk.path(temporary);
-        let header = SegmentHeader {
-            number,
+        let Preparation { uuid, bytes, before } = plan;
+        let own = SegmentHeader {
+            number: plan.number(),
             uuid,
             salt: disk.random().doing("draw random bytes for", &path)?,
             segment_bytes: bytes,
             created_unix_ms: disk.unix_millis(),
         };
+        let block = HeaderBlock { own, before };
         let file = disk.create(temporary).doing("create", &path)?;
         file.zero(bytes).doing("fill with zeros", &path)?;
-        file.write_all_at(0, &header.encode()).doing("write the header of", &path)?;
+        file.write_all_at(0, &block.encode()).doing("write the header of", &path)?;
         file.sync_data().doing("sync", &path)?;
-        Ok(Self::new(disk, &header, file))
+        Ok(Self::new(disk, block, file))
     }
 
     /// Writes index and trailer behind the batches and cuts the file there.
@@ -140,6 +134,21 @@ impl<D: Disk> Segment<D> {
     /// Lets go of the map and the index; whoever reads with them goes on.
     pub(crate) fn close_reader(&self) {
         drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// What is needed to prepare a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preparation {
+    pub(crate) uuid: LogUuid,
+    pub(crate) bytes: u64,
+    /// The header of the segment before it; `None` for the first of all.
+    pub(crate) before: Option<SegmentHeader>,
+}
+
+impl Preparation {
+    fn number(&self) -> u64 {
+        self.before.map_or(1, |before| before.number + 1)
     }
 }
 

@@ -1,7 +1,7 @@
-//! The bytes of version 1.2, which is written, and 1.0 and 1.1, which are read. They never change: a log that
+//! The bytes of version 1.3, which is written, and of those before, which are read. They never change: a log that
 //! was written once stays readable.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p raft-wal --test golden` writes them anew, which is only right
+//! `UPDATE_EXPECT=1 cargo test -p raft-wal --test it golden` writes them anew, which is only right
 //! before a release.
 
 use std::path::{Path, PathBuf};
@@ -63,14 +63,14 @@ fn repaired() -> SimDisk {
 }
 
 #[test]
-fn the_bytes_of_version_1_2_do_not_change() {
+fn the_bytes_of_version_1_3_do_not_change() {
     let (disk, _) = written();
-    compare(&disk, "v1.2");
+    compare(&disk, "v1.3");
 }
 
 #[test]
 fn the_bytes_of_a_repair_do_not_change() {
-    compare(&repaired(), "v1.2-repaired");
+    compare(&repaired(), "v1.3-repaired");
 }
 
 /// Such a log whose newest write may be lost, and one where that is settled.
@@ -94,14 +94,16 @@ fn doubtful() -> SimDisk {
 
 #[test]
 fn the_bytes_of_a_doubt_do_not_change() {
-    compare(&doubtful(), "v1.2-doubt");
+    compare(&doubtful(), "v1.3-doubt");
 }
 
 #[test]
 fn a_log_in_doubt_is_read() {
-    let disk = stored("v1.2-doubt");
-    check(&disk);
-    assert!(open(&disk).unwrap().1.group(GROUP).is_in_doubt);
+    for version in ["v1.2-doubt", "v1.3-doubt"] {
+        let disk = stored(version);
+        check(&disk);
+        assert!(open(&disk).unwrap().1.group(GROUP).is_in_doubt);
+    }
 }
 
 fn compare(disk: &SimDisk, version: &str) {
@@ -137,14 +139,14 @@ fn stored(version: &str) -> SimDisk {
 
 #[test]
 fn logs_of_all_versions_are_read() {
-    for version in ["v1", "v1.1", "v1.2"] {
+    for version in ["v1", "v1.1", "v1.2", "v1.3"] {
         check(&stored(version));
     }
 }
 
 #[test]
 fn a_log_with_a_repair_is_read() {
-    for version in ["v1.1-repaired", "v1.2-repaired"] {
+    for version in ["v1.1-repaired", "v1.2-repaired", "v1.3-repaired"] {
         check(&stored(version));
     }
 }

@@ -17,6 +17,7 @@ mod damaged_lives;
 mod doubt;
 mod faults;
 mod golden;
+mod headers;
 mod headless;
 mod inspect;
 mod log;

@@ -30,7 +30,7 @@ pub(crate) const SECTOR: u64 = 512;
 pub(crate) const MAJOR: u16 = 1;
 
 /// Informs about what the version may hold; see `docs/wal-format.md`, "Minor versions".
-pub(crate) const MINOR: u16 = 2;
+pub(crate) const MINOR: u16 = 3;
 
 /// First bytes of the identity file and of each segment.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89RWAL\r\n\x1a";

@@ -6,7 +6,7 @@ use super::batch::{BatchHeader, Counts, HEADER_LEN};
 use super::checkpoint::{Checkpoint, Doubts, GroupMark, Pin, checkpoint_len};
 use super::crc::{Seed, plain};
 use super::encode::{End, Stamp, encode_batch};
-use super::header::SegmentHeader;
+use super::header::{HeaderBlock, SegmentHeader};
 use super::ident::Ident;
 use super::record::{Change, DESCRIPTOR_LEN, Descriptor, Meaning, Record};
 use super::seal::{Repaired, SealedSection, Trailer, decode_index, encode_index};
@@ -63,16 +63,24 @@ fn the_identity_is_read_back() {
 }
 
 #[test]
-fn a_segment_header_is_read_back() {
-    let header = SegmentHeader {
+fn a_header_block_is_read_back() {
+    let own = SegmentHeader {
         number: 1 << 40,
         uuid: [3; 16],
         salt: [4; 16],
         segment_bytes: 1 << 26,
         created_unix_ms: 1,
     };
+    let before = SegmentHeader { number: own.number - 1, salt: [5; 16], ..own };
 
-    assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+    for before in [None, Some(before)] {
+        let block = HeaderBlock { own, before };
+        assert_eq!(HeaderBlock::decode(&block.encode()), Ok(block));
+    }
+    for before in [own, SegmentHeader { uuid: [4; 16], ..before }] {
+        let block = HeaderBlock { own, before: Some(before) };
+        assert!(matches!(HeaderBlock::decode(&block.encode()), Err(BlockError::Damaged(_))));
+    }
 }
 
 #[test]
@@ -243,7 +251,7 @@ proptest! {
         prop_assert_eq!(decode_index(&block, seed()), None);
         prop_assert_eq!(Trailer::decode(&block, seed()), None);
         prop_assert!(Ident::decode(&block).is_err());
-        prop_assert!(SegmentHeader::decode(&block).is_err());
+        prop_assert!(HeaderBlock::decode(&block).is_err());
         drop(Checkpoint::decode(&block));
     }
 

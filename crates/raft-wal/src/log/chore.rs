@@ -5,15 +5,14 @@ use std::sync::Arc;
 use super::Log;
 use crate::disk::Disk;
 use crate::error::{DiskError, Doing as _, WalError};
-use crate::format::ident::LogUuid;
 use crate::num::wide;
-use crate::segment::{SealPlan, Segment, segment_name};
+use crate::segment::{Preparation, SealPlan, Segment, segment_name};
 
 /// A piece of work that needs nothing from the log while it runs.
 #[derive(Debug)]
 pub(crate) enum Chore<D: Disk> {
     /// Create the next spare segment.
-    Prepare { disk: D, number: u64, uuid: LogUuid, bytes: u64 },
+    Prepare { disk: D, plan: Preparation },
     /// Close a full segment.
     Seal { segment: Arc<Segment<D>>, plan: SealPlan },
     /// Delete segments, the oldest first.
@@ -36,9 +35,7 @@ pub(crate) enum Done<D: Disk> {
 impl<D: Disk> Chore<D> {
     pub(crate) fn run(self) -> Done<D> {
         match self {
-            Self::Prepare { disk, number, uuid, bytes } => {
-                Done::Prepared(Segment::prepare(&disk, number, uuid, bytes))
-            }
+            Self::Prepare { disk, plan } => Done::Prepared(Segment::prepare(&disk, plan)),
             Self::Seal { segment, plan } => {
                 Done::Sealed { number: segment.number, result: segment.seal(&plan) }
             }

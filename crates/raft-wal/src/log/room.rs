@@ -10,7 +10,7 @@ use crate::error::{DiskError, WalError};
 use crate::format::BLOCK;
 use crate::format::checkpoint::Pin;
 use crate::limits;
-use crate::segment::SealPlan;
+use crate::segment::{Preparation, SealPlan};
 use crate::view::{Call, Request, Shortage};
 
 impl<D: Disk> Log<D> {
@@ -103,19 +103,20 @@ impl<D: Disk> Log<D> {
     pub(super) fn prepare_spare(&mut self) {
         let active = self.active.segment.number;
         let count = if self.fill().is_half_full() || self.spares.starved { 3 } else { 2 };
-        let mut wanted =
-            (active + 1..=active + count).filter(|n| !self.spares.ready.contains_key(n));
-        let Some(number) = wanted.next() else { return };
-        if self.spares.preparing || self.spares.error.is_some() {
+        let mut before = self.active.segment.block.own;
+        while let Some(ready) = self.spares.ready.get(&(before.number + 1)) {
+            before = ready.block.own;
+        }
+        if before.number >= active + count || self.spares.preparing || self.spares.error.is_some() {
             return;
         }
         self.spares.preparing = true;
-        self.chores.push_back(Chore::Prepare {
-            disk: self.disk.clone(),
-            number,
+        let plan = Preparation {
             uuid: self.uuid,
             bytes: self.options.segment_bytes,
-        });
+            before: Some(before),
+        };
+        self.chores.push_back(Chore::Prepare { disk: self.disk.clone(), plan });
     }
 
     /// Looks for space again after it was short.

@@ -5,17 +5,18 @@
 //! at any point before leads to the same decision again.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::chain::Trail;
 use super::creation::prepare;
+use super::mend::{self, Header};
 use super::survey::Found;
 use crate::disk::{Disk, DiskFile as _, DiskFileExt as _};
 use crate::error::{DiskError, Doing as _, OpenError};
 use crate::format::BLOCK;
 use crate::format::checkpoint::Checkpoint;
 use crate::format::encode::{End, Stamp, encode_batch};
+use crate::format::header::SegmentHeader;
 use crate::format::ident::Ident;
 use crate::format::record::Record;
 use crate::log::{Active, Chain, Parts, delete_segment};
@@ -34,19 +35,15 @@ pub(super) fn activate<D: Disk>(
     mut trail: Trail,
 ) -> Result<Parts<D>, OpenError> {
     remove_temporaries(&disk)?;
+    mend::write_copied(&survey)?;
+    let unneeded = survey.iter().filter(|found| found.header == Header::Unneeded);
+    trail.used_spares.extend(unneeded.map(|found| found.segment.number));
     let segments = survey.into_iter().map(|found| (found.segment.number, found.segment));
     let mut used: BTreeMap<u64, Segment<D>> = segments.collect();
-    let mut spares = used.split_off(&trail.next);
+    let found = used.split_off(&trail.next);
+    let last = used.last_key_value().map(|(_, segment)| segment.block.own);
     delete_unused(&disk, &mut used, &trail)?;
-    spares.retain(|number, segment| {
-        segment.bytes == options.segment_bytes && !trail.used_spares.contains(number)
-    });
-    // The segment after the new one exists before the new one is written to.
-    for number in [trail.next + 1, trail.next] {
-        if let Entry::Vacant(missing) = spares.entry(number) {
-            missing.insert(prepare(&disk, number, ident.uuid, options.segment_bytes)?);
-        }
-    }
+    let mut spares = ready(&disk, ident, &options, found, last, &trail)?;
     let Some(segment) = spares.remove(&trail.next) else {
         return Err(OpenError::MissingSegment { path: disk.path("") });
     };
@@ -76,6 +73,36 @@ pub(super) fn activate<D: Disk>(
         chain,
         spares,
     })
+}
+
+/// The segments from `trail.next` on that can be written to. The one after the new one exists, and has
+/// its header, before the new one is written to; so a copy of another life of its makes it useless.
+fn ready<D: Disk>(
+    disk: &D,
+    ident: &Ident,
+    options: &Options,
+    mut found: BTreeMap<u64, Segment<D>>,
+    mut before: Option<SegmentHeader>,
+    trail: &Trail,
+) -> Result<BTreeMap<u64, Segment<D>>, OpenError> {
+    let mut ready = BTreeMap::new();
+    for number in trail.next.. {
+        let unused = found.remove(&number).filter(|_| !trail.used_spares.contains(&number));
+        let fitting = unused.filter(|segment| {
+            let is_linked = segment.block.before.is_none_or(|copy| Some(copy) == before);
+            segment.bytes == options.segment_bytes && is_linked
+        });
+        let segment = match fitting {
+            Some(segment) => segment,
+            None if number <= trail.next + 1 => {
+                prepare(disk, ident.uuid, options.segment_bytes, before)?
+            }
+            None => break,
+        };
+        before = Some(segment.block.own);
+        ready.insert(number, segment);
+    }
+    Ok(ready)
 }
 
 fn remove_temporaries<D: Disk>(disk: &D) -> Result<(), DiskError> {

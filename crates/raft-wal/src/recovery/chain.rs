@@ -431,9 +431,9 @@ impl<D: Disk> Walk<'_, D> {
     /// The log ends in the first segment of `rest`, or before it.
     fn finish(mut self, rest: &[Found<D>]) -> Result<Trail, OpenError> {
         let Some(found) = rest.first() else { return Err(self.missing(1)) };
-        if let Some(found) = rest.iter().find(|found| found.len != found.segment.bytes) {
-            let what = "the file is not as long as its header says";
-            return Err(corrupt(&found.segment.path, found.len.min(found.segment.bytes), what));
+        if let Some(found) = rest.iter().find(|found| found.len < found.segment.bytes) {
+            let what = "the file is shorter than its header says";
+            return Err(corrupt(&found.segment.path, found.len, what));
         }
         let number = found.segment.number;
         let (offset, broken, evidence) = self.find_end(rest, found)?;

@@ -3,23 +3,19 @@
 //! Creation prepares two segments and then writes the identity file: that is its commit point. A
 //! crash before leaves empty segments, and the next open begins again.
 
+use super::survey::{is_unused, read_block};
 use crate::disk::{Disk, DiskFile as _, DiskFileExt as _};
 use crate::error::{Corruption, DiskError, Doing as _, OpenError};
-use crate::format::fields::is_zero;
 use crate::format::header::SegmentHeader;
 use crate::format::ident::{Ident, LogUuid};
 use crate::format::{BLOCK, BlockError};
-use crate::num::{narrow, wide};
+use crate::num::narrow;
 use crate::options::Options;
-use crate::read::source::Window;
-use crate::segment::{Segment, TEMPORARY, segment_number};
+use crate::segment::{Preparation, Segment, TEMPORARY, segment_number};
 use crate::submit::Identity;
 use raft_core::ClusterId;
 
 const IDENT: &str = "IDENT";
-
-/// How much of a file is looked at in one piece.
-const CHUNK: usize = 1 << 20;
 
 /// Reads the identity file and checks that the log is ours; creates the log if there is none.
 /// Says whether it did.
@@ -99,19 +95,8 @@ fn check_unused<D: Disk>(disk: &D, names: &[String]) -> Result<(), OpenError> {
     for name in names.iter().filter(|name| segment_number(name).is_some()) {
         let path = disk.path(name);
         let file = disk.open(name).doing("open", &path)?;
-        let len = file.file_len().doing("stat", &path)?;
-        let mut window = Window::new(&file, CHUNK);
-        let header = window.bytes(0, narrow(BLOCK)).doing("read", &path)?;
-        let has_header = header.is_some_and(|block| SegmentHeader::decode(&block).is_ok());
-        let mut offset = BLOCK;
-        let mut is_unused = has_header;
-        while is_unused && offset < len {
-            let part = CHUNK.min(narrow(len - offset));
-            let bytes = window.bytes(offset, part).doing("read", &path)?;
-            is_unused = bytes.is_some_and(|bytes| is_zero(&bytes));
-            offset += wide(part);
-        }
-        if !is_unused {
+        let has_header = read_block(&file, &path)?.is_ok();
+        if !(has_header && is_unused(&file, &path)?) {
             return Err(OpenError::MissingIdent { dir: disk.path("") });
         }
     }
@@ -120,9 +105,8 @@ fn check_unused<D: Disk>(disk: &D, names: &[String]) -> Result<(), OpenError> {
 
 fn create<D: Disk>(disk: &D, identity: Identity, options: &Options) -> Result<Ident, OpenError> {
     let uuid = disk.random().doing("draw random bytes for", &disk.path(IDENT))?;
-    for number in 1..=2 {
-        prepare(disk, number, uuid, options.segment_bytes)?;
-    }
+    let first = prepare(disk, uuid, options.segment_bytes, None)?;
+    prepare(disk, uuid, options.segment_bytes, Some(first.block.own))?;
     let ident = Ident {
         uuid,
         identity,
@@ -143,14 +127,14 @@ fn write_ident<D: Disk>(disk: &D, ident: &Ident) -> Result<(), DiskError> {
     disk.sync_dir().doing("sync the directory", &disk.path(""))
 }
 
-/// Prepares a segment, and tells want of space from other failures.
+/// Prepares the segment after `before`, and tells want of space from other failures.
 pub(super) fn prepare<D: Disk>(
     disk: &D,
-    number: u64,
     uuid: LogUuid,
     bytes: u64,
+    before: Option<SegmentHeader>,
 ) -> Result<Segment<D>, OpenError> {
-    Segment::prepare(disk, number, uuid, bytes).map_err(|source| {
+    Segment::prepare(disk, Preparation { uuid, bytes, before }).map_err(|source| {
         if source.is_no_space() {
             OpenError::NoSpace { bytes, source }
         } else {

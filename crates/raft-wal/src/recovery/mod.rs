@@ -4,7 +4,7 @@
 //! R0  lock the directory                         creation.rs
 //! R1  read the identity file, or create the log  creation.rs
 //! R2  list the files                             survey.rs
-//! R3  read every segment's header                survey.rs
+//! R3  read every segment's header                survey.rs, mend.rs
 //! R4  drop what the system caches of segments    survey.rs
 //! R5  read the seals of sealed ones              survey.rs
 //! R6  scan the others, batch by batch            chain.rs, scan.rs
@@ -24,6 +24,7 @@ mod beside;
 mod chain;
 mod creation;
 mod evidence;
+mod mend;
 mod replay;
 mod scan;
 mod survey;

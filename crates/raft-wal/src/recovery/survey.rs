@@ -1,11 +1,15 @@
 //! The files of a log, as far as they can be read without following the chain of batches.
 
+use std::path::Path;
+
 use super::beside::read_beside;
-use crate::disk::{Disk, DiskFile as _, DiskFileExt as _};
+use super::mend::{self, Header};
+use crate::disk::{Disk, DiskFile, DiskFileExt as _};
 use crate::error::{Corruption, DiskError, Doing as _, OpenError};
 use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::checkpoint::Checkpoint;
-use crate::format::header::SegmentHeader;
+use crate::format::fields::is_zero;
+use crate::format::header::HeaderBlock;
 use crate::format::ident::{Ident, LogUuid};
 use crate::format::record::{DESCRIPTOR_LEN, Descriptor, kind};
 use crate::format::seal::{SealedSection, Trailer};
@@ -23,6 +27,7 @@ pub(super) const CHUNK: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Found<D: Disk> {
     pub(super) segment: Segment<D>,
+    pub(super) header: Header,
     pub(super) len: u64,
     /// Present if the segment is sealed.
     pub(super) seal: Option<(Trailer, Vec<SealedSection>)>,
@@ -60,7 +65,12 @@ pub(super) fn read<D: Disk>(
     if access == Access::Write {
         disk.sync_dir().doing("sync the directory", &disk.path(""))?;
     }
-    let read = |number: &u64| read_segment(disk, ident.uuid, *number, access);
+    let read = |number: &u64| {
+        let mut found = read_segment(disk, ident.uuid, &numbers, *number, access)?;
+        // Nothing is ever written behind that.
+        found.len = found.len.min(found.segment.bytes);
+        Ok(found)
+    };
     let nothing = || Ok::<_, OpenError>(());
     let ((), found) = read_beside(disk.readers(), &numbers, read, nothing, |(), _| {})?;
     found.into_iter().collect()
@@ -75,10 +85,11 @@ fn check_contiguous<D: Disk>(disk: &D, numbers: &[u64]) -> Result<(), OpenError>
     gap.map_or(Ok(()), |[before, _]| Err(missing(before.saturating_add(1))))
 }
 
-/// Reads what one segment says about itself.
+/// Reads what one segment of these says about itself.
 pub(super) fn read_segment<D: Disk>(
     disk: &D,
     uuid: LogUuid,
+    numbers: &[u64],
     number: u64,
     access: Access,
 ) -> Result<Found<D>, OpenError> {
@@ -90,33 +101,64 @@ pub(super) fn read_segment<D: Disk>(
     };
     let file = file.doing("open", &path)?;
     let len = file.file_len().doing("stat", &path)?;
-    let mut block = vec![0; narrow(BLOCK)];
-    let read = file.read_full_at(0, &mut block).doing("read", &path)?;
-    block.truncate(read);
+    let block = read_block(&file, &path)?;
     let damaged = |what| {
         let path = path.clone();
         OpenError::from(Corruption { path, offset: 0, what, batches: None, entries: Vec::new() })
     };
-    let header = SegmentHeader::decode(&block).map_err(|error| match error {
-        BlockError::Unsupported(found) => OpenError::Unsupported { path: path.clone(), found },
-        BlockError::Damaged(what) => damaged(what),
-    })?;
-    if header.uuid != uuid {
+    let (block, header) = match block {
+        Ok(block) => (block, Header::Intact),
+        Err(BlockError::Unsupported(found)) => return Err(OpenError::Unsupported { path, found }),
+        Err(BlockError::Damaged(what)) => {
+            let known = mend::block_of(disk, uuid, numbers, number, &file)?;
+            known.ok_or_else(|| damaged(what))?
+        }
+    };
+    let own = block.own;
+    if own.uuid != uuid {
         return Err(damaged("the segment belongs to another log"));
     }
-    if header.number != number {
+    if own.number != number {
         return Err(damaged("the segment has another number than its file"));
     }
-    if header.segment_bytes > Options::SEGMENT_BYTES_MAX {
+    if own.segment_bytes > Options::SEGMENT_BYTES_MAX {
         return Err(damaged("the segment claims to be larger than a segment can be"));
     }
-    let segment = Segment::new(disk, &header, file);
+    let len = if header == Header::Unneeded { own.segment_bytes } else { len };
+    let segment = Segment::new(disk, block, file);
     let seal = read_seal(&segment)?;
     if seal.is_none() && access == Access::Write {
         refresh(&segment)?;
     }
     let head = read_head(&segment)?;
-    Ok(Found { segment, len, seal, head })
+    Ok(Found { segment, header, len, seal, head })
+}
+
+/// Reads a header block, as far as there is one.
+pub(super) fn read_block<F: DiskFile>(
+    file: &F,
+    path: &Path,
+) -> Result<Result<HeaderBlock, BlockError>, DiskError> {
+    let mut block = vec![0; narrow(BLOCK)];
+    let read = file.read_full_at(0, &mut block).doing("read", path)?;
+    block.truncate(read);
+    Ok(HeaderBlock::decode(&block))
+}
+
+/// Whether nothing stands behind the header block, as far as the file goes.
+pub(super) fn is_unused<F: DiskFile>(file: &F, path: &Path) -> Result<bool, DiskError> {
+    let len = file.file_len().doing("stat", path)?;
+    let mut window = Window::new(file, CHUNK);
+    let mut offset = BLOCK;
+    while offset < len {
+        let part = CHUNK.min(narrow(len - offset));
+        let bytes = window.bytes(offset, part).doing("read", path)?;
+        if !bytes.is_some_and(|bytes| is_zero(&bytes)) {
+            return Ok(false);
+        }
+        offset += wide(part);
+    }
+    Ok(true)
 }
 
 /// Makes what is read from here on the truth: what a crashed process wrote and the system still

@@ -8,7 +8,7 @@ use crate::format::Unsupported;
 use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::crc::Seed;
 use crate::format::encode::{End, Stamp, encode_batch};
-use crate::format::header::SegmentHeader;
+use crate::format::header::HeaderBlock;
 use crate::format::record::Record;
 use crate::sim::SimDisk;
 use crate::{Batch, Identity, Log, Options, Recovered};
@@ -31,7 +31,7 @@ pub(super) fn forge_at_end(forge: impl FnOnce(Stamp) -> Vec<u8>) -> SimDisk {
     log.flush().unwrap();
     drop(log);
     let bytes = disk.file_bytes(SEGMENT).unwrap();
-    let seed = Seed::new(&SegmentHeader::decode(&bytes[..4096]).unwrap().salt);
+    let seed = Seed::new(&HeaderBlock::decode(&bytes[..4096]).unwrap().own.salt);
     let mut offset = 4096;
     let mut last = None;
     while let Some(header) = BatchHeader::decode(&bytes[offset..], seed) {

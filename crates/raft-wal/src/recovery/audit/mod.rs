@@ -18,14 +18,12 @@ pub use self::found::{
 };
 use self::walk::Walk;
 use super::creation::read_ident;
-use super::survey::{Access, Found, read_segment};
-use crate::disk::{Disk, DiskFileExt as _, OsDisk};
+use super::mend::Header;
+use super::survey::{Access, Found, read_block, read_segment};
+use crate::disk::{Disk, OsDisk};
 use crate::error::{Corruption, DiskError, Doing as _, OpenError};
-use crate::format::BLOCK;
 use crate::format::checkpoint::Pin;
-use crate::format::header::SegmentHeader;
 use crate::format::ident::LogUuid;
-use crate::num::narrow;
 use crate::segment::{segment_name, segment_number};
 
 /// Looks at the files of a log without touching them, whatever their condition.
@@ -115,6 +113,11 @@ impl<D: Disk> Inspector<D> {
                 return Ok(Some(walk::Walked::unreadable(&self.disk, number, groups)));
             }
         };
+        if found.header != Header::Intact {
+            let path = found.segment.path.clone();
+            let corruption = plain(path, 0, "its header block is damaged");
+            each(Met::Damage(Damage { corruption, cost: Cost::Derived }));
+        }
         let pin = self.pin_of(log, number)?;
         Walk::new(&found, groups, each).through(pin).map(Some)
     }
@@ -130,7 +133,7 @@ impl<D: Disk> Inspector<D> {
 
     fn load(&self, log: LogUuid, number: u64) -> Result<Loaded<D>, DiskError> {
         let damaged = |cost, corruption| Ok(Loaded::Damaged(Damage { corruption, cost }));
-        match read_segment(&self.disk, log, number, Access::Read) {
+        match read_segment(&self.disk, log, &self.segments()?, number, Access::Read) {
             Ok(found) => Ok(Loaded::Found(Box::new(found))),
             Err(OpenError::Corrupt(corruption)) => damaged(Cost::Data, *corruption),
             Err(OpenError::Disk(error)) if error.source.kind() == io::ErrorKind::NotFound => {
@@ -155,12 +158,9 @@ impl<D: Disk> Inspector<D> {
         for number in self.segments()? {
             let name = segment_name(number);
             let path = self.disk.path(&name);
-            let mut block = vec![0; narrow(BLOCK)];
             let file = self.disk.open_read_only(&name).doing("open", &path)?;
-            let len = file.read_full_at(0, &mut block).doing("read", &path)?;
-            block.truncate(len);
-            if let Ok(header) = SegmentHeader::decode(&block) {
-                return Ok(header.uuid);
+            if let Ok(block) = read_block(&file, &path)? {
+                return Ok(block.own.uuid);
             }
         }
         Ok(LogUuid::default())

@@ -325,7 +325,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             }
             None if found.len > declared => {
                 let what = "the file is longer than its header says";
-                self.damage(Cost::Data, self.plain(declared, what));
+                self.damage(Cost::Nothing, self.plain(declared, what));
             }
             // A file that was cut has been sealed.
             None if found.len < declared => match seal_fault(&found.segment)? {
