@@ -90,11 +90,10 @@ pub(super) fn check_prefix(block: &[u8]) -> Result<&[u8], BlockError> {
         return Err(BlockError::Damaged("the first bytes are not those of a raft-wal file"));
     }
     let major = fields.u16().ok_or(SHORT)?;
-    let content = open_block(block);
+    let content = open_block(block).ok_or(BlockError::Damaged("the checksum differs"))?;
     if major != MAJOR {
         return Err(BlockError::Unsupported(Unsupported::Version(major)));
     }
-    let content = content.ok_or(BlockError::Damaged("the checksum differs"))?;
     fields.u16().ok_or(SHORT)?;
     for _ in 0..2 {
         match fields.u32().ok_or(SHORT)? {
