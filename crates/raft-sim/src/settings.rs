@@ -292,6 +292,13 @@ impl Settings {
 }
 
 impl Protocol {
+    /// For how long a leader may rely on an answered heartbeat if all clocks are right but for
+    /// `drift_ppm_max`: its own may be slow, and a voter's fast.
+    pub(crate) fn lease(&self, drift_ppm_max: u32) -> Option<Duration> {
+        let (slow, fast) = (1_000_000 - drift_ppm_max, 1_000_000 + drift_ppm_max);
+        self.has_lease.then(|| self.election_timeout * slow / fast)
+    }
+
     fn drawn(r: &mut Random) -> Self {
         let heartbeat_interval = Duration::from_millis(r.pick(&[20, 50, 50, 50, 50, 50, 50, 100]));
         Self {

@@ -336,6 +336,19 @@ impl Raft {
         }
     }
 
+    /// When this leader's lease ends, or has ended, by its own clock, as far as it has been renewed
+    /// (thesis §6.4.1). `None` if there is none: leases are off, it does not lead, knows of nothing
+    /// committed in its term, or hands over.
+    ///
+    /// Until then [`ReadLevel::Lease`] asks nobody.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<Timestamp> {
+        match &self.role {
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(l) => l.lease_until(&self.common),
+        }
+    }
+
     /// Takes the work that has come up since the last call; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         if !self.common.has_news() {

@@ -38,7 +38,7 @@ pub struct Call<A: App> {
 }
 
 impl<A: App> Call<A> {
-    /// The index up to which clients had seen effects when it was made.
+    /// The index up to which everything was committed when it was made.
     #[must_use]
     pub const fn floor(&self) -> LogIndex {
         self.floor
@@ -70,8 +70,8 @@ impl<A: App> Default for History<A> {
 }
 
 impl<A: App> History<A> {
-    /// Adds a call that is answered later; its number. `floor` is the index up to which clients
-    /// have seen effects.
+    /// Adds a call that is answered later; its number. `floor` is the index up to which
+    /// everything is committed.
     ///
     /// # Panics
     ///
@@ -120,7 +120,7 @@ impl<A: App> History<A> {
         })?;
         ensure(index > call.floor, Rule::Linearizability, || {
             let floor = call.floor;
-            format!("call {number} stands at {index}, but {floor} was seen before it was made")
+            format!("call {number} stands at {index}, but {floor} was committed before it was made")
         })?;
         let Ask::Command(command) = &call.ask else { return Ok(()) };
         let model = self.model.entry(A::part(&call.ask)).or_default();

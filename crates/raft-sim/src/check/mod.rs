@@ -13,9 +13,11 @@ mod memory;
 mod monotone;
 mod office;
 mod promises;
+mod proof;
 mod reads;
 mod recovery;
 mod replicas;
+mod voter;
 
 use std::fmt;
 
@@ -31,10 +33,12 @@ pub(crate) use self::membership::{Appender, Memberships, decides, survives};
 pub(crate) use self::memory::check_memory;
 pub(crate) use self::monotone::Monotone;
 pub(crate) use self::office::Office;
-pub(crate) use self::promises::check_promise;
+pub(crate) use self::promises::{check_agreement, check_promise};
+pub(crate) use self::proof::{Lead, Proofs};
 pub(crate) use self::reads::Reads;
 pub(crate) use self::recovery::check_recovery;
 pub(crate) use self::replicas::Replicas;
+pub(crate) use self::voter::{Question, Voter};
 use crate::world::Mirror;
 
 /// What must hold.
@@ -47,6 +51,13 @@ pub enum Rule {
     ElectedByQuorum,
     /// At most one vote of each server in a term (paper §5.2).
     OneVote,
+    /// A vote goes to nobody who lacks what the voter has (paper §5.4.1).
+    VoteForLog,
+    /// Nobody votes or campaigns against a leader that it hears, unless that leader wants it (thesis
+    /// §4.2.3).
+    Stickiness,
+    /// A pre-vote changes nothing where it arrives (thesis §9.6).
+    PreVote,
     /// A leader that no quorum answers, or that does not vote, leaves its office in time.
     Office,
     /// A leader never changes or removes entries of its log (paper §5.3).
@@ -65,14 +76,21 @@ pub enum Rule {
     Durability,
     /// No vote and no acknowledgement leaves before its ground is durable (thesis §3.8).
     PromiseBeforeDisk,
+    /// What is said to be equal in two logs is.
+    Agreement,
     /// Terms, commit and applied indexes only grow.
     Monotonicity,
     /// A restart finds what was durable.
     Recovery,
     /// Equal commands make equal states and responses.
     Determinism,
-    /// No read is older than what was acknowledged when it was asked (thesis §6.4).
+    /// No read is older than what was committed anywhere when it was asked (thesis §6.4).
     StaleRead,
+    /// A read is served once a quorum has answered what its leader sent after it was asked (thesis
+    /// §6.4).
+    ProvedRead,
+    /// A lease is no longer than a quorum's promise, and ends before another leads (thesis §6.4.1).
+    Lease,
     /// Clients cannot tell the cluster from one copy.
     Linearizability,
     /// Every caller is answered once, in time, and truthfully.
@@ -101,6 +119,9 @@ impl Rule {
             Self::ElectedByQuorum => "elected-by-quorum",
             Self::Office => "office",
             Self::OneVote => "one-vote",
+            Self::VoteForLog => "vote-for-log",
+            Self::Stickiness => "stickiness",
+            Self::PreVote => "pre-vote",
             Self::LeaderAppendOnly => "leader-append-only",
             Self::CommitsOwnTerm => "commits-own-term",
             Self::LogMatching => "log-matching",
@@ -109,10 +130,13 @@ impl Rule {
             Self::Durability => "durability",
             Self::QuorumDurability => "quorum-durability",
             Self::PromiseBeforeDisk => "promise-before-disk",
+            Self::Agreement => "agreement",
             Self::Monotonicity => "monotonicity",
             Self::Recovery => "recovery",
             Self::Determinism => "determinism",
             Self::StaleRead => "stale-read",
+            Self::ProvedRead => "proved-read",
+            Self::Lease => "lease",
             Self::Linearizability => "linearizability",
             Self::Callers => "callers",
             Self::OneMembershipChange => "one-membership-change",

@@ -1,6 +1,7 @@
-//! No vote and no acknowledgement leaves before what it rests on is durable (thesis §3.8).
+//! No vote and no acknowledgement leaves before what it rests on is durable (thesis §3.8), and nobody
+//! is told that logs are equal further than they are.
 
-use raft_core::{AppendReply, Body, Message, VoteReply};
+use raft_core::{AppendReply, Body, CommitNotice, Heartbeat, LogIndex, Message, VoteReply};
 
 use super::{Rule, Violation, ensure};
 use crate::world::Mirror;
@@ -45,5 +46,33 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
              its disk",
             disk.durable_until()
         )
+    })
+}
+
+/// Checks what a message says of the logs of those who exchange it, against both.
+///
+/// `leads` is whether the receiver leads the message's term.
+#[expect(clippy::wildcard_enum_match_arm, reason = "others say nothing of both logs")]
+pub(crate) fn check_agreement(
+    message: &Message,
+    sender: &Mirror,
+    receiver: &Mirror,
+    leads: impl FnOnce() -> bool,
+) -> Result<(), Violation> {
+    let Message { from, to, ref body, .. } = *message;
+    let upto = match body {
+        Body::AppendReply(AppendReply::Accepted { matched }) if leads() => *matched,
+        Body::Heartbeat(Heartbeat { commit, .. }) | Body::CommitNotice(CommitNotice { commit }) => {
+            *commit
+        }
+        _ => return Ok(()),
+    };
+    let gone = sender.base().index.max(receiver.base().index).max(receiver.snapshot().index);
+    if upto <= gone || upto == LogIndex::ZERO {
+        return Ok(());
+    }
+    let (ours, theirs) = (sender.id_at(upto), receiver.id_at(upto));
+    ensure(ours == theirs, Rule::Agreement, || {
+        format!("{from} says {body:?} to {to}, but has {ours:?} where that has {theirs:?}")
     })
 }

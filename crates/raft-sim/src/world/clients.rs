@@ -87,7 +87,7 @@ impl<A: App> World<A> {
         }
         let client = &mut self.clients[usize::from(number)];
         client.waiting += 1;
-        let level = draw_level(&mut client.random, &self.settings, self.checks.reads.floor());
+        let level = draw_level(&mut client.random, &self.settings, self.checks.reads.seen());
         // Calls of one client that wait at the same time are calls of several.
         let name = client.name << 12 | u32::from(number) << 4 | u32::from(client.waiting & 15);
         let happening = |call| match &ask {

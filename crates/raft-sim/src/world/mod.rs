@@ -1,6 +1,7 @@
 //! The world: nodes, a network, disks and clients, in one thread and one order of events.
 
 mod clients;
+mod direct;
 mod faults;
 mod liveness;
 mod media;
@@ -29,7 +30,7 @@ use self::notes::Noticed;
 use self::queue::{Event, Queue};
 use crate::app::App;
 use crate::check::{Callers, Committed, Elections, History, Leaders, Matching, Reads, Replicas};
-use crate::check::{Memberships, Monotone, Office, Violation};
+use crate::check::{Memberships, Monotone, Office, Proofs, Violation, Voter};
 use crate::digest::Digest;
 use crate::random::Random;
 use crate::run::Case;
@@ -165,6 +166,8 @@ impl<A: App> World<A> {
             noticed: Noticed::default(),
             monotone: Monotone::default(),
             office: Office::default(),
+            voter: Voter::default(),
+            proofs: Proofs::default(),
             callers: Callers::default(),
             operators: Callers::default(),
         });

@@ -15,7 +15,7 @@ use raft_wal::sim::SimDisk;
 use super::mirror::Mirror;
 use super::notes::Noticed;
 use crate::app::App;
-use crate::check::{Callers, Monotone, Office};
+use crate::check::{Callers, Monotone, Office, Proofs, Voter};
 use crate::random::Random;
 use crate::schedule::{Class, Wayward};
 use crate::tracked::Tracked;
@@ -53,6 +53,8 @@ pub(super) struct Node<A: App> {
     pub(super) noticed: Noticed,
     pub(super) monotone: Monotone,
     pub(super) office: Office,
+    pub(super) voter: Voter,
+    pub(super) proofs: Proofs,
     pub(super) callers: Callers,
     /// Those who wait for a change of the members.
     pub(super) operators: Callers,

@@ -9,13 +9,15 @@ use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, RoleKind, Write};
 use raft_net::{Integrity, Packet};
 use raft_wal::FlushError;
 
+use super::direct::check_no_lease_before;
 use super::network::{Fate, Passage, micros};
 use super::node::{Chore, Happening, Node, Process};
 use super::queue::{self, Transit};
 use super::{Checks, Event, World, small};
 use crate::app::{App, Reply};
 use crate::check::{
-    Appender, Rule, View, Violation, check_completeness, check_memory, check_promise, ensure,
+    Appender, Lead, Proofs, Question, Rule, View, Violation, check_completeness, check_memory,
+    ensure,
 };
 use crate::digest::Digest;
 use crate::schedule::Class;
@@ -39,6 +41,7 @@ impl<A: App> World<A> {
         node.planned = None;
         node.is_shelf_faulty = false;
         node.wayward = None;
+        node.proofs = Proofs::default();
         drop(node.process.take());
         node.life += 1;
         let how = match end {
@@ -126,7 +129,7 @@ impl<A: App> World<A> {
             return Ok(());
         }
         self.tell_of_room(at);
-        self.take_inbox(at);
+        self.take_inbox(at)?;
         let mut is_idle = true;
         loop {
             let node = &mut self.nodes[at];
@@ -178,22 +181,33 @@ impl<A: App> World<A> {
         }
     }
 
-    fn take_inbox(&mut self, at: usize) {
+    fn take_inbox(&mut self, at: usize) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         let now = node.clock.at(self.now);
         let patience = self.settings.driver.request_timeout;
-        let Some(Process { driver, inbox, machine, is_turn_due, .. }) = &mut node.process else {
-            return;
+        let protocol = self.settings.protocol;
+        let lease = protocol.lease(self.settings.drift_ppm_max);
+        let Some(Process { driver, inbox, machine, is_turn_due, membership, .. }) =
+            &mut node.process
+        else {
+            return Ok(());
         };
         *is_turn_due = false;
         let mut taken = std::mem::take(inbox);
         for happening in taken.drain(..) {
             match happening {
                 Happening::Packet { from, packet } => {
+                    let mut question = None;
                     if let Packet::Raft(message) = &packet {
                         node.office.on_heard(from, message.term, self.now);
+                        question = Question::of(message, driver.raft());
+                        node.proofs.on_message(message, driver.raft(), &membership.1, now);
                     }
                     driver.on_packet(now, from, packet);
+                    if let Some(question) = question {
+                        let election = protocol.election_timeout;
+                        node.voter.check(question, driver.raft(), now, election)?;
+                    }
                 }
                 Happening::Durable(seq) => driver.on_input(now, Input::Persisted(seq)),
                 Happening::Fetched { fetch, entries } => {
@@ -212,8 +226,10 @@ impl<A: App> World<A> {
                     driver.propose(now, batch);
                 }
                 Happening::Read(level, calls) => {
+                    let lead = lease.and_then(|_| Lead::of(driver.raft(), &membership.1, now));
                     for call in &calls {
                         node.callers.on_taken(*call, now.after(patience).as_micros());
+                        node.proofs.on_read(*call, level, now, lead.as_ref().zip(lease));
                     }
                     driver.read(now, level, calls);
                 }
@@ -224,6 +240,7 @@ impl<A: App> World<A> {
         if now >= driver.next_deadline() {
             driver.on_timeout(now);
         }
+        Ok(())
     }
 
     fn set_alarm(&mut self, at: usize) {
@@ -463,10 +480,11 @@ impl<A: App> World<A> {
     }
 
     fn send(&mut self, at: usize, to: NodeId, packet: &Packet) -> Result<(), Violation> {
+        let target = self.slot(to);
         if let Packet::Raft(message) = packet {
-            check_promise(message, &self.nodes[at].mirror)?;
+            self.check_message(at, target, message)?;
         }
-        let Some(target) = self.slot(to) else { return Ok(()) };
+        let Some(target) = target else { return Ok(()) };
         self.note_sent(at, packet);
         let codec = |error| Violation { rule: Rule::Codec, what: format!("{packet:?}: {error}") };
         let bytes = self.network.encode(packet).map_err(codec)?;
@@ -579,7 +597,10 @@ impl<A: App> World<A> {
             }
             Job::Snapshot { .. } | Job::Restore { .. } => {}
             Job::Read { callers } => {
-                callers.iter().for_each(|call| node.callers.on_handed(*call));
+                for call in callers {
+                    node.proofs.check_read(node.id, *call)?;
+                    node.callers.on_handed(*call);
+                }
             }
         }
         if delay_max == 0 && !process.is_applying {
@@ -734,6 +755,7 @@ impl<A: App> World<A> {
     fn note_answer(&mut self, at: usize, call: u32) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         let waited = node.callers.on_answer(call);
+        node.proofs.on_answer(call);
         ensure(waited, Rule::Callers, || {
             let outcome = &self.checks.history.get(call).outcome;
             format!("{} answers call {call} a second time; it was {outcome:?}", node.id)
@@ -784,6 +806,7 @@ impl<A: App> World<A> {
             let membership = &process.membership.1;
             checks.elections.check_quorum(&view, membership)?;
             self.tally.reach_if(membership.is_joint(), Point::JointElection);
+            check_no_lease_before(&view, nodes, self.now)?;
         }
         if view.commit > before.commit {
             let holds = |voter, id| {
@@ -793,6 +816,7 @@ impl<A: App> World<A> {
             // It counted by either, if this turn changed it.
             let memberships = [&process.membership.1, status.membership];
             checks.committed.on_commit(before.commit, &view, memberships, holds)?;
+            checks.reads.on_committed(checks.committed.last());
         }
         if view.role == RoleKind::Leader {
             let limit = settings.protocol.uncommitted_bytes_max;
@@ -821,7 +845,7 @@ impl<A: App> World<A> {
             self.record_commit(at);
             self.note_commit(at, before.commit, commit);
         }
-        Ok(())
+        if role == RoleKind::Leader { self.check_lease(at) } else { Ok(()) }
     }
 }
 

@@ -199,6 +199,7 @@ impl<A: App> World<A> {
     ) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         node.monotone.restart(restored.hard_state.term);
+        node.voter.restart(restored.hard_state.term);
         let config = self.settings.config(node.id);
         let name = Stream::STARTS + (node.id.get() << 32) + u64::from(node.life);
         let seed = Random::of(self.seed, name).draw();

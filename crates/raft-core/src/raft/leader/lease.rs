@@ -51,15 +51,19 @@ impl Leader {
     /// What may be served without asking anybody: all that is committed, as long as nobody else can
     /// be leader.
     pub(in crate::raft) fn leased(&mut self, common: &Common) -> Option<LogIndex> {
+        let confirmed = self.confirmed(common);
+        self.lease.as_mut()?.on_confirmed(confirmed);
+        let holds = common.now() < self.lease_until(common)?;
+        holds.then(|| common.commit())
+    }
+
+    /// When the lease ends, or has ended, unless it is renewed; `None` if there is none.
+    pub(in crate::raft) fn lease_until(&self, common: &Common) -> Option<Timestamp> {
         let duration = common.config().lease_duration()?;
         // Others may have committed what we do not know to be committed; or we have begun to let go.
         if common.commit() < self.first || self.successor().is_some() {
             return None;
         }
-        let confirmed = self.confirmed(common);
-        let lease = self.lease.as_mut()?;
-        lease.on_confirmed(confirmed);
-        let holds = common.now() < lease.since?.after(duration);
-        holds.then(|| common.commit())
+        Some(self.lease.as_ref()?.since?.after(duration))
     }
 }

@@ -52,6 +52,19 @@ fn a_leader_that_a_quorum_follows_serves_reads_without_asking() {
 }
 
 #[test]
+fn a_leader_knows_when_its_lease_ends_and_nobody_else_has_one() {
+    let mut cluster = leased();
+    cluster.heartbeat(1);
+    let sent = cluster.now;
+    cluster.pass(Duration::from_millis(1));
+    cluster.settle();
+
+    let ends = [1, 2].map(|id| cluster.server(id).raft.lease_until());
+
+    assert_eq!(ends, [Some(sent.after(TIMEOUT)), None]);
+}
+
+#[test]
 fn leases_are_off_unless_something_is_said_about_clocks() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);

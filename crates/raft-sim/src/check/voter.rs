@@ -1,0 +1,158 @@
+//! A voter's word: it votes for nobody who lacks what it has (paper §5.4.1), keeps to the leader that
+//! it hears (thesis §4.2.3), and is not moved by questions about votes (thesis §9.6).
+
+use std::time::Duration;
+
+use raft_core::{Body, HardState, LogId, Message, NodeId, Raft, RoleKind, Term, Timestamp};
+
+use super::{Rule, Violation, ensure};
+
+/// What a voter has promised. It outlives the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Voter {
+    /// The term whose leader it has heard last, and when, by its own clock.
+    heard: Option<(Term, Timestamp)>,
+    /// The term whose leader has told it to campaign.
+    told: Option<Term>,
+}
+
+/// A message that a voter is about to take, and what it was before that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    from: NodeId,
+    term: Term,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    OfALeader,
+    TimeoutNow,
+    Vote { last: LogId, is_transfer: bool, before: (HardState, LogId) },
+    PreVote { before: (HardState, Option<NodeId>, Timestamp) },
+}
+
+impl Question {
+    /// `None` if it asks for nothing that is checked here.
+    pub(crate) fn of(message: &Message, raft: &Raft) -> Option<Self> {
+        let Message { from, term, ref body, .. } = *message;
+        let vote = |last, is_transfer| {
+            let status = raft.status();
+            Kind::Vote { last, is_transfer, before: (status.hard_state, status.last) }
+        };
+        let kind = match body {
+            Body::AppendEntries(_)
+            | Body::Heartbeat(_)
+            | Body::CommitNotice(_)
+            | Body::InstallSnapshot(_) => Kind::OfALeader,
+            Body::TimeoutNow => Kind::TimeoutNow,
+            Body::RequestVote(m) => vote(m.last, false),
+            Body::TransferVote(m) => vote(m.last, true),
+            Body::PreVote(_) => Kind::PreVote { before: at_rest(raft) },
+            Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::EndRequest(_)
+            | Body::EndReply(_)
+            | Body::RepairRequest(_)
+            | Body::RepairReply(_)
+            | Body::PreVoteReply(_)
+            | Body::VoteReply(_)
+            | Body::Removed(_)
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_) => return None,
+        };
+        Some(Self { from, term, kind })
+    }
+}
+
+/// What a question must not change.
+fn at_rest(raft: &Raft) -> (HardState, Option<NodeId>, Timestamp) {
+    (raft.status().hard_state, raft.leader(), raft.next_deadline())
+}
+
+impl Voter {
+    /// The process has ended. What it had heard and not noted, it has told nobody.
+    pub(crate) fn restart(&mut self, durable: Term) {
+        self.heard = self.heard.filter(|(term, _)| *term <= durable);
+    }
+
+    /// Checks what a voter has made of a message.
+    pub(crate) fn check(
+        &mut self,
+        question: Question,
+        raft: &Raft,
+        now: Timestamp,
+        election: Duration,
+    ) -> Result<(), Violation> {
+        let Question { from, term, kind } = question;
+        match kind {
+            Kind::OfALeader => {
+                let is_newest = self.heard.is_none_or(|(heard, _)| heard <= term);
+                if is_newest && raft.leader() == Some(from) {
+                    self.heard = Some((term, now));
+                }
+                Ok(())
+            }
+            Kind::TimeoutNow => {
+                // It gives up its office with that, and with it what it was promised.
+                if raft.status().role == RoleKind::Candidate {
+                    (self.told, self.heard) = (Some(term), None);
+                }
+                Ok(())
+            }
+            Kind::Vote { last, is_transfer, before: (state, own) } => {
+                let (id, after) = (raft.id(), raft.status().hard_state);
+                let votes = after == HardState { term, vote: Some(from) } && after != state;
+                ensure(!votes || last >= own, Rule::VoteForLog, || {
+                    format!("{id} has {own} and votes for {from}, which has {last}")
+                })?;
+                if votes && !is_transfer {
+                    self.check_free(id, term, now, election)
+                } else {
+                    Ok(())
+                }
+            }
+            Kind::PreVote { before } => {
+                let (id, after) = (raft.id(), at_rest(raft));
+                let holds = before == after || raft.status().role == RoleKind::Leader;
+                ensure(holds, Rule::PreVote, || {
+                    format!("{id} was {before:?}, and is {after:?} for a pre-vote of {from}")
+                })
+            }
+        }
+    }
+
+    /// Checks a message that leaves: whether it asks for votes that it should not ask for.
+    pub(crate) fn check_candidacy(
+        &self,
+        message: &Message,
+        now: Timestamp,
+        election: Duration,
+    ) -> Result<(), Violation> {
+        let Message { from, term, ref body, .. } = *message;
+        if matches!(body, Body::TransferVote(_)) {
+            let is_told = self.told.is_some_and(|told| told.next() == term);
+            return ensure(is_told, Rule::Stickiness, || {
+                format!("{from} campaigns in term {term} as if it had been told to")
+            });
+        }
+        let campaigns = matches!(body, Body::RequestVote(_));
+        if campaigns { self.check_free(from, term, now, election) } else { Ok(()) }
+    }
+
+    fn check_free(
+        &self,
+        id: NodeId,
+        term: Term,
+        now: Timestamp,
+        election: Duration,
+    ) -> Result<(), Violation> {
+        let hears = |(heard, at): &(Term, Timestamp)| *heard < term && now < at.after(election);
+        ensure(self.heard.as_ref().is_none_or(|heard| !hears(heard)), Rule::Stickiness, || {
+            format!(
+                "{id} takes part in an election of term {term} at {now:?}, but hears the leader of {:?}",
+                self.heard
+            )
+        })
+    }
+}
