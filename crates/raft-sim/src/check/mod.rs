@@ -58,6 +58,12 @@ pub enum Rule {
     Stickiness,
     /// A pre-vote changes nothing where it arrives (thesis §9.6).
     PreVote,
+    /// What comes from an earlier term changes nothing (paper §5.1).
+    Past,
+    /// A snapshot removes nothing of a log that goes on from its end (paper §7).
+    KeptLog,
+    /// A vote of a server that may have lost what it acknowledged says so.
+    Doubt,
     /// A leader that no quorum answers, or that does not vote, leaves its office in time.
     Office,
     /// A leader never changes or removes entries of its log (paper §5.3).
@@ -122,6 +128,9 @@ impl Rule {
             Self::VoteForLog => "vote-for-log",
             Self::Stickiness => "stickiness",
             Self::PreVote => "pre-vote",
+            Self::Past => "past",
+            Self::KeptLog => "kept-log",
+            Self::Doubt => "doubt",
             Self::LeaderAppendOnly => "leader-append-only",
             Self::CommitsOwnTerm => "commits-own-term",
             Self::LogMatching => "log-matching",

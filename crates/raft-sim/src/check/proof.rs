@@ -99,6 +99,11 @@ impl Proofs {
         self.waiting.remove(&call);
     }
 
+    /// Whether it has asked a leader.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.proved.is_some() || !self.questions.is_empty()
+    }
+
     /// Whether anything waits for a proof.
     pub(crate) fn has_readers(&self) -> bool {
         let newest = self.asked.back().map(|(.., since)| *since);

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use raft_core::{Body, HardState, LogId, Message, NodeId, Raft, RoleKind, Term, Timestamp};
+use raft_core::{
+    Body, HardState, Input, LogId, LogIndex, Message, NodeId, Raft, RequestVote, RoleKind, Term,
+    Timestamp, VoteReply,
+};
 
 use super::{Rule, Violation, ensure};
 
@@ -17,30 +20,70 @@ pub(crate) struct Voter {
 }
 
 /// A message that a voter is about to take, and what it was before that.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Question {
     from: NodeId,
     term: Term,
     kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     OfALeader,
     TimeoutNow,
-    Vote { last: LogId, is_transfer: bool, before: (HardState, LogId) },
-    PreVote { before: (HardState, Option<NodeId>, Timestamp) },
+    Vote {
+        last: LogId,
+        is_transfer: bool,
+        before: (HardState, LogId),
+    },
+    PreVote {
+        before: AtRest,
+    },
+    /// A message of an earlier term.
+    Past {
+        before: AtRest,
+    },
+    /// An answer of an earlier term, of which no word is to be believed.
+    PastAnswer {
+        before: Box<Raft>,
+    },
 }
+
+/// What a question must not change.
+type AtRest = (RoleKind, HardState, Option<NodeId>, Timestamp);
 
 impl Question {
     /// `None` if it asks for nothing that is checked here.
     pub(crate) fn of(message: &Message, raft: &Raft) -> Option<Self> {
         let Message { from, term, ref body, .. } = *message;
+        let is_past = term < raft.status().hard_state.term;
         let vote = |last, is_transfer| {
             let status = raft.status();
             Kind::Vote { last, is_transfer, before: (status.hard_state, status.last) }
         };
         let kind = match body {
+            Body::AppendEntries(_)
+            | Body::Heartbeat(_)
+            | Body::InstallSnapshot(_)
+            | Body::RequestVote(_)
+            | Body::TransferVote(_)
+                if is_past =>
+            {
+                Kind::Past { before: at_rest(raft) }
+            }
+            Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::VoteReply(_)
+            | Body::CommitNotice(_)
+            | Body::TimeoutNow
+            | Body::EndRequest(_)
+            | Body::EndReply(_)
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_)
+                if is_past =>
+            {
+                Kind::PastAnswer { before: Box::new(raft.clone()) }
+            }
             Body::AppendEntries(_)
             | Body::Heartbeat(_)
             | Body::CommitNotice(_)
@@ -65,15 +108,53 @@ impl Question {
     }
 }
 
-/// What a question must not change.
-fn at_rest(raft: &Raft) -> (HardState, Option<NodeId>, Timestamp) {
-    (raft.status().hard_state, raft.leader(), raft.next_deadline())
+fn at_rest(raft: &Raft) -> AtRest {
+    let status = raft.status();
+    (status.role, status.hard_state, status.leader, raft.next_deadline())
 }
 
 impl Voter {
     /// The process has ended. What it had heard and not noted, it has told nobody.
     pub(crate) fn restart(&mut self, durable: Term) {
         self.heard = self.heard.filter(|(term, _)| *term <= durable);
+    }
+
+    /// Asks a voter for its vote in ways that must not get it, on a copy of it. It would take long until
+    /// that happens by itself, and at a moment at which it matters.
+    pub(crate) fn ask(
+        &self,
+        raft: &Raft,
+        now: Timestamp,
+        election: Duration,
+    ) -> Result<(), Violation> {
+        let HardState { term, .. } = raft.status().hard_state;
+        let (past, next) = (Term::new(term.get().saturating_sub(1)), term.next());
+        let request = |term| RequestVote { last: LogId::new(term, LogIndex::new(u64::MAX)) };
+        // Who follows a leader does not let itself be freed, neither by a later term nor by a denial.
+        let questions = [
+            (past, Body::RequestVote(request(past))),
+            (past, Body::TimeoutNow),
+            (term, Body::RequestVote(request(term))),
+            (next, Body::PreVote(request(next))),
+            (next, Body::VoteReply(VoteReply::Denied)),
+            (next, Body::RequestVote(request(next))),
+        ];
+        let mut copy = raft.clone();
+        for (asked, body) in questions {
+            if asked >= term && !self.hears(asked.max(next), now, election) {
+                return Ok(());
+            }
+            let consents = consents(&mut copy, now, asked, body.clone());
+            ensure(!consents, Rule::Stickiness, || {
+                let heard = self.heard;
+                format!("{} has heard the leader of {heard:?}, and falls for {body:?}", raft.id())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn hears(&self, term: Term, now: Timestamp, election: Duration) -> bool {
+        self.heard.is_some_and(|(heard, at)| heard < term && now < at.after(election))
     }
 
     /// Checks what a voter has made of a message.
@@ -112,6 +193,19 @@ impl Voter {
                     Ok(())
                 }
             }
+            Kind::PastAnswer { mut before } => {
+                // Time passes, and nothing else happens.
+                before.step(now, Input::Unreachable(raft.id()));
+                ensure(*before == *raft, Rule::Past, || {
+                    format!("{} believes what {from} said in term {term}", raft.id())
+                })
+            }
+            Kind::Past { before } => {
+                let (id, after) = (raft.id(), at_rest(raft));
+                ensure(before == after, Rule::Past, || {
+                    format!("{id} was {before:?}, and is {after:?} for a message of term {term}")
+                })
+            }
             Kind::PreVote { before } => {
                 let (id, after) = (raft.id(), at_rest(raft));
                 let holds = before == after || raft.status().role == RoleKind::Leader;
@@ -147,12 +241,26 @@ impl Voter {
         now: Timestamp,
         election: Duration,
     ) -> Result<(), Violation> {
-        let hears = |(heard, at): &(Term, Timestamp)| *heard < term && now < at.after(election);
-        ensure(self.heard.as_ref().is_none_or(|heard| !hears(heard)), Rule::Stickiness, || {
+        ensure(!self.hears(term, now, election), Rule::Stickiness, || {
             format!(
                 "{id} takes part in an election of term {term} at {now:?}, but hears the leader of {:?}",
                 self.heard
             )
         })
     }
+}
+
+/// Whether a server consents to what a stranger asks.
+fn consents(raft: &mut Raft, now: Timestamp, term: Term, body: Body) -> bool {
+    const STRANGER: NodeId = NodeId::new(u64::MAX).expect("it is not zero");
+    let before = raft.status().role;
+    raft.step(now, Input::Message(Message { from: STRANGER, to: raft.id(), term, body }));
+    let output = raft.poll_output().unwrap_or_default();
+    let is_consent = |m: &Message| {
+        let consent = Body::PreVoteReply(VoteReply::Granted);
+        m.to == STRANGER && m.body == consent
+    };
+    let status = raft.status();
+    let campaigns = status.role == RoleKind::Candidate && before != RoleKind::Candidate;
+    campaigns || status.hard_state.vote == Some(STRANGER) || output.messages.iter().any(is_consent)
 }

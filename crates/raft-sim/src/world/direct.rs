@@ -1,6 +1,8 @@
 //! What is asked of a node directly, because a breach seldom does harm that anybody would see.
 
-use raft_core::{Body, Message, RoleKind};
+use raft_core::{
+    Body, Input, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply, RoleKind, VoteReply, Write,
+};
 
 use super::World;
 use super::node::Node;
@@ -28,22 +30,78 @@ impl<A: App> World<A> {
         let election = self.settings.protocol.election_timeout;
         let now = node.clock.at(self.now);
         node.voter.check_candidacy(message, now, election)?;
+        if let (Body::VoteReply(VoteReply::Granted), Some(process)) = (&message.body, &node.process)
+        {
+            let is_in_doubt = process.driver.raft().status().is_in_doubt;
+            ensure(!is_in_doubt, Rule::Doubt, || {
+                format!("{} votes for {} and hides that it is in doubt", message.from, message.to)
+            })?;
+        }
         let node = &mut self.nodes[at];
+        let has_asked = node.proofs.has_asked();
         node.proofs.check_sent(message, now)?;
-        self.check_handed_over(at, message)
+        if !has_asked {
+            self.answer_another_run(at, message)?;
+        }
+        self.check_handed_over(at, target, message)
     }
 
-    /// The term is spent: the message may arrive late (thesis §3.10).
-    fn check_handed_over(&self, at: usize, message: &Message) -> Result<(), Violation> {
-        let Some(process) = &self.nodes[at].process else { return Ok(()) };
+    /// The term is spent: the message may arrive late. Its receiver has everything (thesis §3.10).
+    fn check_handed_over(
+        &self,
+        at: usize,
+        target: Option<usize>,
+        message: &Message,
+    ) -> Result<(), Violation> {
+        let Node { process: Some(process), mirror, .. } = &self.nodes[at] else { return Ok(()) };
         if !matches!(message.body, Body::TimeoutNow) {
             return Ok(());
         }
+        let Message { from, to, term, .. } = *message;
         let status = process.driver.raft().status();
-        let leads = status.role == RoleKind::Leader && status.hard_state.term == message.term;
-        ensure(!leads, Rule::Office, || {
-            format!("{} has told {} to campaign, and goes on", message.from, message.to)
+        let leads = status.role == RoleKind::Leader && status.hard_state.term == term;
+        ensure(!leads, Rule::Office, || format!("{from} has told {to} to campaign, and goes on"))?;
+        let last = mirror.last();
+        let successor = target.map(|target| &self.nodes[target]).filter(|node| !node.is_damaged);
+        let has_all = successor.is_none_or(|node| node.mirror.holds(last));
+        ensure(has_all, Rule::Office, || {
+            format!("{from} has told {to} to campaign, which lacks {last}")
         })
+    }
+
+    /// Answers the first question of a node's run as if an earlier run had asked it.
+    fn answer_another_run(&self, at: usize, message: &Message) -> Result<(), Violation> {
+        let Node { process: Some(process), clock, .. } = &self.nodes[at] else { return Ok(()) };
+        let Body::ReadIndex(ReadIndex { upto }) = message.body else { return Ok(()) };
+        let upto = ReadId::new(!upto.session(), upto.position());
+        let body = Body::ReadIndexReply(ReadIndexReply { upto, index: LogIndex::ZERO });
+        let Message { from, to, term, .. } = *message;
+        let mut copy = process.driver.raft().clone();
+        let answer = Message { from: to, to: from, term, body };
+        copy.step(clock.at(self.now), Input::Message(answer));
+        let output = copy.poll_output().unwrap_or_default();
+        ensure(output.reads.is_empty(), Rule::ProvedRead, || {
+            format!("{from} takes the answer to another run for one to this one")
+        })
+    }
+
+    /// A write is about to be submitted: what follows a snapshot may be acknowledged, and stays.
+    pub(super) fn check_reset(&self, at: usize, write: &Write) -> Result<(), Violation> {
+        let Node { id, ref mirror, .. } = self.nodes[at];
+        let Some(base) = write.reset else { return Ok(()) };
+        let goes_on = mirror.id_at(base.index) == Some(base) && base.index < mirror.last().index;
+        ensure(!goes_on || mirror.is_faulty(), Rule::KeptLog, || {
+            format!("{id} drops what follows {base}, up to {}", mirror.last())
+        })
+    }
+
+    /// A voter may have been freed of its promise by what has happened to it.
+    pub(super) fn ask_voter(&self, at: usize) -> Result<(), Violation> {
+        let Node { voter, process: Some(process), clock, .. } = &self.nodes[at] else {
+            return Ok(());
+        };
+        let election = self.settings.protocol.election_timeout;
+        voter.ask(process.driver.raft(), clock.at(self.now), election)
     }
 
     /// What a leader has heard proves something to readers, and its lease must be proved.

@@ -321,6 +321,7 @@ impl<A: App> World<A> {
     /// Gives a write to the log, which flushes it after a while.
     fn submit(&mut self, at: usize, write: Write) -> Result<(), Violation> {
         self.note_write(at, &write);
+        self.check_reset(at, &write)?;
         let event = Event::Flush(self.id_of(at));
         let node = &mut self.nodes[at];
         let Some(process) = &mut node.process else { return Ok(()) };
@@ -823,7 +824,7 @@ impl<A: App> World<A> {
             check_memory(&view, limit, 64 << 10, process.inherited)?;
         }
         office.check(self.now, settings.protocol.election_timeout, &view, in_use)?;
-        let (role, last) = (view.role, view.last);
+        let (role, last, term) = (view.role, view.last, view.hard_state.term);
         let changed = (status.membership_id != process.membership.0)
             .then(|| (status.membership_id, status.membership.clone()));
         let commit = view.commit;
@@ -844,6 +845,9 @@ impl<A: App> World<A> {
         if commit > before.commit {
             self.record_commit(at);
             self.note_commit(at, before.commit, commit);
+        }
+        if term > before.term || before.commit == LogIndex::ZERO {
+            self.ask_voter(at)?;
         }
         if role == RoleKind::Leader { self.check_lease(at) } else { Ok(()) }
     }
