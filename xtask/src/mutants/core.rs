@@ -433,15 +433,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        let Some((readers, index)) = self.rounds.on_confirmed(confirmed) else { return };",
         new: r"        let any = self.followers.iter().map(|(_, p)| p.confirmed()).max().unwrap_or_default();
         let Some((readers, index)) = self.rounds.on_confirmed(confirmed.max(any)) else { return };",
-        killer: Killer::Tests("raft-core::a_read_is_served_when_a_majority"),
+        killer: Killer::Simulator,
     },
     Mutant {
         name: "lease-too-long",
         rule: "a lease ends before followers may elect another (thesis §6.4.1)",
         file: "crates/raft-core/src/raft/leader/lease.rs",
-        old: r"lease.since?.after(duration)",
-        new: r"lease.since?.after(duration * 4)",
-        killer: Killer::Tests("raft-core::leases"),
+        old: r"since?.after(duration)",
+        new: r"since?.after(duration * 4)",
+        killer: Killer::Simulator,
     },
     Mutant {
         name: "lease-during-transfer",
@@ -449,7 +449,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/leader/lease.rs",
         old: r"if common.commit() < self.first || self.successor().is_some() {",
         new: r"if common.commit() < self.first {",
-        killer: Killer::Tests("raft-core::leases"),
+        killer: Killer::Simulator,
     },
     Mutant {
         name: "lease-before-own-term",
@@ -597,7 +597,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"    if last.index <= common.commit() {
         common.commit_to(last.index);
         if common.repair()",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::a_log_that_reaches_the_snapshots_end_meanwhile"),
     },
     Mutant {
         name: "offer-stands-for-ever",
@@ -615,7 +615,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/follower.rs",
         old: r"let known = m.prev.index < common.log().base().index || common.log().contains(m.prev);",
         new: r"let known = common.log().contains(m.prev);",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::what_lies_below_the_base"),
     },
     Mutant {
         name: "compaction-keeps-terms",
@@ -635,7 +635,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        let matched = self.repair.had_until(matched);
 ",
         new: r"",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::what_is_lost_is_not_acknowledged"),
     },
     Mutant {
         name: "lost-entries-applied",
@@ -643,7 +643,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/common.rs",
         old: r"let applicable = self.repair.sound_until(durable);",
         new: r"let applicable = durable;",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::what_is_lost_is_not_applied"),
     },
     Mutant {
         name: "repairs-with-other-entries",

@@ -255,4 +255,32 @@ pub(super) const MUTANTS: &[Mutant] = &[
         Ok(())",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "refused-forward-is-dropped",
+        rule: "every caller is answered",
+        file: "crates/raft/src/driver/mod.rs",
+        old: r"if self.raft.leader() == Some(from) => {
+                self.park(forwarded.batch, forwarded.deadline);
+            }",
+        new: r"if self.raft.leader() == Some(from) => drop(forwarded.batch),",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "apply-skips-after-a-snapshot",
+        rule: "what follows a snapshot is applied",
+        file: "crates/raft/src/driver/apply.rs",
+        old: r"        self.handed = self.handed.max(index);
+        self.on_applied(index);",
+        new: r"        self.handed = self.committed;
+        self.on_applied(index);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "truncation-lost-beside-one-entry",
+        rule: "what was removed is removed from the disk",
+        file: "crates/raft/src/log/batches.rs",
+        old: r"truncate.take());",
+        new: r"truncate.take().filter(|_| entries.len() != 1));",
+        killer: Killer::Simulator,
+    },
 ];

@@ -2,6 +2,7 @@
 //! each. It tests the tests: a bug that nothing finds shows what is not tested.
 
 mod core;
+mod direct;
 mod driver;
 mod scratch;
 mod wal;
@@ -93,7 +94,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
 
 /// All of them.
 fn all() -> impl Iterator<Item = &'static Mutant> {
-    [core::MUTANTS, driver::MUTANTS, wal::MUTANTS].into_iter().flatten()
+    [core::MUTANTS, direct::MUTANTS, driver::MUTANTS, wal::MUTANTS].into_iter().flatten()
 }
 
 fn try_one(scratch: &Scratch, mutant: &Mutant, options: &Options) -> anyhow::Result<Fate> {

@@ -242,4 +242,61 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"",
         killer: Killer::Tests("raft-wal::beside"),
     },
+    Mutant {
+        name: "no-sync-without-entries",
+        rule: "term and vote are durable when they are reported",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"        self.write_buffer()?;
+        self.sync()
+    }
+
+    /// Repeats",
+        new: r"        self.write_buffer()?;
+        if !self.flight.changes.iter().any(|(_, _, c)| matches!(c, Change::Entry(..))) {
+            return Ok(());
+        }
+        self.sync()
+    }
+
+    /// Repeats",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "no-sync-after-the-roll",
+        rule: "the first write to a segment is synced as all others",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"        self.write_buffer()?;
+        self.sync()
+    }
+
+    /// Repeats",
+        new: r"        let is_first = self.active.pin.is_some();
+        self.write_buffer()?;
+        if is_first {
+            return Ok(());
+        }
+        self.sync()
+    }
+
+    /// Repeats",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "every-eighth-sync-skipped",
+        rule: "what is reported is durable",
+        file: "crates/raft-wal/src/log/flight.rs",
+        old: r"        let synced = segment.file.sync_data();",
+        new: r"        let synced =
+            if self.chain.seq % 8 == 7 { Ok(()) } else { segment.file.sync_data() };",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "received-snapshot-not-synced",
+        rule: "a snapshot is durable before it is published",
+        file: "crates/raft-snapshot/src/partial.rs",
+        old: r#"        self.file.sync_data().doing("sync", &path)?;
+        // Their name"#,
+        new: r#"        // Their name"#,
+        killer: Killer::Simulator,
+    },
 ];
