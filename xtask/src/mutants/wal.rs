@@ -161,9 +161,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "segment-not-synced",
         rule: "a new segment is durable before it is used",
         file: "crates/raft-wal/src/segment.rs",
-        old: r#"        file.write_all_at(0, &header.encode()).doing("write the header of", &path)?;
+        old: r#"        file.write_all_at(0, &block.encode()).doing("write the header of", &path)?;
         file.sync_data().doing("sync", &path)?;"#,
-        new: r#"        file.write_all_at(0, &header.encode()).doing("write the header of", &path)?;"#,
+        new: r#"        file.write_all_at(0, &block.encode()).doing("write the header of", &path)?;"#,
         killer: Killer::Simulator,
     },
     Mutant {
