@@ -1,9 +1,10 @@
 //! Bytes that are not what was written.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 
-use raft_snapshot::{DamageKind, OpenError, ReadError};
-use raft_wal::sim::SimDisk;
+use raft_snapshot::{DamageKind, OpenError, ReadError, Store};
+use raft_wal::disk::OsDisk;
+use raft_wal::sim::{SimDisk, SimFault, SimOp};
 
 use crate::common::{self, CHUNK, copy, log_id, open, state, write};
 
@@ -98,7 +99,7 @@ fn every_flipped_byte_of_the_newest_snapshot_names_it_and_leads_to_the_one_befor
                 }
             };
 
-            let choice = store.choose(log_id(5).index).unwrap();
+            let choice = store.choose(log_id(5).index);
 
             let damaged: Vec<_> = opened.damaged.iter().chain(&choice.damaged).collect();
             assert_eq!(damaged.len(), 1, "{name} byte {byte}");
@@ -116,7 +117,7 @@ fn a_snapshot_that_the_log_does_not_continue_is_not_chosen() {
     disk.flip_bit(&name_of(&disk, ".data"), 10, 0);
     let (store, _) = open(&disk).unwrap();
 
-    let choice = store.choose(log_id(6).index).unwrap();
+    let choice = store.choose(log_id(6).index);
 
     assert!(choice.snapshot.is_none());
     assert_eq!(choice.too_old.unwrap().id().last, log_id(5));
@@ -128,7 +129,7 @@ fn a_damaged_snapshot_does_not_count_among_those_that_are_kept() {
     let disk = with(&[5, 6]);
     disk.flip_bit(&name_of(&disk, ".data"), 10, 0);
     let (store, _) = open(&disk).unwrap();
-    store.choose(log_id(1).index).unwrap();
+    drop(store.choose(log_id(1).index));
 
     write(&store, 7, b"seven").unwrap();
 
@@ -207,4 +208,81 @@ fn foreign_files_are_left_alone() {
 
     assert!(opened.swept.is_empty() && opened.damaged.is_empty());
     assert_eq!((disk.file_names(), store.list().len()), (before, 1));
+}
+
+#[test]
+fn what_the_disk_does_not_give_back_is_damaged_and_the_store_opens() {
+    let whole = with(&[5, 6]);
+    let mut unreadable = 0;
+    for op in [SimOp::Open, SimOp::Read, SimOp::Len] {
+        for skip in 0..8 {
+            let disk = whole.fork(skip);
+            disk.fail(op, skip, SimFault::Io);
+
+            let (store, opened) = open(&disk).unwrap();
+            let choice = store.choose(log_id(5).index);
+
+            let damaged: Vec<_> = opened.damaged.iter().chain(&choice.damaged).collect();
+            for damage in &damaged {
+                let text = damage.fault.to_string();
+                assert!(matches!(damage.fault, DamageKind::Unreadable { .. }), "{text}");
+                assert!(text.contains("simulated input/output error"), "{text}");
+            }
+            let lost_newest = damaged.iter().any(|damage| damage.id.last == log_id(6));
+            let expected = log_id(if lost_newest { 5 } else { 6 });
+            assert_eq!(choice.snapshot.unwrap().id().last, expected, "{op:?} {skip}");
+            unreadable += damaged.len();
+        }
+    }
+    assert!(unreadable > 6, "{unreadable}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_an_error_that_says_what_to_do() {
+    let disk = with(&[5]);
+    disk.fail(SimOp::List, 0, SimFault::Io);
+
+    let error = open(&disk).unwrap_err();
+
+    assert!(matches!(error, OpenError::Disk(_)), "{error}");
+    assert!(error.to_string().contains("check that the directory"), "{error}");
+}
+
+/// Of every kind of file, published and not.
+#[test]
+fn a_directory_in_the_place_of_a_file_gets_out_of_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(OsDisk::new(dir.path()), common::owner(), common::options()).unwrap();
+    let write = |store: &Store<OsDisk>| {
+        let mut writer = store.create(common::meta(5)).unwrap();
+        writer.write_all(b"five").unwrap();
+        writer.finish().unwrap()
+    };
+    let id = write(&open().0).id();
+    let in_place_of = |suffix: &str| {
+        let path = dir.path().join(format!("{id}.{suffix}"));
+        drop(std::fs::remove_file(&path));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("something"), b"here").unwrap();
+    };
+    for suffix in ["manifest", "data"] {
+        in_place_of(suffix);
+
+        let (store, opened) = open();
+
+        let fault = &opened.damaged[0].fault;
+        let kind = ErrorKind::IsADirectory;
+        assert!(matches!(fault, DamageKind::Unreadable { kind: k, .. } if *k == kind), "{fault}");
+        assert!(store.list().is_empty());
+        write(&store);
+        assert_eq!(store.list().len(), 1);
+        drop(store);
+        let (store, opened) = open();
+        assert!(opened.damaged.is_empty());
+        assert_eq!(store.list().len(), 1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "{suffix}");
+        std::fs::remove_dir_all(dir.path().join(format!("{id}.{suffix}.aside"))).unwrap();
+    }
+    in_place_of("partial");
+    assert_eq!(open().0.list().len(), 1);
 }

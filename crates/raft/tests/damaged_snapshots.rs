@@ -72,6 +72,7 @@ async fn a_damaged_snapshot_comes_back_from_another_node() {
             Harm::CutAt(0),
             Harm::CutAt(used / 2),
             Harm::Remove,
+            Harm::Directory,
         ];
         for harm in harms {
             let copy = nodes.copy();
@@ -144,13 +145,15 @@ async fn a_node_that_is_alone_is_refused_and_told_why() {
     node.snapshot().await.unwrap();
     node.shutdown().await.unwrap();
     let data = newest(&nodes, 1);
-    assert!(Harm::FlipBit(used(&data) / 2).to(&data));
 
-    for _ in 0..2 {
-        let refused = start().await.unwrap_err();
+    for harm in [Harm::FlipBit(used(&data) / 2), Harm::Directory] {
+        assert!(harm.to(&data));
+        for _ in 0..2 {
+            let refused = start().await.unwrap_err();
 
-        assert!(matches!(refused, StartError::SnapshotUnreadable { .. }), "{refused}");
-        assert_helps(&refused.to_string(), &data, "a lonely snapshot");
+            assert!(matches!(refused, StartError::SnapshotUnreadable { .. }), "{refused}");
+            assert_helps(&refused.to_string(), &data, "a lonely snapshot");
+        }
     }
 }
 

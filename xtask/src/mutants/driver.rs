@@ -232,9 +232,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "restores-an-older-snapshot",
         rule: "a snapshot that the log does not continue is of no use",
         file: "crates/raft/src/snapshot/shelf.rs",
-        old: r"Ok(Chosen { kept: choice.snapshot.map(|snapshot| kept(&snapshot)), damage })",
+        old: r"Chosen { kept: choice.snapshot.map(|snapshot| kept(&snapshot)), damage }",
         new: r"drop(choice.snapshot);
-        Ok(Chosen { kept: self.kept().pop(), damage })",
+        Chosen { kept: self.kept().pop(), damage }",
         killer: Killer::Simulator,
     },
     Mutant {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use raft_core::LogIndex;
-use raft_wal::DiskError;
 use raft_wal::disk::Disk;
 
 use super::{DamageKind, Damaged, Store};
@@ -27,14 +26,12 @@ pub struct Choice<D: Disk> {
 impl<D: Disk> Store<D> {
     /// Reads the snapshots from the newest on, until one is intact that reaches at least as far as
     /// `log_base`, the last entry that is not in the log any more.
-    ///
-    /// # Errors
-    ///
-    /// If the disk fails otherwise than by returning other bytes.
-    pub fn choose(&self, log_base: LogIndex) -> Result<Choice<D>, DiskError> {
+    /// One that the disk does not give back is as damaged as one with other bytes.
+    #[must_use]
+    pub fn choose(&self, log_base: LogIndex) -> Choice<D> {
         let mut choice = Choice { snapshot: None, damaged: Vec::new(), too_old: None };
         for snapshot in self.list().into_iter().rev() {
-            match damage_of(&snapshot)? {
+            match damage_of(&snapshot) {
                 Some(damaged) => {
                     self.catalogue().remove(snapshot.id());
                     choice.damaged.push(damaged);
@@ -49,17 +46,16 @@ impl<D: Disk> Store<D> {
                 }
             }
         }
-        Ok(choice)
+        choice
     }
 }
 
 /// The first thing that is wrong with the data.
-fn damage_of<D: Disk>(snapshot: &Snapshot<D>) -> Result<Option<Damaged>, DiskError> {
-    let fault = match snapshot.verify().into_iter().next() {
-        None => return Ok(None),
-        Some(ReadError::Disk(error)) => return Err(error),
-        Some(ReadError::Damaged { source, .. }) => DamageKind::Chunk(source),
-        Some(ReadError::DataChecksum { .. }) => DamageKind::DataChecksum,
+fn damage_of<D: Disk>(snapshot: &Snapshot<D>) -> Option<Damaged> {
+    let fault = match snapshot.verify().into_iter().next()? {
+        ReadError::Disk(error) => DamageKind::unreadable(&error),
+        ReadError::Damaged { source, .. } => DamageKind::Chunk(source),
+        ReadError::DataChecksum { .. } => DamageKind::DataChecksum,
     };
-    Ok(Some(Damaged { id: snapshot.id(), path: snapshot.path().clone(), fault }))
+    Some(Damaged { id: snapshot.id(), path: snapshot.path().clone(), fault })
 }

@@ -1,5 +1,6 @@
 //! Looking at a directory of snapshots without a lock, and without touching anything: for tools.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ impl<D: Disk> Look<D> {
         for (name, kind) in names.iter().zip(&kinds) {
             let has = |wanted: Kind| kinds.contains(&wanted);
             match *kind {
-                Kind::Manifest(id) => look.load(disk, id)?,
+                Kind::Manifest(id) => look.load(disk, id),
                 Kind::Partial(id) => look.partial.push(id),
                 Kind::Data(id) if has(Kind::Manifest(id)) || has(Kind::Partial(id)) => {}
                 Kind::Data(_) | Kind::Unfinished => look.leftovers.push(disk.path(name)),
@@ -63,21 +64,23 @@ impl<D: Disk> Look<D> {
         Ok(look)
     }
 
-    fn load(&mut self, disk: &D, id: SnapshotId) -> Result<(), DiskError> {
-        match load(disk, id, |_| Ok::<_, DiskError>(())) {
-            Ok(Ok(snapshot)) => self.snapshots.push(Arc::new(snapshot)),
-            Ok(Err(damaged)) => self.damaged.push(damaged),
+    fn load(&mut self, disk: &D, id: SnapshotId) {
+        let Ok(loaded) = load(disk, id, |_| Ok::<_, Infallible>(()));
+        match loaded {
+            Ok(snapshot) => self.snapshots.push(Arc::new(snapshot)),
             // It was removed since the directory was listed.
-            Err(error) if error.source.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(Damaged {
+                fault: DamageKind::Unreadable { kind: ErrorKind::NotFound, .. },
+                ..
+            }) => {}
+            Err(damaged) => self.damaged.push(damaged),
         }
-        Ok(())
     }
 }
 
-/// A published snapshot, or what is wrong with it; whoever asks may refuse it for what its manifest
-/// says.
-pub(super) fn load<D: Disk, E: From<DiskError>>(
+/// A published snapshot, or what is wrong with it, which may be that the disk does not give it back;
+/// whoever asks may refuse it for what its manifest says.
+pub(super) fn load<D: Disk, E>(
     disk: &D,
     id: SnapshotId,
     accept: impl FnOnce(&Manifest) -> Result<(), E>,
@@ -85,9 +88,10 @@ pub(super) fn load<D: Disk, E: From<DiskError>>(
     let name = manifest_name(id);
     let path = disk.path(&name);
     let damaged = |path, fault| Ok(Err(Damaged { id, path, fault }));
-    let manifest = match read_manifest(disk, &name)? {
-        Ok(manifest) => manifest,
-        Err(fault) => return damaged(path, DamageKind::Manifest(fault)),
+    let manifest = match read_manifest(disk, &name) {
+        Ok(Ok(manifest)) => manifest,
+        Ok(Err(fault)) => return damaged(path, DamageKind::Manifest(fault)),
+        Err(error) => return damaged(path, DamageKind::unreadable(&error)),
     };
     accept(&manifest)?;
     if manifest.id() != id {
@@ -98,8 +102,15 @@ pub(super) fn load<D: Disk, E: From<DiskError>>(
     if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return damaged(path, DamageKind::NoData);
     }
-    let data = opened.doing("open", &path)?;
-    let (expected, found) = (manifest.sizes().data, data.file_len().doing("measure", &path)?);
+    let measure = |data: D::File| {
+        let len = data.file_len().doing("measure", &path)?;
+        Ok((data, len))
+    };
+    let (data, found) = match opened.doing("open", &path).and_then(measure) {
+        Ok(data) => data,
+        Err(error) => return damaged(path, DamageKind::unreadable(&error)),
+    };
+    let expected = manifest.sizes().data;
     if expected != found {
         return damaged(path, DamageKind::DataLength { expected, found });
     }

@@ -21,6 +21,7 @@ mod look;
 mod names;
 mod sweep;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -104,6 +105,14 @@ pub enum DamageKind {
     /// The manifest is that of another snapshot than its name says.
     #[error("the manifest is that of {0}")]
     OtherName(SnapshotId),
+    /// The disk does not give it back, or what has its name is no file.
+    #[error("it cannot be read: {message}")]
+    Unreadable {
+        /// What kind of error the disk gave.
+        kind: io::ErrorKind,
+        /// All that it said.
+        message: String,
+    },
     /// The data are missing.
     #[error("the data are missing")]
     NoData,
@@ -141,6 +150,13 @@ struct Shared<D: Disk> {
     options: Options,
     catalogue: Mutex<Catalogue<D>>,
     _lock: D::Lock,
+}
+
+impl DamageKind {
+    pub(crate) fn unreadable(error: &DiskError) -> Self {
+        let message = format!("{error}: {}", error.source);
+        Self::Unreadable { kind: error.source.kind(), message }
+    }
 }
 
 impl<D: Disk> Clone for Store<D> {
@@ -237,7 +253,12 @@ impl<D: Disk> Store<D> {
             let partial = Partial::resume(self.clone(), manifest, file)?;
             return Ok(Receiving::Partial(Box::new(partial)));
         }
-        let file = self.disk().create(&name).doing("create", &path)?;
+        let create = || self.disk().create(&name);
+        let file = create().or_else(|error| {
+            make_way(self.disk(), &name, error)?;
+            create()
+        });
+        let file = file.doing("create", &path)?;
         let written = self.write_manifest(&manifest)?;
         self.disk().rename(&written, &partial_name(id)).doing("rename", &path)?;
         let partial = Partial::begin(self.clone(), manifest, file);
@@ -252,7 +273,7 @@ impl<D: Disk> Store<D> {
         for id in partials.filter(|id| *id != but) {
             let files = [partial_name(id), data_name(id)];
             for name in files.iter().filter(|name| names.contains(name)) {
-                disk.unlink(name).doing("remove", &disk.path(name))?;
+                remove(disk, name)?;
             }
         }
         Ok(names)
@@ -271,7 +292,7 @@ impl<D: Disk> Store<D> {
             return Ok(same);
         }
         let disk = self.disk();
-        disk.rename(temporary, &data_name(manifest.id())).doing("rename", &disk.path(temporary))?;
+        put(disk, temporary, &data_name(manifest.id()))?;
         let written = self.write_manifest(&manifest)?;
         self.publish(&mut catalogue, manifest, &written, data)
     }
@@ -298,7 +319,7 @@ impl<D: Disk> Store<D> {
     ) -> Result<Arc<Snapshot<D>>, WriteError> {
         let disk = self.disk();
         let name = manifest_name(manifest.id());
-        let renamed = disk.rename(from, &name).doing("rename", &disk.path(from));
+        let renamed = put(disk, from, &name);
         let published = renamed.and_then(|()| disk.sync_dir().doing("sync", &disk.path("")));
         if let Err(error) = published {
             catalogue.doubt();
@@ -319,7 +340,7 @@ impl<D: Disk> Store<D> {
         let names = disk.list().doing("list", &disk.path(""))?;
         let is_older = |id: Option<SnapshotId>| id.is_some_and(|id| id < oldest);
         for name in names.iter().filter(|name| is_older(names::manifest_id(name))) {
-            disk.unlink(name).doing("remove", &disk.path(name))?;
+            remove(disk, name)?;
         }
         // The data last: a manifest without data is damage.
         disk.sync_dir().doing("sync", &disk.path(""))?;
@@ -329,7 +350,7 @@ impl<D: Disk> Store<D> {
             is_older(id) && !partials.iter().any(|partial| Some(*partial) == id)
         });
         for name in data {
-            disk.unlink(name).doing("remove", &disk.path(name))?;
+            remove(disk, name)?;
         }
         Ok(())
     }
@@ -356,6 +377,39 @@ impl<D: Disk> Store<D> {
     }
 }
 
+/// Gives a file the name of a snapshot's; whatever has that name is damaged.
+fn put<D: Disk>(disk: &D, from: &str, to: &str) -> Result<(), DiskError> {
+    let rename = || disk.rename(from, to);
+    let renamed = rename().or_else(|error| {
+        make_way(disk, to, error)?;
+        rename()
+    });
+    renamed.doing("rename", &disk.path(from))
+}
+
+/// Removes a name that is none of a snapshot to be kept.
+fn remove<D: Disk>(disk: &D, name: &str) -> Result<(), DiskError> {
+    let removed = disk.unlink(name).or_else(|error| make_way(disk, name, error));
+    removed.doing("remove", &disk.path(name))
+}
+
+/// Makes way for a file: with its name there is none, or one that may not be written to, as `error`
+/// says. A directory is set aside.
+///
+/// # Errors
+///
+/// `error`, if it is about something else; or why that cannot be done.
+fn make_way<D: Disk>(disk: &D, name: &str, error: io::Error) -> io::Result<()> {
+    let kind = error.kind();
+    if kind == io::ErrorKind::IsADirectory {
+        disk.rename(name, &format!("{name}.aside"))
+    } else if kind == io::ErrorKind::PermissionDenied {
+        disk.unlink(name)
+    } else {
+        Err(error)
+    }
+}
+
 /// Writes a manifest under a name that does not count yet, and makes it durable, along with the
 /// names of all files.
 fn put_manifest<D: Disk>(disk: &D, manifest: &Manifest) -> Result<String, DiskError> {
@@ -366,4 +420,24 @@ fn put_manifest<D: Disk>(disk: &D, manifest: &Manifest) -> Result<String, DiskEr
     file.sync_data().doing("sync", &path)?;
     disk.sync_dir().doing("sync", &disk.path(""))?;
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_wal::sim::SimDisk;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_written_to_makes_way_and_others_stay() {
+        let disk = SimDisk::new(1);
+        drop(disk.create("file"));
+        let make_way = |kind: io::ErrorKind| make_way(&disk, "file", kind.into());
+
+        let error = make_way(io::ErrorKind::StorageFull).map_err(|error| error.kind());
+        assert_eq!(error, Err(io::ErrorKind::StorageFull));
+        assert_eq!(disk.file_names(), ["file"]);
+        assert!(make_way(io::ErrorKind::PermissionDenied).is_ok());
+        assert!(disk.file_names().is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use raft_wal::DiskError;
 use raft_wal::disk::{Disk, DiskFile as _};
 
 use super::names::Kind;
-use super::{DamageKind, Damaged, Opened, look, manifest_name, partial_name};
+use super::{DamageKind, Damaged, Opened, look, manifest_name, partial_name, remove};
 use crate::error::{Doing as _, OpenError};
 use crate::file::FileExt as _;
 use crate::id::SnapshotId;
@@ -34,7 +34,7 @@ pub(super) fn open<D: Disk>(disk: &D, owner: Owner) -> Result<(Loaded<D>, Opened
             }
         }
     }
-    opened.partial = newest_partial(disk, owner, &kinds, &published)?;
+    opened.partial = newest_partial(disk, owner, &kinds, &published);
     for (name, kind) in names.into_iter().zip(kinds) {
         let counts = match kind {
             Kind::Data(id) => published.contains(&id) || opened.partial == Some(id),
@@ -43,7 +43,7 @@ pub(super) fn open<D: Disk>(disk: &D, owner: Owner) -> Result<(Loaded<D>, Opened
             Kind::Unfinished => false,
         };
         if !counts {
-            disk.unlink(&name).doing("remove", &disk.path(&name))?;
+            remove(disk, &name)?;
             opened.swept.push(name);
         }
     }
@@ -78,6 +78,7 @@ impl Damaged {
             | DamageKind::Chunk(_)
             | DamageKind::DataChecksum
             | DamageKind::OtherName(_)
+            | DamageKind::Unreadable { .. }
             | DamageKind::NoData
             | DamageKind::DataLength { .. }) => Ok(Self { id, path, fault }),
         }
@@ -90,18 +91,18 @@ fn newest_partial<D: Disk>(
     owner: Owner,
     kinds: &[Kind],
     published: &[SnapshotId],
-) -> Result<Option<SnapshotId>, OpenError> {
+) -> Option<SnapshotId> {
     let mut newest = None;
     for kind in kinds {
         let Kind::Partial(id) = *kind else { continue };
         // One that is damaged, or not for us, is begun anew.
-        let manifest = read_manifest(disk, &partial_name(id))?.ok();
+        let manifest = read_manifest(disk, &partial_name(id)).ok().and_then(Result::ok);
         let is_good = manifest.is_some_and(|m| m.owner() == owner && m.id() == id);
         if is_good && !published.contains(&id) {
             newest = newest.max(Some(id));
         }
     }
-    Ok(newest)
+    newest
 }
 
 pub(super) fn read_manifest<D: Disk>(

@@ -157,7 +157,12 @@ impl DiskFile for OsFile {
     }
 
     fn file_len(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len())
+        let metadata = self.0.metadata()?;
+        // One can be opened, and its length says nothing.
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(metadata.len())
     }
 
     fn sync_data(&self) -> io::Result<()> {

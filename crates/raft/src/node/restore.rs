@@ -44,7 +44,7 @@ pub(crate) fn restore<S: StateMachine>(
     }
     let unreadable_snapshot = |source| StartError::SnapshotUnreadable { source };
     let base = log.as_ref().map_or(LogId::ZERO, |log| log.base);
-    let chosen = shelf.choose(base.index).map_err(unreadable_snapshot)?;
+    let chosen = shelf.choose(base.index);
     let damage = chosen.damage.or(unreadable);
     let mut machine = Machine::new(state_machine);
     let restored = match (&chosen.kept, log) {

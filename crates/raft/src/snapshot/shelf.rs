@@ -42,7 +42,7 @@ pub(crate) trait Shelf: Send + Sync {
 
     /// The newest one that is intact and reaches as far as `base`, and with it the whole of the log.
     /// Newer ones are no longer kept: they are damaged.
-    fn choose(&self, base: LogIndex) -> io::Result<Chosen>;
+    fn choose(&self, base: LogIndex) -> Chosen;
 
     /// Whether those of others can be kept.
     fn can_receive(&self) -> bool;
@@ -137,12 +137,12 @@ impl<D: Disk> Shelf for Store<D> {
         self.store.list().iter().rev().map(|snapshot| kept(snapshot)).collect()
     }
 
-    fn choose(&self, base: LogIndex) -> io::Result<Chosen> {
-        let choice = self.store.choose(base).map_err(io::Error::other)?;
+    fn choose(&self, base: LogIndex) -> Chosen {
+        let choice = self.store.choose(base);
         let mut damaged = choice.damaged.iter().map(damage);
         let damage = damaged.next();
         damaged.for_each(drop);
-        Ok(Chosen { kept: choice.snapshot.map(|snapshot| kept(&snapshot)), damage })
+        Chosen { kept: choice.snapshot.map(|snapshot| kept(&snapshot)), damage }
     }
 
     fn can_receive(&self) -> bool {
@@ -240,8 +240,8 @@ impl Shelf for NoShelf {
         Vec::new()
     }
 
-    fn choose(&self, _: LogIndex) -> io::Result<Chosen> {
-        Ok(Chosen { kept: None, damage: None })
+    fn choose(&self, _: LogIndex) -> Chosen {
+        Chosen { kept: None, damage: None }
     }
 
     fn can_receive(&self) -> bool {

@@ -207,6 +207,8 @@ pub(crate) enum Harm {
     CutAt(usize),
     SwapSectors(usize, usize),
     Remove,
+    /// A directory in its place, which cannot be read as a file.
+    Directory,
 }
 
 impl Harm {
@@ -233,6 +235,11 @@ impl Harm {
             Self::CutAt(at) => bytes.truncate(at),
             Self::Remove => {
                 fs::remove_file(file).unwrap();
+                return true;
+            }
+            Self::Directory => {
+                fs::remove_file(file).unwrap();
+                fs::create_dir(file).unwrap();
                 return true;
             }
         }
