@@ -137,8 +137,15 @@ impl<D: Disk> Write for Writer<D> {
         Ok(part.len())
     }
 
-    /// Does nothing: only [`Writer::finish`] makes anything durable.
+    /// Syncs the chunks that are complete, before [`Options::sync_bytes`] of them are:
+    /// a little at a time, for those who wait for the same disk. Nothing counts before
+    /// [`Writer::finish`].
+    ///
+    /// [`Options::sync_bytes`]: crate::Options::sync_bytes
     fn flush(&mut self) -> io::Result<()> {
+        if self.written > self.synced {
+            self.sync().map_err(io::Error::other)?;
+        }
         Ok(())
     }
 }

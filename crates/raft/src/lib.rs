@@ -89,7 +89,7 @@ pub use crate::error::{
     WaitError,
 };
 pub use crate::log_store::{DurableCallback, LogError, LogStats, LogStore, OpenLog, OpenedLog};
-pub use crate::node::{Builder, Node};
+pub use crate::node::{Builder, Node, SnapshotPace};
 pub use crate::snapshot::{Frozen, SnapshotError, SnapshotMetrics, SnapshotReader, SnapshotWriter};
 pub use crate::state_machine::{Applied, StateMachine};
 pub use crate::status::{Metrics, Status};

@@ -283,4 +283,28 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"truncate.take().filter(|_| entries.len() != 1));",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "snapshot-does-not-follow-the-log",
+        rule: "a snapshot slows down when the log does",
+        file: "crates/raft/src/node/pace.rs",
+        old: r"let is_slow = took > usual + usual / 4 + Self::SLACK;",
+        new: r"let is_slow = took > usual * 100;",
+        killer: Killer::Tests("raft::pace"),
+    },
+    Mutant {
+        name: "stuck-write-called-idle",
+        rule: "a log with a write under way is not idle",
+        file: "crates/raft/src/node/pace.rs",
+        old: r"self.pending.is_empty() && self.heard.is_none_or",
+        new: r"self.heard.is_none_or",
+        killer: Killer::Tests("raft::pace"),
+    },
+    Mutant {
+        name: "snapshot-starves",
+        rule: "a snapshot ends, whatever the log does",
+        file: "crates/raft/src/node/pace.rs",
+        old: r"(self.rate / 2).max(Self::FLOOR)",
+        new: r"(self.rate / 2).max(1)",
+        killer: Killer::Tests("raft::pace"),
+    },
 ];

@@ -29,6 +29,11 @@ impl TokenBucket {
         Self { bytes_per_second, burst: Self::BURST, even_at: Timestamp::from_micros(0) }
     }
 
+    /// Lets so many bytes per second pass from here on. What was spent before is paid back as it was.
+    pub const fn set_rate(&mut self, bytes_per_second: Option<NonZeroU64>) {
+        self.bytes_per_second = bytes_per_second;
+    }
+
     /// When something may be spent: now, or later.
     #[must_use]
     pub fn ready_at(&self) -> Timestamp {
@@ -79,6 +84,16 @@ mod tests {
         bucket.spend(at(60_000), 1_000);
         assert!(!bucket.is_ready(at(60_900)));
         assert!(bucket.is_ready(at(61_000)));
+    }
+
+    #[test]
+    fn a_rate_that_changes_holds_for_what_comes() {
+        let mut bucket = TokenBucket::new(NonZeroU64::new(1_000));
+        bucket.spend(at(0), 1_000);
+        bucket.set_rate(NonZeroU64::new(10_000));
+        assert_eq!(bucket.ready_at(), at(980));
+        bucket.spend(at(1_000), 1_000);
+        assert_eq!(bucket.ready_at(), at(1_080));
     }
 
     #[test]

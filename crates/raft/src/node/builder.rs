@@ -16,6 +16,7 @@ use super::Node;
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::origin::Origin;
+use super::pace::SnapshotPace;
 use super::start::{run, seed};
 use crate::driver::{Forwarding, Options, SnapshotOptions, SnapshotPolicy};
 use crate::error::StartError;
@@ -35,6 +36,7 @@ pub struct Builder {
     pub(super) options: Options,
     snapshot_dir: Option<PathBuf>,
     pub(super) snapshot_rate: Option<NonZeroU64>,
+    pub(super) snapshot_pace: SnapshotPace,
     snapshots_kept: usize,
     command_bytes_max: usize,
     #[cfg(feature = "persistence")]
@@ -71,6 +73,7 @@ impl Builder {
             origin: Origin::Unsaid,
             snapshot_dir: None,
             snapshot_rate: NonZeroU64::new(128 << 20),
+            snapshot_pace: SnapshotPace::default(),
             snapshots_kept: 2,
             options: Options {
                 snapshots: SnapshotOptions::new(ClusterId::new([0; 16])),
@@ -260,12 +263,22 @@ impl Builder {
     }
 
     /// Bytes per second at which snapshots are written, sent and received, each; `None` for no
-    /// bound. A snapshot that is written faster than the disk likes delays the log. Default: 128 MiB.
+    /// bound. How much less that is while the log is in use, [`Builder::snapshot_pace`] says.
+    /// Default: 128 MiB.
     #[must_use]
     pub const fn snapshot_bytes_per_second(mut self, rate: Option<NonZeroU64>) -> Self {
         self.snapshot_rate = rate;
         self.options.snapshots.sender.bytes_per_second = rate;
         self.options.snapshots.receiver.bytes_per_second = rate;
+        self
+    }
+
+    /// How fast the snapshots that this node takes are written, within the bound. Counts for state
+    /// machines that can be frozen; the others wait until they are written. Default:
+    /// [`SnapshotPace::FollowsLog`].
+    #[must_use]
+    pub const fn snapshot_pace(mut self, pace: SnapshotPace) -> Self {
+        self.snapshot_pace = pace;
         self
     }
 

@@ -21,6 +21,7 @@ use super::inbox::{Happening, Inbox, Reader, Snapshotter};
 use super::librarian::Librarian;
 use super::peers::Peers;
 use super::worker::Worker;
+use super::writing::Tempo;
 use crate::driver::{Driver, Leftover, Requests, SnapshotDone};
 use crate::error::{ReadError, StopReason};
 use crate::log_store::LogStore;
@@ -43,6 +44,7 @@ pub(super) struct EventLoop<S: StateMachine> {
     pub(super) worker: Worker<S>,
     pub(super) librarian: Librarian<S>,
     pub(super) snapshots: Ledger,
+    pub(super) tempo: Tempo,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<watch::Sender<Metrics>>,
     pub(super) room: Room,
@@ -146,7 +148,10 @@ impl<S: StateMachine> EventLoop<S> {
             Happening::HandOver { to, caller } => self.driver.transfer(now, to, caller),
             Happening::Packet { from, packet } => self.driver.on_packet(now, from, packet),
             Happening::Peer(event) => self.on_peer_event(now, event),
-            Happening::Durable(Ok(seq)) => self.driver.on_input(now, Input::Persisted(seq)),
+            Happening::Durable(Ok(seq)) => {
+                self.tempo.pace().on_durable(now, seq);
+                self.driver.on_input(now, Input::Persisted(seq));
+            }
             Happening::Durable(Err(error)) => return Err(StopReason::Log(Arc::new(error))),
             Happening::Fetched { fetch, entries } => {
                 let entries = entries.unwrap_or_else(|error| {
@@ -233,6 +238,7 @@ impl<S: StateMachine> EventLoop<S> {
             events,
         } = requests;
         for write in writes {
+            self.tempo.pace().on_submitted(now, write.seq);
             self.log.submit(write).map_err(|error| StopReason::Log(Arc::new(error)))?;
         }
         snapshot_tasks.into_iter().for_each(|task| self.librarian.submit(task));
@@ -301,6 +307,7 @@ impl<S: StateMachine> EventLoop<S> {
             metrics.snapshots.is_taking = self.driver.is_taking_snapshot();
             metrics.snapshots.receiving = self.driver.receiving();
             metrics.snapshots.sending = self.driver.sending();
+            metrics.snapshots.bytes_per_second = self.tempo.pace().current();
         });
     }
 

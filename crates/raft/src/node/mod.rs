@@ -8,6 +8,7 @@ mod inbox;
 mod librarian;
 mod members;
 mod origin;
+mod pace;
 mod peers;
 mod restore;
 mod start;
@@ -25,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::builder::Builder;
 use self::callers::Caller;
 use self::inbox::{Closed, Happening, Inbox, Reader};
+pub use self::pace::SnapshotPace;
 #[cfg(feature = "sim")]
 pub(crate) use self::restore::{Beginning, restore};
 use crate::command::Command;

@@ -12,10 +12,11 @@ use super::event_loop::{EventLoop, Ledger, Room, metrics_of};
 use super::inbox::{Happening, Inbox};
 use super::librarian::Librarian;
 use super::origin::{begin, genesis, memberships};
+use super::pace::Pace;
 use super::peers::Peers;
 use super::restore::{Beginning, restore};
 use super::worker::Worker;
-use super::writing::Scribe;
+use super::writing::{Scribe, Tempo};
 use crate::driver::Driver;
 use crate::error::{StartError, StopReason};
 use crate::log_store::{LogError, LogStore, OpenedLog};
@@ -116,7 +117,8 @@ async fn open<S: StateMachine>(
     builder.origin.check(id, builder.transport.is_some())?;
     let storage = open_storage(&mut builder, state_machine, inbox).await?;
     let Storage { log, shelf, machine, newest, restored, damage, unreadable, generation } = storage;
-    let Builder { config, cluster, transport, origin, mut options, snapshot_rate, .. } = builder;
+    let Builder { config, cluster, transport, origin, mut options, .. } = builder;
+    let pace = Pace::new(builder.snapshot_pace, builder.snapshot_rate);
     options.snapshots.owner.cluster = cluster;
     let Some(peers) = Peers::new(id, origin.members().cloned(), memberships(&restored)) else {
         return Err(unreadable.map_or(StartError::NotBootstrapped, StartError::unreadable));
@@ -134,7 +136,8 @@ async fn open<S: StateMachine>(
     let metrics = Arc::new(metrics);
     let system = |source| StartError::System { what: "a thread", source };
     let librarian = Librarian::start(id, Arc::clone(&shelf), Arc::clone(inbox)).map_err(system)?;
-    let scribe = Scribe::new(id, shelf, Arc::clone(inbox), snapshot_rate);
+    let tempo = Tempo::new(pace, clock);
+    let scribe = Scribe::new(id, shelf, Arc::clone(inbox), tempo.clone());
     let (read, published) = (Arc::clone(&log), Arc::clone(&metrics));
     let worker =
         Worker::start(id, machine, read, scribe, Arc::clone(inbox), published).map_err(system)?;
@@ -155,6 +158,7 @@ async fn open<S: StateMachine>(
         worker,
         librarian,
         snapshots,
+        tempo,
         clock,
         metrics,
         room,

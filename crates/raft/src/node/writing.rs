@@ -1,16 +1,17 @@
 //! Writing a snapshot, beside everything else that a node does.
 
 use std::io::{self, BufWriter, Write};
-use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use raft_core::{NodeId, SnapshotMeta, Timestamp};
+use raft_core::{NodeId, SnapshotMeta};
 use raft_snapshot::TokenBucket;
 
+use super::clock::Clock;
 use super::inbox::{Happening, Inbox};
+use super::pace::Pace;
 use crate::snapshot::{Frozen, Kept, Shelf, SnapshotError, SnapshotWriter};
 use crate::state_machine::StateMachine;
 
@@ -22,7 +23,7 @@ pub(super) struct Scribe<S: StateMachine> {
     id: NodeId,
     shelf: Arc<dyn Shelf>,
     inbox: Arc<Inbox<S>>,
-    bytes_per_second: Option<NonZeroU64>,
+    tempo: Tempo,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,9 +33,9 @@ impl<S: StateMachine> Scribe<S> {
         id: NodeId,
         shelf: Arc<dyn Shelf>,
         inbox: Arc<Inbox<S>>,
-        bytes_per_second: Option<NonZeroU64>,
+        tempo: Tempo,
     ) -> Self {
-        Self { id, shelf, inbox, bytes_per_second, stop: Arc::default(), thread: None }
+        Self { id, shelf, inbox, tempo, stop: Arc::default(), thread: None }
     }
 
     /// What to set when no snapshot is worth waiting for any more.
@@ -59,7 +60,7 @@ impl<S: StateMachine> Scribe<S> {
             drop(thread.join());
         }
         let (shelf, inbox) = (Arc::clone(&self.shelf), Arc::clone(&self.inbox));
-        let (rate, stop) = (self.bytes_per_second, Arc::clone(&self.stop));
+        let (tempo, stop) = (self.tempo.clone(), Arc::clone(&self.stop));
         let mut frozen = Some(frozen);
         let name = format!("raft-snapshot-{}", self.id);
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
@@ -67,7 +68,7 @@ impl<S: StateMachine> Scribe<S> {
                 Some(frozen) => Frozen::write(frozen, to),
                 None => Ok(()),
             };
-            let taken = write_to(&*shelf, meta, rate, &stop, &mut write);
+            let taken = write_to(&*shelf, meta, Some(&tempo), &stop, &mut write);
             inbox.tell(Happening::Taken(taken));
         });
         match spawned {
@@ -85,17 +86,34 @@ impl<S: StateMachine> Scribe<S> {
     }
 }
 
+/// How fast snapshots are written: what the event loop tells of the log, a snapshot goes by.
+#[derive(Clone, Debug)]
+pub(super) struct Tempo {
+    pace: Arc<Mutex<Pace>>,
+    clock: Clock,
+}
+
+impl Tempo {
+    pub(super) fn new(pace: Pace, clock: Clock) -> Self {
+        Self { pace: Arc::new(Mutex::new(pace)), clock }
+    }
+
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Writes a snapshot; a panic in the state machine's code is an error.
 fn write_to(
     shelf: &dyn Shelf,
     meta: SnapshotMeta,
-    bytes_per_second: Option<NonZeroU64>,
+    tempo: Option<&Tempo>,
     stop: &AtomicBool,
     write: &mut dyn FnMut(&mut SnapshotWriter<'_>) -> io::Result<()>,
 ) -> Result<Kept, SnapshotError> {
     let mut fill = |to: &mut dyn Write| {
-        let bucket = TokenBucket::new(bytes_per_second);
-        let paced = Paced { to, bucket, started: Instant::now(), stop };
+        let pacing = tempo.map(Pacing::begin);
+        let paced = Paced { to, pacing, stop };
         let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, paced);
         write(&mut SnapshotWriter::new(&mut buffered))?;
         buffered.flush()
@@ -109,38 +127,85 @@ fn write_to(
 /// Hands bytes on no faster than allowed, and none when the node stops.
 struct Paced<'a> {
     to: &'a mut dyn Write,
-    bucket: TokenBucket,
-    started: Instant,
+    /// Absent where everything waits for the snapshot anyway.
+    pacing: Option<Pacing<'a>>,
     stop: &'a AtomicBool,
 }
 
-impl Paced<'_> {
-    fn now(&self) -> Timestamp {
-        Timestamp::default().after(self.started.elapsed())
+/// How fast one snapshot is written.
+struct Pacing<'a> {
+    tempo: &'a Tempo,
+    bucket: TokenBucket,
+    /// Bytes since the last sync that was asked for.
+    unsynced: u64,
+}
+
+/// What a snapshot does next.
+enum Step {
+    Wait(Duration),
+    Go,
+}
+
+impl<'a> Pacing<'a> {
+    fn begin(tempo: &'a Tempo) -> Self {
+        tempo.pace().begin(tempo.clock.now());
+        Self { tempo, bucket: TokenBucket::new(None), unsynced: 0 }
+    }
+
+    fn next(&mut self) -> Step {
+        let now = self.tempo.clock.now();
+        self.bucket.set_rate(self.tempo.pace().rate(now));
+        if self.bucket.is_ready(now) {
+            Step::Go
+        } else {
+            Step::Wait(self.bucket.ready_at().since(now))
+        }
+    }
+
+    /// Takes note of bytes that were written; gives whether they are to be synced.
+    fn on_written(&mut self, bytes: u64) -> bool {
+        let now = self.tempo.clock.now();
+        self.bucket.spend(now, bytes);
+        let mut pace = self.tempo.pace();
+        pace.on_written(bytes);
+        self.unsynced += bytes;
+        let is_due = pace.sync_bytes(now).is_some_and(|most| self.unsynced >= most);
+        if is_due {
+            self.unsynced = 0;
+        }
+        is_due
+    }
+}
+
+impl Drop for Pacing<'_> {
+    fn drop(&mut self) {
+        self.tempo.pace().end(self.tempo.clock.now());
     }
 }
 
 impl Write for Paced<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        /// How soon a stop is noticed.
+        /// How soon a stop, and an idle log, are noticed.
         const STEP: Duration = Duration::from_millis(20);
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(io::Error::other("the node is stopping"));
             }
-            let now = self.now();
-            if self.bucket.is_ready(now) {
-                break;
+            match self.pacing.as_mut().map_or(Step::Go, Pacing::next) {
+                Step::Go => break,
+                Step::Wait(time) => std::thread::sleep(time.min(STEP)),
             }
-            std::thread::sleep(self.bucket.ready_at().since(now).min(STEP));
         }
         let written = self.to.write(bytes)?;
-        let now = self.now();
-        self.bucket.spend(now, u64::try_from(written).unwrap_or(u64::MAX));
+        let count = u64::try_from(written).unwrap_or(u64::MAX);
+        if self.pacing.as_mut().is_some_and(|pacing| pacing.on_written(count)) {
+            self.to.flush()?;
+        }
         Ok(written)
     }
 
+    /// Does nothing: when something is synced is not for the state machine to say.
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod stepped;
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use raft_core::LogId;
@@ -140,6 +141,9 @@ pub struct SnapshotMetrics {
     pub installed: u64,
     /// Whether one is being taken.
     pub is_taking: bool,
+    /// Bytes per second that it gets while the log is in use, see
+    /// [`SnapshotPace`](crate::SnapshotPace); `None` if none is being taken, or nothing bounds it.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// The one that is being received.
     pub receiving: Option<raft_snapshot::Progress>,
     /// Those that are being sent.

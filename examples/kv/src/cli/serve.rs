@@ -10,7 +10,7 @@ use std::{fs, io};
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use raft::quic::{Security, TlsIdentity};
-use raft::{Builder, Membership, Node, NodeId, OnLoss, SnapshotPolicy, StartError};
+use raft::{Builder, Membership, Node, NodeId, OnLoss, SnapshotPace, SnapshotPolicy, StartError};
 use raft_kv::server::Server;
 use raft_kv::store::Store;
 
@@ -68,6 +68,9 @@ pub(super) struct Options {
     /// Bytes per second at which snapshots are written, sent and received [default: 134217728].
     #[arg(long, value_name = "BYTES")]
     snapshot_rate: Option<NonZeroU64>,
+    /// Write snapshots at that rate whatever the log notices of it.
+    #[arg(long)]
+    snapshot_constant: bool,
     /// Start without entries of the log that are damaged and that no other node can give back, and
     /// without all that follow them: what was acknowledged to clients may be gone.
     #[arg(long)]
@@ -145,6 +148,9 @@ fn configure(options: &Options) -> anyhow::Result<Builder> {
     }
     if let Some(timeout) = options.election_timeout {
         builder = builder.election_timeout(Duration::from_millis(timeout));
+    }
+    if options.snapshot_constant {
+        builder = builder.snapshot_pace(SnapshotPace::Constant);
     }
     if let Some(rate) = options.snapshot_rate {
         builder = builder.snapshot_bytes_per_second(Some(rate));
