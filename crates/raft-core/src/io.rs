@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::event::Event;
 use crate::message::{Body, Message, ReadId};
 use crate::snapshot::SnapshotMeta;
-use crate::types::{Entry, HardState, LogId, LogIndex, NodeId};
+use crate::types::{Entries, Entry, HardState, LogId, LogIndex, NodeId};
 
 /// Everything that can happen to a server. None of it can be refused.
 #[derive(Clone, Debug)]
@@ -146,8 +146,8 @@ pub struct Write {
     /// The log is not in doubt any more ([`Restored::is_in_doubt`](crate::Restored::is_in_doubt)), as
     /// far as it goes before `append`. Where no log is ever in doubt, nothing has to be done.
     pub settles_doubt: bool,
-    /// Entries to append.
-    pub append: Vec<Entry>,
+    /// Entries to append. The core keeps handles to the same ones.
+    pub append: Entries,
     /// Entries that are in the log and cannot be read, to be written again. An entry may have been
     /// taken back by a later write, so they are to be carried out in order, too.
     pub repair: Vec<Entry>,

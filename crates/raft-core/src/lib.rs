@@ -88,6 +88,6 @@ pub use crate::restored::{Faulty, OnLoss, RestoreError, Restored};
 pub use crate::snapshot::SnapshotMeta;
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::types::{
-    ClusterId, DecodeError, Entry, EntryKind, EntryPayload, GroupId, HardState, LogId, LogIndex,
-    NodeId, ParseIdError, Term, Timestamp,
+    ClusterId, DecodeError, Entries, Entry, EntryKind, EntryPayload, GroupId, HardState, LogId,
+    LogIndex, NodeId, ParseIdError, Term, Timestamp,
 };

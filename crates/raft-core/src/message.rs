@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::snapshot::SnapshotMeta;
-use crate::types::{Entry, LogId, LogIndex, NodeId, Term};
+use crate::types::{Entries, Entry, LogId, LogIndex, NodeId, Term};
 
 /// A message between two servers.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -120,7 +120,7 @@ pub struct AppendEntries {
     pub prev: LogId,
     /// Entries to append, with consecutive indexes after `prev`; none to probe or to pass on
     /// `commit`.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// Leader's commit index.
     pub commit: LogIndex,
 }

@@ -240,7 +240,7 @@ impl Restored {
         }
         let damage = Damage { lacks_state, ..self.damage(&terms, alone)? };
         let Self { hard_state, snapshot, tail, is_in_doubt, .. } = self;
-        let log = Log::new(terms, tail);
+        let log = Log::new(terms, tail.into());
         Ok(Start { hard_state, log, memberships, snapshot, damage, is_in_doubt })
     }
 

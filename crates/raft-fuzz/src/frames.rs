@@ -109,7 +109,7 @@ pub(crate) fn bodies() -> Vec<Body> {
     let meta = SnapshotMeta { last, membership_id: log_id(1, 1), membership: three() };
     let round = ReadRound::new(2);
     vec![
-        Body::AppendEntries(AppendEntries { prev: last, entries: entries(), commit: index }),
+        Body::AppendEntries(AppendEntries { prev: last, entries: entries().into(), commit: index }),
         Body::AppendReply(AppendReply::Accepted { matched: index }),
         Body::AppendReply(AppendReply::Rejected { prev: index, hint: last }),
         Body::Heartbeat(Heartbeat { commit: index, round }),

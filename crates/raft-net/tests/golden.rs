@@ -81,7 +81,7 @@ fn append_entries() {
         Entry { id: log_id(5, 11), payload: members },
     ];
     let (prev, commit) = (log_id(3, 7), LogIndex::new(6));
-    let append = AppendEntries { prev, entries, commit };
+    let append = AppendEntries { prev, entries: entries.into(), commit };
 
     assert_packet(
         &message(300, Body::AppendEntries(append)),
@@ -94,7 +94,7 @@ fn append_entries() {
 #[test]
 fn probe_without_entries() {
     let (prev, commit) = (log_id(3, 7), LogIndex::new(6));
-    let append = AppendEntries { prev, entries: vec![], commit };
+    let append = AppendEntries { prev, entries: [].into(), commit };
 
     let body = "01 02 09 0307 06 08 00";
     assert_packet(&message(9, Body::AppendEntries(append)), "01100000 08000000 08000000", body);

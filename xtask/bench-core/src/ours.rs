@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use raft_core::{Config, Entry, EntryPayload, Input, Membership, Message, NodeId, Output, Raft, Restored, Timestamp};
+use raft_core::{Config, Entries, EntryPayload, Input, LogIndex, Membership, Message, NodeId, Output, Raft, Restored, Timestamp};
 
 use crate::{CHUNK, Cluster};
 
@@ -21,9 +21,32 @@ pub(crate) struct Ours {
 struct Server {
     raft: Raft,
     /// Written and not applied.
-    log: VecDeque<Entry>,
+    log: VecDeque<Entries>,
+    /// How many of the first ones are applied.
+    offset: usize,
     applied: u64,
     checksum: u64,
+}
+
+impl Server {
+    fn apply(&mut self, commit: LogIndex) {
+        while let Some(batch) = self.log.front() {
+            let rest = &batch[self.offset..];
+            let committed = rest.iter().take_while(|entry| entry.id.index <= commit);
+            for entry in committed {
+                if let EntryPayload::Command(command) = &entry.payload {
+                    self.checksum += u64::from(command[0]);
+                    self.applied += 1;
+                }
+                self.offset += 1;
+            }
+            if self.offset < batch.len() {
+                return;
+            }
+            self.log.pop_front();
+            self.offset = 0;
+        }
+    }
 }
 
 impl Ours {
@@ -35,7 +58,7 @@ impl Ours {
             let mut config = Config::new(id);
             config.tail_bytes_max = 1 << 20;
             let raft = Raft::new(config, restored, id.get(), Timestamp::default()).unwrap();
-            Server { raft, log: VecDeque::new(), applied: 0, checksum: 0 }
+            Server { raft, log: VecDeque::new(), offset: 0, applied: 0, checksum: 0 }
         };
         let servers = ids().map(server).collect();
         let mut cluster = Self {
@@ -60,16 +83,14 @@ impl Ours {
         while server.raft.poll_into(&mut self.output) {
             let Output { write, messages, commit, .. } = &mut self.output;
             if let Some(write) = write {
-                write.append.drain(..).for_each(|entry| server.log.push_back(entry));
+                if !write.append.is_empty() {
+                    server.log.push_back(std::mem::take(&mut write.append));
+                }
                 server.raft.step(now, Input::Persisted(write.seq));
             }
             self.wire.append(messages);
-            let Some(commit) = *commit else { continue };
-            while let Some(entry) = server.log.pop_front_if(|entry| entry.id.index <= commit) {
-                if let EntryPayload::Command(command) = &entry.payload {
-                    server.checksum += u64::from(command[0]);
-                    server.applied += 1;
-                }
+            if let Some(commit) = *commit {
+                server.apply(commit);
             }
         }
     }

@@ -295,7 +295,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "pending-entries-survive-truncation",
         rule: "what was removed is not written",
         file: "crates/raft-core/src/raft/disk.rs",
-        old: r"        self.pending().append.retain(|entry| entry.id.index < from);
+        old: r"        pending.append.keep(kept);
 ",
         new: r"",
         killer: Killer::Simulator,

@@ -1,16 +1,16 @@
 //! The log as the core knows it: the term of every entry, and the newest entries themselves.
 
+mod tail;
 mod terms;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-
 use bytes::Bytes;
 
+pub(crate) use self::tail::Batch;
+use self::tail::Tail;
 pub(crate) use self::terms::TermRuns;
-use crate::types::{Entry, LogId, LogIndex, Term};
+use crate::types::{Entries, Entry, EntryPayload, LogId, LogIndex, Term};
 
 /// What an entry counts for against limits, beside its bytes.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
@@ -19,25 +19,22 @@ const ENTRY_OVERHEAD_BYTES: usize = 64;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Log {
     terms: TermRuns,
-    /// The newest entries, up to the last one.
-    tail: VecDeque<Entry>,
-    tail_bytes: usize,
+    tail: Tail,
 }
 
 /// Entries to be sent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Slice {
     /// They are here.
-    Here(Vec<Entry>),
+    Here(Batch),
     /// They have left memory.
     InStorage,
 }
 
 impl Log {
     /// A log of which `tail` is in memory. It ends where `terms` ends.
-    pub(crate) fn new(terms: TermRuns, tail: Vec<Entry>) -> Self {
-        let tail_bytes = tail.iter().map(weight).sum();
-        Self { terms, tail: tail.into(), tail_bytes }
+    pub(crate) fn new(terms: TermRuns, tail: Entries) -> Self {
+        Self { terms, tail: Tail::new(tail) }
     }
 
     /// The entry before the first one that storage holds.
@@ -63,31 +60,42 @@ impl Log {
         self.terms.newest_until(index, term)
     }
 
-    pub(crate) fn append(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            let follows = self.terms.push(entry.id);
-            assert!(follows, "logs have no gaps, and terms never fall in them");
-            self.tail_bytes += weight(entry);
+    /// Appends entries that came from elsewhere. What was made before must be sealed.
+    pub(crate) fn append(&mut self, entries: Entries) {
+        let follows = self.terms.extend(&entries);
+        assert!(follows, "logs have no gaps, and terms never fall in them");
+        self.tail.push(entries);
+    }
+
+    /// Appends what is made here, in `term`; gives the first id, if there is one. They gather until
+    /// [`Log::seal`].
+    pub(crate) fn make(
+        &mut self,
+        term: Term,
+        payloads: impl Iterator<Item = EntryPayload>,
+    ) -> LogId {
+        let first = LogId { term, index: self.last().index.next() };
+        if let Some(last) = self.tail.make(first, payloads) {
+            let follows = self.terms.push(first) && self.terms.extend_to(last.index);
+            assert!(follows, "terms never fall in a log");
         }
-        match entries {
-            [entry] => self.tail.push_back(entry.clone()),
-            entries => self.tail.extend(entries.iter().cloned()),
-        }
+        first
+    }
+
+    /// Makes one batch of what was made since; it is as well to be written.
+    pub(crate) fn seal(&mut self) -> Option<Entries> {
+        self.tail.seal()
     }
 
     /// Removes `from` and all after it.
     pub(crate) fn truncate(&mut self, from: LogIndex) {
-        while let Some(entry) = self.tail.pop_back_if(|entry| entry.id.index >= from) {
-            self.tail_bytes -= weight(&entry);
-        }
+        self.tail.truncate(from);
         self.terms.truncate(from);
     }
 
     /// Removes `upto`, which is in the log, and all before it.
     pub(crate) fn compact(&mut self, upto: LogId) {
-        while let Some(entry) = self.tail.pop_front_if(|entry| entry.id.index <= upto.index) {
-            self.tail_bytes -= weight(&entry);
-        }
+        self.tail.compact(upto.index);
         self.terms.compact(upto);
     }
 
@@ -95,74 +103,36 @@ impl Log {
     /// one.
     pub(crate) fn slice(&self, from: LogIndex, upto: LogIndex, bytes_max: usize) -> Slice {
         if from > upto.min(self.last().index) {
-            return Slice::Here(Vec::new());
+            return Slice::Here(Batch::default());
         }
-        let Some(skip) = self.offset(from) else {
-            return Slice::InStorage;
-        };
-        let count = usize::try_from(upto.next().distance_from(from)).unwrap_or(usize::MAX);
-        let mut room = bytes_max;
-        let mut fits = |entry: &Entry| {
-            let left = room.checked_sub(weight(entry));
-            room = left.unwrap_or(0);
-            left.is_some()
-        };
-        // Counted first, so that the list is made in its size.
-        let mut end = skip;
-        while let Some(entry) = self.tail.get(end)
-            && end - skip < count
-            && (fits(entry) || end == skip)
-        {
-            end += 1;
-        }
-        Slice::Here(self.tail.range(skip..end).cloned().collect())
+        self.tail.slice(from, upto, bytes_max).map_or(Slice::InStorage, Slice::Here)
     }
 
     /// What the entries after `after`, up to `upto`, weigh together. They must be in memory.
     pub(crate) fn weight_between(&self, after: LogIndex, upto: LogIndex) -> usize {
-        let skip = self.offset(after.next()).unwrap_or(0);
-        let within = self.tail.range(skip.min(self.tail.len())..);
-        within.take_while(|entry| entry.id.index <= upto).map(weight).sum()
+        self.tail.weight_between(after, upto)
     }
 
     /// Lets the oldest entries up to `upto` leave memory while more than `bytes_max` is held.
     pub(crate) fn evict(&mut self, upto: LogIndex, bytes_max: usize) {
-        while self.tail_bytes > bytes_max {
-            let Some(entry) = self.tail.pop_front_if(|entry| entry.id.index <= upto) else {
-                return;
-            };
-            self.tail_bytes -= weight(&entry);
-        }
+        self.tail.evict(upto, bytes_max);
     }
 
     /// Gives back memory that is not used, and would not be soon.
     pub(crate) fn rest(&mut self) {
-        /// A list that was four times as long is worth moving; a short one always is.
-        const WORTH_MOVING: usize = 4;
         self.terms.rest();
-        let len = self.tail.len();
-        if len < 16 || len < self.tail.capacity() / WORTH_MOVING {
-            self.tail.shrink_to_fit();
-        }
-    }
-
-    /// Where `index` stands in the tail; `None` if it has left memory.
-    fn offset(&self, index: LogIndex) -> Option<usize> {
-        let first = self.tail.front()?.id.index;
-        if index < first {
-            return None;
-        }
-        usize::try_from(index.distance_from(first)).ok()
+        self.tail.rest();
     }
 
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         let ids = || self.tail.iter().map(|entry| entry.id);
         assert!(ids().all(|id| self.contains(id)), "terms and entries agree");
-        let ends = self.tail.back().is_none_or(|entry| entry.id == self.last());
+        assert!(ids().is_sorted_by(|a, b| a.index.next() == b.index), "the tail has no gaps");
+        let ends = ids().last().is_none_or(|id| id == self.last());
         assert!(ends, "the tail is the end of the log");
         let bytes: usize = self.tail.iter().map(weight).sum();
-        assert!(bytes == self.tail_bytes, "bytes in memory are counted");
+        assert!(bytes == self.tail.bytes(), "bytes in memory are counted");
     }
 }
 

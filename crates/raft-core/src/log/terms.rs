@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{LogId, LogIndex, Term};
+use crate::types::{Entry, LogId, LogIndex, Term};
 
 /// The term of every index from the log's base to its end, as runs.
 ///
@@ -39,6 +39,18 @@ impl TermRuns {
         }
         self.last = id.index;
         true
+    }
+
+    /// Extends the log by `entries`, which follow each other and whose terms do not fall; false if
+    /// they do not follow the last one.
+    pub(crate) fn extend(&mut self, entries: &[Entry]) -> bool {
+        match entries {
+            // Most are of one term.
+            [first, .., last] if first.id.term == last.id.term => {
+                self.push(first.id) && self.extend_to(last.id.index)
+            }
+            entries => entries.iter().all(|entry| self.push(entry.id)),
+        }
     }
 
     /// Extends the log up to `last`, in the term of its last run; false if it ends later already.

@@ -21,7 +21,9 @@ use crate::message::{
 };
 use crate::restored::Start;
 use crate::snapshot::SnapshotMeta;
-use crate::types::{Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp};
+use crate::types::{
+    Entries, Entry, EntryPayload, HardState, LogId, LogIndex, NodeId, Term, Timestamp,
+};
 
 /// State of all servers (paper Figure 2), and what is on its way out.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -467,8 +469,9 @@ impl Common {
         }
     }
 
-    pub(super) fn append(&mut self, entries: Vec<Entry>) {
-        self.log.append(&entries);
+    pub(super) fn append(&mut self, entries: Entries) {
+        self.seal();
+        self.log.append(entries.clone());
         for entry in &entries {
             if let EntryPayload::Membership(membership) = &entry.payload {
                 self.adopt(entry.id, (**membership).clone());
@@ -479,17 +482,15 @@ impl Common {
 
     /// Appends what a leader makes itself; names the first entry.
     pub(super) fn append_own(&mut self, payloads: impl Iterator<Item = EntryPayload>) -> LogId {
-        let first = LogId { term: self.term(), index: self.last().index.next() };
-        let mut id = first;
-        let entries = self.disk.entries();
-        let before = entries.len();
-        entries.extend(payloads.map(|payload| {
-            let entry = Entry { id, payload };
-            id.index = id.index.next();
-            entry
-        }));
-        self.log.append(entries.get(before..).unwrap_or_default());
-        first
+        self.disk.will_write();
+        self.log.make(self.hard_state.term, payloads)
+    }
+
+    /// What was appended one by one is written and sent as one.
+    pub(super) fn seal(&mut self) {
+        if let Some(entries) = self.log.seal() {
+            self.disk.write_entries(entries);
+        }
     }
 
     /// Appends a membership, as a leader.
@@ -520,7 +521,7 @@ impl Common {
     pub(super) fn reset_log(&mut self, snapshot: &SnapshotMeta) {
         let SnapshotMeta { last, membership_id, membership } = snapshot;
         assert!(last.index > self.commit, "committed entries are never removed");
-        self.log = Log::new(TermRuns::new(*last), Vec::new());
+        self.log = Log::new(TermRuns::new(*last), Entries::default());
         self.memberships = MembershipHistory::of(*membership_id, membership.clone());
         self.repair = Repair::default();
         self.disk.write_reset(*last);
@@ -533,6 +534,7 @@ impl Common {
         let Some(upto) = self.log.id_at(upto).filter(|_| upto > self.log.base().index) else {
             return;
         };
+        self.seal();
         self.log.compact(upto);
         self.memberships.compact(upto.index);
         self.repair.compact(upto.index);
@@ -618,7 +620,7 @@ impl Common {
     }
 
     /// Sends entries that follow `prev`.
-    pub(super) fn send_append(&mut self, to: NodeId, prev: LogId, entries: Vec<Entry>) {
+    pub(super) fn send_append(&mut self, to: NodeId, prev: LogId, entries: Entries) {
         let commit = self.commit;
         self.send(to, Body::AppendEntries(AppendEntries { prev, entries, commit }));
     }
@@ -678,10 +680,9 @@ impl Common {
     }
 
     /// Takes back what was handed out before.
-    pub(super) fn reuse(&mut self, output: &mut Output) {
+    pub(super) fn reuse(output: &mut Output) {
         let Output { write, messages, commit, install, fetches, reads, events } = output;
-        if let Some(done) = write {
-            self.disk.reuse(core::mem::take(&mut done.append));
+        if write.is_some() {
             *write = None;
         }
         messages.clear();

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::canonical::Rebase;
 use crate::io::{Write, WriteSeq};
 use crate::message::{AppendReply, Body, Message, WaitsFor};
-use crate::types::{Entry, HardState, LogId, LogIndex, Timestamp};
+use crate::types::{Entries, Entry, HardState, LogId, LogIndex, Timestamp};
 
 /// The disk as the core sees it: a sequence of writes, of which a prefix is durable.
 ///
@@ -24,8 +24,6 @@ pub(super) struct Disk {
     durable_last: LogIndex,
     /// The write being collected for the next output; its number is `seq`.
     pending: Option<Pending>,
-    /// Empty, for the entries of the next write.
-    spare: Vec<Entry>,
     /// The writes under way, the oldest first.
     under_way: VecDeque<UnderWay>,
     /// Messages that promise what is not durable yet.
@@ -35,7 +33,7 @@ pub(super) struct Disk {
 /// A write that is being collected.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct Pending {
-    append: Vec<Entry>,
+    append: Entries,
     rare: Option<Box<Rare>>,
 }
 
@@ -47,6 +45,8 @@ struct Rare {
     compact: Option<LogId>,
     truncate: Option<LogIndex>,
     settles_doubt: bool,
+    /// What came after the first batch.
+    append: Vec<Entry>,
     repair: Vec<Entry>,
 }
 
@@ -59,9 +59,6 @@ struct UnderWay {
     since: Timestamp,
 }
 
-/// A list of more entries than this is not kept for another write.
-const SPARE_ENTRIES_MAX: usize = 1_024;
-
 impl Disk {
     pub(super) const fn new(last: LogIndex) -> Self {
         Self {
@@ -70,23 +67,14 @@ impl Disk {
             hard_state_seq: WriteSeq::new(0),
             durable_last: last,
             pending: None,
-            spare: Vec::new(),
             under_way: VecDeque::new(),
             withheld: VecDeque::new(),
         }
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self {
-            seq,
-            durable,
-            hard_state_seq,
-            durable_last: _,
-            pending: _,
-            spare: _,
-            under_way,
-            withheld,
-        } = self;
+        let Self { seq, durable, hard_state_seq, durable_last: _, pending: _, under_way, withheld } =
+            self;
         rebase.seq(seq);
         rebase.seq(durable);
         rebase.seq(hard_state_seq);
@@ -126,18 +114,17 @@ impl Disk {
         self.hard_state_seq = self.seq;
     }
 
-    /// The entries to be written next, for more.
-    pub(super) fn entries(&mut self) -> &mut Vec<Entry> {
-        &mut self.pending().append
+    /// Numbers the next write: there will be entries in it.
+    pub(super) fn will_write(&mut self) {
+        self.pending();
     }
 
-    pub(super) fn write_entries(&mut self, mut entries: Vec<Entry>) {
-        let append = &mut self.pending().append;
-        if append.is_empty() {
-            core::mem::swap(append, &mut entries);
-            self.reuse(entries);
+    pub(super) fn write_entries(&mut self, entries: Entries) {
+        let pending = self.pending();
+        if pending.append.is_empty() {
+            pending.append = entries;
         } else {
-            append.append(&mut entries);
+            self.rare().append.extend(entries);
         }
     }
 
@@ -153,8 +140,11 @@ impl Disk {
             write.last = write.last.min(from.prev());
         }
         self.withdraw_acknowledgements_after(from.prev());
-        self.pending().append.retain(|entry| entry.id.index < from);
+        let pending = self.pending();
+        let kept = pending.append.partition_point(|entry| entry.id.index < from);
+        pending.append.keep(kept);
         let rare = self.rare();
+        rare.append.retain(|entry| entry.id.index < from);
         rare.repair.retain(|entry| entry.id.index < from);
         rare.truncate = Some(rare.truncate.map_or(from, |first| first.min(from)));
     }
@@ -171,7 +161,7 @@ impl Disk {
             write.last = last.index;
         }
         self.withdraw_acknowledgements_after(last.index);
-        self.pending().append.clear();
+        self.pending().append = Entries::default();
         let rare = self.rare();
         let Rare { hard_state, settles_doubt, .. } = *rare;
         *rare = Rare { hard_state, reset: Some(last), settles_doubt, ..Rare::default() };
@@ -190,20 +180,14 @@ impl Disk {
         let seq = self.seq;
         self.under_way.push_back(UnderWay { seq, last, since: now });
         let rare = rare.map_or_else(Rare::default, |rare| *rare);
-        let Rare { hard_state, reset, compact, truncate, settles_doubt, repair } = rare;
+        let Rare { hard_state, reset, compact, truncate, settles_doubt, append: more, repair } =
+            rare;
+        let append =
+            if more.is_empty() { append } else { append.into_iter().chain(more).collect() };
         Some(Write { seq, hard_state, reset, compact, truncate, settles_doubt, append, repair })
     }
 
-    /// Takes back a list of entries that were written.
-    pub(super) fn reuse(&mut self, mut entries: Vec<Entry>) {
-        if entries.capacity() > self.spare.capacity() && entries.capacity() <= SPARE_ENTRIES_MAX {
-            entries.clear();
-            self.spare = entries;
-        }
-    }
-
     pub(super) fn rest(&mut self) {
-        self.spare = Vec::new();
         self.under_way.shrink_to_fit();
         self.withheld.shrink_to_fit();
     }
@@ -265,8 +249,7 @@ impl Disk {
     fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_with(|| {
             self.seq = self.seq.next();
-            let append = core::mem::take(&mut self.spare);
-            Pending { append, ..Pending::default() }
+            Pending::default()
         })
     }
 

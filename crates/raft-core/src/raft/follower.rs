@@ -174,9 +174,10 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     let mut entries = m.entries;
     let is_known = |e: &&Entry| e.id.index < base || common.log().contains(e.id);
     let known = entries.iter().take_while(is_known).count();
-    entries.drain(..known).for_each(|entry| {
-        repair::take_back(common, &entry);
+    entries.iter().take(known).for_each(|entry| {
+        repair::take_back(common, entry);
     });
+    entries.skip(known);
     if let Some(first) = entries.first().map(|entry| entry.id.index) {
         if first <= common.commit() {
             return common.report_fault(from, PeerFault::ConflictsWithCommitted);

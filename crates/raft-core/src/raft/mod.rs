@@ -368,7 +368,8 @@ impl Raft {
         if !self.common.has_news() {
             return false;
         }
-        self.common.reuse(output);
+        Common::reuse(output);
+        self.common.seal();
         match &mut self.role {
             Role::Follower(f) => f.pump(&mut self.common),
             Role::PreCandidate(_) | Role::Candidate(_) => {}

@@ -220,7 +220,7 @@ pub(super) fn on_request(common: &mut Common, from: NodeId, m: RepairRequest) {
     }
     let bytes_max = common.config().append_bytes_max;
     match common.log().slice(m.first.index, upto, bytes_max) {
-        Slice::Here(entries) => give(common, from, entries),
+        Slice::Here(batch) => give(common, from, batch.into_parts().0.to_vec()),
         Slice::InStorage => {
             let purpose = FetchPurpose::Repair;
             common.fetch(Fetch { peer: from, from: m.first.index, upto, bytes_max, purpose });

@@ -221,7 +221,7 @@ pub(crate) fn append(from: u64, to: u64, index: u64, command: impl Into<Bytes>) 
     let payload = EntryPayload::Command(command.into());
     let append = AppendEntries {
         prev: entry(index - 1),
-        entries: vec![Entry { id: entry(index), payload }],
+        entries: [Entry { id: entry(index), payload }].into(),
         commit: LogIndex::ZERO,
     };
     message(from, to, Body::AppendEntries(append))

@@ -65,7 +65,7 @@ pub(super) fn take_append(
     if first != prev.index.next() || first == prev.index || prev.term > term {
         return Err(if prev.term > term { FrameError::TermOrder } else { FrameError::IndexGap });
     }
-    let entries = take_entries(head, payload, prev, term)?;
+    let entries = take_entries(head, payload, prev, term)?.into();
     Ok(AppendEntries { prev, entries, commit })
 }
 

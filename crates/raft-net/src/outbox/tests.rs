@@ -245,7 +245,8 @@ fn weight_counts_the_bytes_of_commands() {
         id: LogId::new(Term::new(1), LogIndex::new(1)),
         payload: raft_core::EntryPayload::Command(Bytes::from_static(&[0; 1000])),
     }];
-    let append = AppendEntries { prev: LogId::ZERO, entries, commit: LogIndex::ZERO };
+    let (entries, commit) = (entries.into(), LogIndex::ZERO);
+    let append = AppendEntries { prev: LogId::ZERO, entries, commit };
     let size = message(1, Body::AppendEntries(append)).payload();
 
     assert_eq!((size.items, size.bytes), (1, 1000));

@@ -43,7 +43,7 @@ pub(crate) fn snapshot(last: LogId) -> Body {
 
 /// An append of `entries` that follow each other, after `prev`.
 pub(crate) fn append(term: u64, prev: LogId, entries: Vec<Entry>) -> Packet {
-    let commit = LogIndex::ZERO;
+    let (entries, commit) = (entries.into(), LogIndex::ZERO);
     message(term, Body::AppendEntries(AppendEntries { prev, entries, commit }))
 }
 
@@ -120,6 +120,7 @@ fn appends() -> impl Strategy<Value = (u64, Body)> {
             if commit.get() % 4 == 0 && !entries.is_empty() {
                 return (last.term.get(), Body::RepairReply(RepairReply { entries }));
             }
+            let entries = entries.into();
             (last.term.get(), Body::AppendEntries(AppendEntries { prev, entries, commit }))
         },
     )

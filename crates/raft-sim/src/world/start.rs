@@ -174,7 +174,7 @@ impl<A: App> World<A> {
         let write = Write {
             seq: WriteSeq::default(),
             hard_state: Some(restored.hard_state),
-            append: restored.tail.clone(),
+            append: restored.tail.clone().into(),
             ..Write::default()
         };
         let before = node.mirror.on_submit(&write);

@@ -36,7 +36,7 @@ impl Model {
         let mut write = Write::default();
         if self.last() == LogId::ZERO {
             write.hard_state = Some(HardState { term: Term::new(1), vote: None });
-            write.append = vec![membership(LogId::new(Term::new(1), LogIndex::new(1)))];
+            write.append = [membership(LogId::new(Term::new(1), LogIndex::new(1)))].into();
             return write;
         }
         let next = self.last().index.next();
@@ -52,7 +52,7 @@ impl Model {
                 let from = LogIndex::new(self.last().index.get() - back);
                 write.truncate = Some(from);
                 let term = self.hard_state.term.next();
-                write.append = run(from, chance.below(4), term, chance);
+                write.append = run(from, chance.below(4), term, chance).into();
             }
             3 if !self.entries.is_empty() => {
                 let nth = chance.below(self.entries.len().try_into().unwrap_or(1));
@@ -64,9 +64,12 @@ impl Model {
                 write.reset = Some(LogId::new(self.hard_state.term, index));
             }
             5 => {
-                write.append = vec![membership(LogId::new(self.hard_state.term, next))];
+                write.append = [membership(LogId::new(self.hard_state.term, next))].into();
             }
-            _ => write.append = run(next, 1 + chance.below(9), self.hard_state.term, chance),
+            _ => {
+                let count = 1 + chance.below(9);
+                write.append = run(next, count, self.hard_state.term, chance).into();
+            }
         }
         write
     }

@@ -560,7 +560,7 @@ fn a_replaced_suffix_is_not_applied() {
     };
     let write = |truncate: Option<u64>, append: Vec<Entry>| Write {
         truncate: truncate.map(LogIndex::new),
-        append,
+        append: append.into(),
         ..Write::default()
     };
     let mut queue = ApplyQueue::new(LogIndex::ZERO);

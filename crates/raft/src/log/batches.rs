@@ -44,7 +44,7 @@ pub(super) fn calls(
     let changes = hard_state.is_some() || truncate.is_some() || settles_doubt || !append.is_empty();
     // A write without any change is still to be reported.
     if changes || calls.is_empty() && repair.is_empty() {
-        calls.extend(split(append, bytes_max).into_iter().map(|entries| {
+        calls.extend(split(append.iter().cloned(), bytes_max).into_iter().map(|entries| {
             let (hard_state, truncate_from) = (hard_state.take(), truncate.take());
             let settles_doubt = std::mem::take(&mut settles_doubt);
             let bare = bare.clone();
@@ -62,7 +62,7 @@ pub(super) fn calls(
 
 /// Cuts entries into parts that are certain to fit into a batch, each of one entry at least: one
 /// part or several, of which the only one may be empty.
-fn split(entries: Vec<Entry>, bytes_max: usize) -> Vec<Vec<Entry>> {
+fn split(entries: impl IntoIterator<Item = Entry>, bytes_max: usize) -> Vec<Vec<Entry>> {
     /// More than an entry takes in a batch beside its bytes.
     const ENTRY_BYTES: usize = 512;
     let (mut parts, mut part) = (Vec::new(), Vec::new());
@@ -141,7 +141,7 @@ mod tests {
             seq: WriteSeq::new(3),
             hard_state: Some(hard_state),
             reset: Some(base),
-            append: vec![entry(10, 1)],
+            append: [entry(10, 1)].into(),
             ..Write::default()
         };
         let bare = Batch::new(GroupId::FIRST);

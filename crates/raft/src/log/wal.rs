@@ -183,7 +183,7 @@ mod tests {
         let id = LogId::new(Term::new(1), LogIndex::new(seq));
         let payload = EntryPayload::Command(Bytes::from(vec![7; 4000]));
         let hard_state = (seq == 1).then_some(HardState { term: Term::new(1), vote: None });
-        let append = vec![Entry { id, payload }];
+        let append = [Entry { id, payload }].into();
         Write { seq: WriteSeq::new(seq), hard_state, append, ..Write::default() }
     }
 

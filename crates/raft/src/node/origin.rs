@@ -92,7 +92,7 @@ async fn found_cluster<S: StateMachine>(
     founders: Membership,
 ) -> Result<Restored, StartError> {
     let restored = Restored::bootstrap(founders);
-    let (hard_state, append) = (Some(restored.hard_state), restored.tail.clone());
+    let (hard_state, append) = (Some(restored.hard_state), restored.tail.clone().into());
     write(log, inbox, Write { hard_state, append, ..Write::default() }).await?;
     Ok(restored)
 }

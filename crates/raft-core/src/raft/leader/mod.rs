@@ -20,14 +20,14 @@ use super::{Next, repair};
 use crate::error::ProposeError;
 use crate::event::{Event, PeerFault};
 use crate::io::{Fetch, FetchPurpose};
-use crate::log::{Slice, command_weight, weight};
+use crate::log::{Batch, Slice, command_weight};
 use crate::message::{
     AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat, HeartbeatReply,
     ReadIndexReply, ReadRound, RepairRequest,
 };
 use crate::peers::Peers;
 use crate::progress::{Memory, Progress};
-use crate::types::{Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
+use crate::types::{Entries, Entry, EntryPayload, LogId, LogIndex, NodeId, Term, Timestamp};
 
 /// State that only a leader has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -258,7 +258,8 @@ impl Leader {
             AppendReply::Accepted { matched } => {
                 let news = progress.on_accepted(matched);
                 self.on_matched(common, from, matched);
-                if news {
+                // What is committed already makes nothing else so.
+                if news && matched > common.commit() {
                     self.advance_commit(common);
                 }
             }
@@ -280,7 +281,7 @@ impl Leader {
         let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round, m.installing);
         if loss_would_pass_unnoticed {
             match common.log().id_at(progress.next().prev()) {
-                Some(prev) => common.send_append(from, prev, Vec::new()),
+                Some(prev) => common.send_append(from, prev, Entries::default()),
                 // Compacted since it was sent.
                 None => progress.probe(),
             }
@@ -360,7 +361,7 @@ impl Leader {
             && entries.iter().all(|entry| common.log().contains(entry.id));
         // Not readable: the next heartbeat's answer asks again.
         if as_asked {
-            feed(common, fetch.peer, progress, entries);
+            feed(common, fetch.peer, progress, Batch::new(entries.into()));
         } else {
             progress.probe();
             progress.on_sent(progress.next().prev(), 0);
@@ -485,7 +486,7 @@ fn replicate(common: &mut Common, id: NodeId, progress: &mut Progress, upto: Log
         }
         let bytes_max = common.config().append_bytes_max;
         match common.log().slice(progress.next(), upto, bytes_max) {
-            Slice::Here(entries) => feed(common, id, progress, entries),
+            Slice::Here(batch) => feed(common, id, progress, batch),
             Slice::InStorage => {
                 let purpose = FetchPurpose::Append;
                 let fetch = Fetch { peer: id, from: progress.next(), upto, bytes_max, purpose };
@@ -517,12 +518,13 @@ fn give_state(common: &mut Common, peer: NodeId, upto: LogIndex) {
     }
 }
 
-/// Sends a follower `entries`, which are the next ones it lacks.
-fn feed(common: &mut Common, id: NodeId, progress: &mut Progress, entries: Vec<Entry>) {
+/// Sends a follower the next entries that it lacks.
+fn feed(common: &mut Common, id: NodeId, progress: &mut Progress, batch: Batch) {
+    let (entries, bytes) = batch.into_parts();
     let before = progress.next().prev();
     let prev = common.log().id_at(before).expect("a follower is sent what follows the log's base");
     let last = entries.last().map_or(before, |entry| entry.id.index);
-    progress.on_sent(last, entries.iter().map(weight).sum());
+    progress.on_sent(last, bytes);
     progress.tell_commit(common.commit().min(last));
     common.send_append(id, prev, entries);
 }

@@ -324,7 +324,11 @@ impl Draw {
             0..3 => {
                 let prev = self.log_id(raft);
                 let entries = self.entries(raft, prev);
-                Body::AppendEntries(AppendEntries { prev, entries, commit: self.index(raft) })
+                Body::AppendEntries(AppendEntries {
+                    prev,
+                    entries: entries.into(),
+                    commit: self.index(raft),
+                })
             }
             3 => Body::AppendReply(AppendReply::Accepted { matched: self.index(raft) }),
             4 => {

@@ -803,7 +803,7 @@ fn a_heartbeat_answer_makes_a_leader_ask_about_appends_under_way() {
 
     cluster.hear(1, 2, 2, heartbeat_reply(0));
 
-    let question = AppendEntries { prev: id(3, 2), entries: Vec::new(), commit: i(2) };
+    let question = AppendEntries { prev: id(3, 2), entries: Default::default(), commit: i(2) };
     assert_eq!(cluster.sent(1, 2), [Body::AppendEntries(question)]);
 }
 
