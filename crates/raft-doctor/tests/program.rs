@@ -1,5 +1,7 @@
 //! The program as its user meets it: on directories that are sound, damaged, in use, and not there.
 
+use std::path::Path;
+
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
@@ -144,10 +146,18 @@ fn tail_writes_the_newest_entries() {
     assert_eq!(indexes, [8, 9]);
 }
 
+/// Gives the first segment the header block of the second.
+fn misplace(dir: &Path) {
+    let mut bytes = std::fs::read(segment(dir, 1)).unwrap();
+    let second = std::fs::read(segment(dir, 2)).unwrap();
+    bytes[..4096].copy_from_slice(&second[..4096]);
+    std::fs::write(segment(dir, 1), bytes).unwrap();
+}
+
 #[test]
 fn tail_reads_what_a_node_would_not_start_on() {
     let dir = node();
-    flip(&segment(dir.path(), 1), 100);
+    misplace(dir.path());
 
     let told = on("tail", dir.path(), &["-n", "3", "--json"]);
 
@@ -211,7 +221,7 @@ fn repair_says_what_it_does_and_does_what_a_start_would() {
 #[test]
 fn repair_leaves_alone_what_a_node_would_not_start_on() {
     let dir = node();
-    flip(&segment(dir.path(), 1), 100);
+    misplace(dir.path());
     let before = files(dir.path());
 
     let told = on("repair", dir.path(), &[]);
@@ -219,6 +229,22 @@ fn repair_leaves_alone_what_a_node_would_not_start_on() {
     assert_eq!(told.code, 1);
     assert!(told.out.contains("nothing is changed"), "{}", told.out);
     assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn repair_writes_a_damaged_header_block_again() {
+    let dir = node();
+    let file = segment(dir.path(), 1);
+    let intact = std::fs::read(&file).unwrap();
+    flip(&file, 100);
+
+    let said = on("repair", dir.path(), &["--dry-run"]);
+    let told = on("repair", dir.path(), &[]);
+
+    assert_eq!([said.code, told.code], [0; 2], "{}{}", said.err, told.err);
+    assert!(said.out.contains("its header block is damaged"), "{}", said.out);
+    assert_eq!(std::fs::read(&file).unwrap()[..4096], intact[..4096]);
+    assert_eq!(on("verify", dir.path(), &[]).code, 0);
 }
 
 #[test]
