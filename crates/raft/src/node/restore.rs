@@ -102,3 +102,60 @@ fn empty() -> Restored {
         on_loss: OnLoss::Refuse,
     }
 }
+
+#[cfg(all(test, feature = "persistence"))]
+mod tests {
+    use raft_core::{ClusterId, GroupId, Membership, NodeId, Term};
+    use raft_snapshot::{Options, Owner};
+    use raft_wal::sim::SimDisk;
+
+    use super::*;
+    use crate::Applied;
+    use crate::snapshot::{SnapshotReader, Store};
+
+    /// Is never restored: its snapshots are damaged.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        type Command = u64;
+        type Response = ();
+        type Query = ();
+        type Answer = ();
+
+        fn apply(&mut self, _: Applied<u64>) {}
+
+        fn query(&self, (): ()) {}
+
+        fn restore(&mut self, _: &mut SnapshotReader<'_>) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_snapshot_whose_data_are_damaged_still_says_who_the_members_are() {
+        let disk = SimDisk::new(1);
+        let owner = Owner { cluster: ClusterId::new([7; 16]), group: GroupId::FIRST };
+        let opened = raft_snapshot::Store::open(disk.clone(), owner, Options::default());
+        let shelf = Store::new(opened.expect("a new disk").0);
+        let id = |index| LogId::new(Term::new(2), LogIndex::new(index));
+        let voters = [1, 7].map(|id| (NodeId::new(id).expect("not zero"), ""));
+        let membership = Membership::of_voters(voters).expect("two voters");
+        let meta = SnapshotMeta { last: id(9), membership_id: id(4), membership };
+        let written = shelf.write(meta.clone(), &mut |to| to.write_all(b"state"));
+        written.expect("it is written");
+        let mut names = disk.file_names().into_iter();
+        let data = names.find(|name| name.ends_with(".data")).expect("its data");
+        assert!(disk.flip_bit(&data, 2, 1));
+
+        let log = Restored { base: meta.last, last: meta.last, ..empty() };
+        let begun = restore(Nothing, &shelf, None, Some(log), 2).expect("others have the state");
+
+        let restored = begun.restored.expect("there is a log");
+        assert_eq!(restored.memberships, [(meta.membership_id, meta.membership)]);
+        let lost = Faulty { first: id(1).index, last: Some(id(9).index), term: None };
+        assert_eq!(restored.faulty, [lost]);
+        let damage = begun.damage.expect("it says what is damaged").to_string();
+        assert!(damage.contains(&data), "{damage}");
+    }
+}
