@@ -18,10 +18,12 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 fn run_all(check: &mut Check<'_>) -> anyhow::Result<()> {
     let names: Vec<_> = check.workspace.packages_in("examples").map(|p| &*p.name).collect();
-    let all = names.join(" --package ");
-    run(&mut cargo(check.workspace, &format!("build --release --package {all}")))?;
+    let all = names.join(" --bin ");
+    // As the tests are built, so that most of it is there already: optimised, with all assertions.
+    let build = format!("build --workspace --all-features --profile test --bin {all}");
+    run(&mut cargo(check.workspace, &build))?;
     // Not by `cargo run`: alone, each would ask for fewer features and be built once more.
-    let programs = check.workspace.target().join("release");
+    let programs = check.workspace.target().join("debug");
     for name in names {
         let arguments = ARGUMENTS.iter().find(|(of, _)| *of == name).map_or("", |known| known.1);
         let mut command = Command::new(programs.join(format!("{name}{EXE_SUFFIX}")));
