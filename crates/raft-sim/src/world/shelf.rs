@@ -134,7 +134,7 @@ impl<A: App> World<A> {
         let node = &mut self.nodes[at];
         let (known, last) = (node.mirror.snapshot(), found.map(|meta| meta.last));
         let is_there = last.unwrap_or_default().index >= known.index;
-        ensure(is_there || node.is_damaged, Rule::Recovery, || {
+        ensure(is_there || node.is_damaged || node.is_shelf_faulty, Rule::Recovery, || {
             format!("{} finds the snapshot {last:?}, but {known} was durable", node.id)
         })?;
         node.mirror.set_snapshot(last.unwrap_or_default());

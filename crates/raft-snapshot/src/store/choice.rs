@@ -5,6 +5,7 @@ use std::sync::Arc;
 use raft_core::LogIndex;
 use raft_wal::disk::Disk;
 
+use super::look::asked_twice;
 use super::{DamageKind, Damaged, Store};
 use crate::error::ReadError;
 use crate::snapshot::Snapshot;
@@ -52,7 +53,12 @@ impl<D: Disk> Store<D> {
 
 /// The first thing that is wrong with the data.
 fn damage_of<D: Disk>(snapshot: &Snapshot<D>) -> Option<Damaged> {
-    let fault = match snapshot.verify().into_iter().next()? {
+    let verify = || match snapshot.verify().into_iter().next() {
+        Some(ReadError::Disk(error)) => Err(error),
+        other => Ok(other),
+    };
+    let error = asked_twice(verify).unwrap_or_else(|error| Some(ReadError::Disk(error)))?;
+    let fault = match error {
         ReadError::Disk(error) => DamageKind::unreadable(&error),
         ReadError::Damaged { source, .. } => DamageKind::Chunk(source),
         ReadError::DataChecksum { .. } => DamageKind::DataChecksum,

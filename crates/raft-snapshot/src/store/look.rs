@@ -78,6 +78,12 @@ impl<D: Disk> Look<D> {
     }
 }
 
+/// What a disk gives back at the second try, if not at the first, is there: to take a snapshot for lost
+/// costs much more.
+pub(super) fn asked_twice<T>(ask: impl Fn() -> Result<T, DiskError>) -> Result<T, DiskError> {
+    ask().or_else(|_| ask())
+}
+
 /// A published snapshot, or what is wrong with it, which may be that the disk does not give it back;
 /// whoever asks may refuse it for what its manifest says.
 pub(super) fn load<D: Disk, E>(
@@ -88,7 +94,7 @@ pub(super) fn load<D: Disk, E>(
     let name = manifest_name(id);
     let path = disk.path(&name);
     let damaged = |path, fault| Ok(Err(Damaged { id, path, fault }));
-    let manifest = match read_manifest(disk, &name) {
+    let manifest = match asked_twice(|| read_manifest(disk, &name)) {
         Ok(Ok(manifest)) => manifest,
         Ok(Err(fault)) => return damaged(path, DamageKind::Manifest(fault)),
         Err(error) => return damaged(path, DamageKind::unreadable(&error)),
@@ -98,16 +104,16 @@ pub(super) fn load<D: Disk, E>(
         return damaged(path, DamageKind::OtherName(manifest.id()));
     }
     let path = disk.path(&data_name(id));
-    let opened = disk.open_read_only(&data_name(id));
-    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        return damaged(path, DamageKind::NoData);
-    }
-    let measure = |data: D::File| {
+    let measured = asked_twice(|| {
+        let data = disk.open_read_only(&data_name(id)).doing("open", &path)?;
         let len = data.file_len().doing("measure", &path)?;
         Ok((data, len))
-    };
-    let (data, found) = match opened.doing("open", &path).and_then(measure) {
+    });
+    let (data, found) = match measured {
         Ok(data) => data,
+        Err(error) if error.source.kind() == ErrorKind::NotFound => {
+            return damaged(path, DamageKind::NoData);
+        }
         Err(error) => return damaged(path, DamageKind::unreadable(&error)),
     };
     let expected = manifest.sizes().data;
