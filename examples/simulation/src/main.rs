@@ -99,7 +99,10 @@ impl App for Caching {
             Cache::Sorted(keys) => keys.iter().copied().collect(),
         };
         keys.sort_unstable();
-        keys.iter().fold(0, |digest, key| digest * 65_599 % 0xffff_ffff_ffc5 + u64::from(*key))
+        // FNV-1a, two bytes at a time.
+        keys.iter().fold(0xcbf2_9ce4_8422_2325, |digest: u64, key| {
+            (digest ^ u64::from(*key)).wrapping_mul(0x0100_0000_01b3)
+        })
     }
 }
 
