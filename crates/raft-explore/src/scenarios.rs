@@ -30,7 +30,7 @@ fn elections() -> Vec<Known> {
                 impatient: 3,
                 ..three()
             },
-            None,
+            Some(31_434_479),
         ),
         short(
             Scenario {
@@ -72,7 +72,7 @@ fn commands() -> Vec<Known> {
                 proposals: 1,
                 ..three()
             },
-            None,
+            Some(85_197_598),
         ),
         short(
             Scenario {
@@ -110,7 +110,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Add(2)]),
                 ..two()
             },
-            None,
+            Some(8_672_899),
         ),
         long(
             Scenario {
@@ -121,7 +121,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Remove(2)]),
                 ..two()
             },
-            None,
+            Some(17_745_651),
         ),
         long(
             Scenario {
@@ -133,7 +133,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Learn(2), Change::Replace(2, 1)]),
                 ..two()
             },
-            None,
+            Some(15_649_379),
         ),
         long(
             Scenario {
