@@ -100,13 +100,22 @@ impl Manifest {
     ///
     /// If the bytes are of a later version, damaged, or no manifest.
     pub fn decode(encoded: Bytes) -> Result<Self, ManifestError> {
-        let len = length_of(&encoded)?;
+        let body_len = encoded.len().saturating_sub(CRC_LEN);
+        let (body, crc) = encoded.split_at(body_len);
+        let is_intact = crc == crc32fast::hash(body).to_le_bytes();
+        let len = match length_of(&encoded) {
+            // A manifest of any version ends so. One that does not is damaged, and not of a later one.
+            Err(ManifestError::FutureVersion { .. } | ManifestError::FutureFlags { .. })
+                if !is_intact =>
+            {
+                return Err(ManifestError::Checksum);
+            }
+            len => len?,
+        };
         if wide(encoded.len()) != u64::from(len) {
             return Err(ManifestError::Malformed("the manifest has another length than it says"));
         }
-        let body_len = encoded.len().saturating_sub(CRC_LEN);
-        let (body, crc) = encoded.split_at(body_len);
-        if crc != crc32fast::hash(body).to_le_bytes() {
+        if !is_intact {
             return Err(ManifestError::Checksum);
         }
         decode_checked(&encoded, body_len)

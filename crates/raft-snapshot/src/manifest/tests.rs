@@ -83,19 +83,36 @@ fn every_prefix_is_refused() {
     }
 }
 
+/// Another program's manifest, with a byte of its own.
+fn of_another_version(at: usize, byte: u8) -> Bytes {
+    let mut bytes = manifest(b"", 4).encoded().to_vec();
+    bytes[at] = byte;
+    let body_len = bytes.len() - 4;
+    let crc = crc32fast::hash(&bytes[..body_len]);
+    bytes[body_len..].copy_from_slice(&crc.to_le_bytes());
+    Bytes::from(bytes)
+}
+
+#[test]
+fn a_flipped_bit_makes_no_later_version() {
+    let whole = manifest(b"some data", 4).encoded().to_vec();
+    for bit in 8 * 8..16 * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let refused = Manifest::decode(Bytes::from(bytes));
+        assert_eq!(refused, Err(ManifestError::Checksum), "bit {bit}");
+    }
+}
+
 #[test]
 fn a_later_version_is_refused_by_name() {
-    let mut bytes = manifest(b"", 4).encoded().to_vec();
-    bytes[8] = 2;
-    let refused = Manifest::decode(Bytes::from(bytes));
+    let refused = Manifest::decode(of_another_version(8, 2));
     assert_eq!(refused, Err(ManifestError::FutureVersion { version: 2 }));
 }
 
 #[test]
 fn unknown_flags_are_refused_by_name() {
-    let mut bytes = manifest(b"", 4).encoded().to_vec();
-    bytes[12] = 1;
-    let refused = Manifest::decode(Bytes::from(bytes));
+    let refused = Manifest::decode(of_another_version(12, 1));
     assert_eq!(refused, Err(ManifestError::FutureFlags { flags: 1 }));
 }
 
