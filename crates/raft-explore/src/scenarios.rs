@@ -144,7 +144,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Learn(3), Change::Replace(3, 2)]),
                 ..three()
             },
-            None,
+            Some(21_544_194),
         ),
     ])
 }
