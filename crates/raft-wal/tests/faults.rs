@@ -3,7 +3,7 @@
 use raft_core::ClusterId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{
-    AppendError, Batch, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options,
+    AppendError, Batch, CloseError, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options,
     OptionsError, Reader, Tail, Unsupported,
 };
 
@@ -431,6 +431,24 @@ fn what_waits_for_space_can_be_read() {
 
     assert!(log.stats().entries < 3);
     assert_eq!(all_entries(&log), entries);
+}
+
+#[test]
+fn a_close_says_that_there_was_no_space_for_what_waited() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk).unwrap();
+    disk.set_capacity(2 * SEGMENT_BYTES);
+    let entries: Vec<_> = (1..=3).map(|n| command(n, 1, 20_000)).collect();
+    for entry in &entries {
+        log.append(batch([entry.clone()])).unwrap();
+    }
+
+    let error = log.close().unwrap_err();
+
+    assert!(matches!(error, CloseError::NoSpace(_)), "{error}");
+    disk.set_capacity(u64::MAX);
+    let (log, _) = open(&disk).unwrap();
+    assert_eq!(all_entries(&log), entries[..1], "what fits is there");
 }
 
 #[test]

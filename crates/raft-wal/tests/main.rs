@@ -15,6 +15,7 @@ mod crash;
 mod damage;
 mod damaged_lives;
 mod doubt;
+mod ending;
 mod faults;
 mod golden;
 mod headers;

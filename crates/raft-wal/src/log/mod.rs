@@ -59,7 +59,7 @@ pub struct Log<D: Disk> {
     deleting: bool,
     flight: Flight,
     /// Released last.
-    _lock: D::Lock,
+    lock: Arc<D::Lock>,
 }
 
 /// The segment that is written to.
@@ -221,7 +221,7 @@ impl<D: Disk> Log<D> {
             is_short: false,
             deleting: false,
             flight: Flight::default(),
-            _lock: parts.lock,
+            lock: Arc::new(parts.lock),
         };
         log.prepare_spare();
         log
@@ -337,6 +337,11 @@ impl<D: Disk> Log<D> {
             end: self.active.end,
             index_bytes: self.active.index_bytes,
         }
+    }
+
+    /// Keeps the directory locked for those who do chores.
+    pub(crate) fn lock(&self) -> Arc<D::Lock> {
+        Arc::clone(&self.lock)
     }
 
     /// Stops the log for good.

@@ -41,7 +41,7 @@ struct Hall<D: Disk> {
 /// Whoever has it writes.
 pub(super) struct Seat<D: Disk> {
     pub(super) log: Log<D>,
-    pub(super) chores: Sender<Chore<D>>,
+    chores: Sender<Chore<D>>,
     on_durable: Box<dyn FnMut(Completion) + Send>,
     /// The program was told that there is no space.
     is_full: bool,
@@ -98,6 +98,11 @@ impl<D: Disk> Seat<D> {
     /// Says for the last time what has happened.
     pub(super) fn say_why(&mut self, error: Arc<WalError>) {
         (self.on_durable)(Completion::Failed(error));
+    }
+
+    /// Lets go of all but the log. The keeper ends when it has done what it was given.
+    pub(super) fn into_log(self) -> Log<D> {
+        self.log
     }
 }
 

@@ -107,7 +107,7 @@ impl<D: Disk> Wal<D> {
         let desk = Arc::new(Desk::new(Arc::clone(&shared)));
         let orders = Arc::new(Orders::default());
         let (chores, queue) = channel();
-        let keeper = keeper::spawn(Arc::clone(&shared), Arc::clone(&desk), queue)
+        let keeper = keeper::spawn(log.lock(), Arc::clone(&shared), Arc::clone(&desk), queue)
             .doing("start a thread for", &path)?;
         let mut seat = Seat::new(log, chores, Box::new(on_durable));
         seat.settle();

@@ -1,6 +1,7 @@
 //! The thread that writes what nobody waits for, and looks after the log while nothing happens.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -91,10 +92,11 @@ impl<D: Disk> Writer<D> {
         let mut seat = *seat;
         if let Ended::Stopped(error) = &ended {
             self.desk.stop(error);
-            seat.say_why(Arc::clone(error));
+            if catch_unwind(AssertUnwindSafe(|| seat.say_why(Arc::clone(error)))).is_err() {
+                tracing::error!("the program panicked when it was told that the log stopped");
+            }
         }
-        let Seat { log, chores, .. } = seat;
-        drop(chores);
+        let log = seat.into_log();
         if self.keeper.join().is_err() {
             tracing::error!("the thread that prepares segments panicked");
         }
@@ -111,7 +113,9 @@ impl<D: Disk> Writer<D> {
         let mut woken = Woken::ByOthers;
         loop {
             let Some(mut seat) = self.desk.take() else { return (Ended::Dropped, None) };
-            match self.look_after(&mut seat, rest, woken) {
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(&mut seat, rest, woken)))
+                .unwrap_or_else(|_| Err(self.shared.stop(WalError::Panicked)));
+            match looked {
                 Ok(Ok(next)) => rest = next,
                 Ok(Err(ended)) => return (ended, Some(seat)),
                 Err(error) => return (Ended::Stopped(error), Some(seat)),
