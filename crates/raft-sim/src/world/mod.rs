@@ -15,6 +15,7 @@ mod queue;
 mod record;
 mod shelf;
 mod start;
+mod turned;
 
 use std::collections::BTreeMap;
 

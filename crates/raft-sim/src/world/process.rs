@@ -5,20 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft::driver::{Entries, Job, Requests};
-use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, RoleKind, Write};
+use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, Write};
 use raft_net::{Integrity, Packet};
 use raft_wal::FlushError;
 
-use super::direct::check_no_lease_before;
 use super::network::{Fate, Passage, micros};
 use super::node::{Chore, Happening, Node, Process};
 use super::queue::{self, Transit};
 use super::{Checks, Event, World, small};
 use crate::app::{App, Reply};
-use crate::check::{
-    Appender, Lead, Proofs, Question, Rule, View, Violation, check_completeness, check_memory,
-    ensure,
-};
+use crate::check::{Appender, Lead, Proofs, Question, Rule, Violation, ensure};
 use crate::digest::Digest;
 use crate::schedule::Class;
 use crate::tally::{Point, Standing};
@@ -775,81 +771,6 @@ impl<A: App> World<A> {
         self.checks.reads.check(floor, applied, || format!("call {call} at {id}"))?;
         self.note_read(at, called);
         self.answer(call, Reply::Answer(answer), applied)
-    }
-
-    /// What must hold of a node after its turn.
-    fn check_node(&mut self, at: usize) -> Result<(), Violation> {
-        let Self { nodes, checks, settings, .. } = self;
-        let mut office = std::mem::take(&mut nodes[at].office);
-        let node = &nodes[at];
-        let Some(process) = &node.process else { return Ok(()) };
-        let status = process.driver.raft().status();
-        let view = View {
-            id: node.id,
-            role: status.role,
-            hard_state: status.hard_state,
-            commit: status.commit,
-            base: status.base,
-            has_snapshot: status.snapshot.is_some(),
-            last: status.last,
-            applied: process.machine.applied(),
-            raft: process.driver.raft(),
-            mirror: &node.mirror,
-        };
-        let mut monotone = node.monotone;
-        let before = monotone.check(&view)?;
-        checks.leaders.check(at, &view)?;
-        let in_use = (status.membership_id, status.membership);
-        checks.memberships.check_in_force(&view, in_use, &checks.committed)?;
-        if view.role == RoleKind::Leader && checks.elections.on_leader(&view)? {
-            check_completeness(&checks.committed, &view)?;
-            // What it has appended since, if anything, counts for what is to come.
-            let membership = &process.membership.1;
-            checks.elections.check_quorum(&view, membership)?;
-            self.tally.reach_if(membership.is_joint(), Point::JointElection);
-            check_no_lease_before(&view, nodes, self.now)?;
-        }
-        if view.commit > before.commit {
-            let holds = |voter, id| {
-                let voter = nodes.iter().find(|node: &&Node<A>| node.id == voter);
-                voter.is_some_and(|node| node.mirror.holds(id))
-            };
-            // It counted by either, if this turn changed it.
-            let memberships = [&process.membership.1, status.membership];
-            checks.committed.on_commit(before.commit, &view, memberships, holds)?;
-            checks.reads.on_committed(checks.committed.last());
-        }
-        if view.role == RoleKind::Leader {
-            let limit = settings.protocol.uncommitted_bytes_max;
-            check_memory(&view, limit, 64 << 10, process.inherited)?;
-        }
-        office.check(self.now, settings.protocol.election_timeout, &view, in_use)?;
-        let (role, last, term) = (view.role, view.last, view.hard_state.term);
-        let changed = (status.membership_id != process.membership.0)
-            .then(|| (status.membership_id, status.membership.clone()));
-        let commit = view.commit;
-        let node = &mut nodes[at];
-        node.monotone = monotone;
-        node.office = office;
-        if role != RoleKind::Leader
-            && let Some(process) = &mut node.process
-        {
-            process.inherited = last;
-        }
-        if let (Some(changed), Some(process)) = (changed, &mut node.process) {
-            let (id, after) = (changed.0, changed.1.clone());
-            let before = std::mem::replace(&mut process.membership, changed);
-            self.tally.reach_if(id.index < before.0.index, Point::MembershipTakenBack);
-            self.note_membership(at, &before.1, &after);
-        }
-        if commit > before.commit {
-            self.record_commit(at);
-            self.note_commit(at, before.commit, commit);
-        }
-        if term > before.term || before.commit == LogIndex::ZERO {
-            self.ask_voter(at)?;
-        }
-        if role == RoleKind::Leader { self.check_lease(at) } else { Ok(()) }
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Choice<D: Disk> {
 impl<D: Disk> Store<D> {
     /// Reads the snapshots from the newest on, until one is intact that reaches at least as far as
     /// `log_base`, the last entry that is not in the log any more.
+    ///
     /// One that the disk does not give back is as damaged as one with other bytes.
     #[must_use]
     pub fn choose(&self, log_base: LogIndex) -> Choice<D> {
