@@ -194,6 +194,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "late-answer-begins-a-round",
+        rule: "a learner at rest has caught up, whatever comes late (thesis §4.2.1)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"let known = progress.matched();",
+        new: r"let known = matched;",
+        killer: Killer::Tests("raft-core::promotion"),
+    },
+    Mutant {
         name: "late-append-truncates",
         rule: "entries that agree stay (paper §5.3)",
         file: "crates/raft-core/src/raft/follower.rs",

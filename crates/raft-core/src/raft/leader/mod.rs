@@ -257,7 +257,9 @@ impl Leader {
             }
             AppendReply::Accepted { matched } => {
                 let news = progress.on_accepted(matched);
-                self.on_matched(common, from, matched);
+                // An answer may come late, and say less than is known.
+                let known = progress.matched();
+                self.on_matched(common, from, known);
                 // What is committed already makes nothing else so.
                 if news && matched > common.commit() {
                     self.advance_commit(common);

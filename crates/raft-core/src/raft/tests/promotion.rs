@@ -90,6 +90,22 @@ fn a_learner_that_has_fallen_silent_has_not_caught_up() {
 }
 
 #[test]
+fn an_answer_that_comes_late_does_not_take_back_that_a_learner_has_caught_up() {
+    let mut cluster = led_by_1();
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.settle();
+    assert_eq!(cluster.matched(1, 4), cluster.last(1));
+
+    cluster.hear(1, 4, cluster.term(1).get(), accepted(1));
+    for _ in 0..11 {
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+
+    assert!(cluster.change(1, &change().promote(n(4))).is_ok());
+}
+
+#[test]
 fn what_was_to_be_promoted_is_promoted_by_the_next_leader() {
     let mut cluster = led_by_1();
     cluster.isolate(4);
