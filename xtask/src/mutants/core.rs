@@ -199,7 +199,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/leader/mod.rs",
         old: r"let known = progress.matched();",
         new: r"let known = matched;",
-        killer: Killer::Tests("raft-core::promotion"),
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "nobody-is-promoted",
+        rule: "a learner that was to become a voter becomes one (thesis §4.2.1)",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"            self.promote(common);
+",
+        new: r"",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "only-voter-forgets-its-promise",
+        rule: "a voter that comes back keeps its promise to a leader that leaves (thesis §6.4.1)",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        is_settled && !self.has_other_voters()",
+        new: r"        (is_settled || !is_settled) && !self.has_other_voters()",
+        killer: Killer::Tests("raft-core::leases"),
     },
     Mutant {
         name: "late-append-truncates",

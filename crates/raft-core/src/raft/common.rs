@@ -216,6 +216,15 @@ impl Common {
         self.membership().quorum().voters().any(|id| id != self.id())
     }
 
+    /// Whether nobody else votes, and nobody else can be leader: one that removes itself leads until
+    /// that is committed, and may have a lease.
+    pub(super) fn is_sure_to_be_alone(&self) -> bool {
+        let decided_alone = |m: &Membership| m.quorum().voters().all(|id| id == self.id());
+        let is_settled = self.commit >= self.membership_id().index
+            || self.previous_membership().is_none_or(decided_alone);
+        is_settled && !self.has_other_voters()
+    }
+
     /// Whether this server should try to lead: it may be elected, has all of its log, and its disk
     /// works.
     pub(super) fn may_campaign(&self) -> bool {

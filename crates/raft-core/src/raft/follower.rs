@@ -31,9 +31,8 @@ impl Follower {
         if took_part {
             common.on_leader_heard();
         }
-        // Nobody else could be heard.
-        let alone = common.is_eligible() && common.other_voters().is_empty();
-        let deadline = if alone { common.now() } else { deadline(common) };
+        let is_alone = common.is_eligible() && common.is_sure_to_be_alone();
+        let deadline = if is_alone { common.now() } else { deadline(common) };
         Self { leader: None, deadline }
     }
 

@@ -6,7 +6,7 @@ use super::cluster::*;
 use crate::config::{Config, ConfigError, Lease};
 use crate::error::ReadError;
 use crate::event::{Event, RoleKind};
-use crate::io::{ReadLevel, ReadReady};
+use crate::io::{Input, ReadLevel, ReadReady};
 use crate::membership::MembershipChange;
 use crate::message::{Body, Message};
 use crate::types::{LogIndex, Term};
@@ -193,6 +193,29 @@ fn a_voter_that_learns_of_a_later_term_keeps_its_promise_to_the_leader_it_has_he
     cluster.hear(2, 3, 5, request_vote(id(9, 5)));
     cluster.sync(2);
     assert_eq!(cluster.sent(2, 3), [GRANTED]);
+}
+
+/// Nobody else votes then, but a leader that removes itself leads on until that is committed.
+#[test]
+fn a_voter_that_comes_back_as_the_only_one_keeps_its_promise_to_a_leader_that_leaves() {
+    let mut cluster = Cluster::with(2, with_lease(0));
+    cluster.elect(1);
+    cluster.change(1, &MembershipChange::new().remove(n(1))).unwrap();
+    cluster.heartbeat(1);
+    cluster.deliver_where(|m| matches!(m.body, Body::AppendEntries(_) | Body::Heartbeat(_)));
+    cluster.sync(2);
+    cluster.deliver_where(|m| matches!(m.body, Body::HeartbeatReply(_)));
+    assert!(has_lease(&mut cluster));
+    cluster.crash(2);
+
+    cluster.restart(2);
+    cluster.step(2, Input::Timeout);
+
+    assert_eq!(cluster.role(2), RoleKind::Follower);
+    cluster.time_out(2);
+    cluster.sync(2);
+    assert_eq!(cluster.role(2), RoleKind::Leader);
+    assert!(!has_lease(&mut cluster));
 }
 
 #[test]
