@@ -432,6 +432,7 @@ impl Stream {
     pub(crate) const SETTINGS: u64 = 1;
     pub(crate) const SCHEDULE: u64 = 2;
     pub(crate) const LIVENESS: u64 = 3;
+    pub(crate) const REST: u64 = 4;
     pub(crate) const CLIENTS: u64 = 1 << 16;
     pub(crate) const NODES: u64 = 2 << 16;
     pub(crate) const DISKS: u64 = 3 << 16;

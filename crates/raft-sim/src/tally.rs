@@ -253,6 +253,7 @@ points! {
     VoteInDoubt: "A server that may have lost its newest write grants a vote.",
     DoubtSettled: "A server finds that it has not lost its newest write, or has it again.",
     WaitedInDoubt: "A quorum waits for the others, since one of it may have lost its newest write.",
+    RestedWithoutCalls: "All came to an end while nobody called.",
     RepairAsked: "A server asks another for entries that it has lost.",
     RepairGiven: "A server gives entries to one that has lost them.",
     Repaired: "All that a server had lost is on its disk again.",

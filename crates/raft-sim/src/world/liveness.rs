@@ -21,26 +21,53 @@ struct Goal {
     after: LogIndex,
     /// Calls that were made before.
     calls: usize,
+    /// Whether everything must come to an end before anybody calls again: what is held up until the
+    /// next command is held up for good if there is none.
+    rests_first: bool,
 }
 
 impl<A: App> World<A> {
     /// Ends the faults for a quorum, and waits until it makes progress.
     pub(crate) fn settle(&mut self) -> Result<(), Violation> {
-        const STEP: Duration = Duration::from_millis(20);
         let Some(goal) = self.spare_quorum()? else { return Ok(()) };
-        let end = self.now + self.patience(&goal);
-        while self.now < end {
-            self.run_until(self.now + micros(STEP))?;
-            if self.is_reached(&goal) {
-                self.tally.reach_if(goal.quorum.len() < self.nodes.len(), Point::QuorumHealed);
-                return self.compare_states();
+        if goal.rests_first {
+            let client = self.clients.pop();
+            if !self.comes_to(&goal, Self::is_at_rest)? {
+                return Ok(());
             }
+            self.tally.reach(Point::RestedWithoutCalls);
+            self.clients.extend(client);
         }
-        if self.may_wait_for_others(&goal) {
-            self.tally.reach(Point::WaitedInDoubt);
+        self.queue.push(self.now, Event::Client(0));
+        if !self.comes_to(&goal, Self::is_reached)? {
             return Ok(());
         }
-        Err(Violation { rule: Rule::Progress, what: self.lack(&goal) })
+        self.tally.reach_if(goal.quorum.len() < self.nodes.len(), Point::QuorumHealed);
+        self.compare_states()
+    }
+
+    /// Goes on until something is so; `false` if there is an excuse why it never is.
+    fn comes_to(
+        &mut self,
+        goal: &Goal,
+        is_so: impl Fn(&Self, &Goal) -> bool,
+    ) -> Result<bool, Violation> {
+        const STEP: Duration = Duration::from_millis(20);
+        let end = self.now + self.patience(goal);
+        while self.now < end {
+            self.run_until(self.now + micros(STEP))?;
+            if is_so(self, goal) {
+                return Ok(true);
+            }
+        }
+        if self.may_wait_for_others(goal) {
+            self.tally.reach(Point::WaitedInDoubt);
+            return Ok(false);
+        }
+        if self.is_led_in_vain(goal) {
+            return Ok(false);
+        }
+        Err(Violation { rule: Rule::Progress, what: self.lack(goal) })
     }
 
     /// Whether those who are spared may be unable to elect a leader without the others: the vote of one
@@ -56,6 +83,22 @@ impl<A: App> World<A> {
             let may_agree = membership.quorum().voters().all(|id| spared(id).is_some());
             !may_agree && !survives(membership, |id| !is_sure(id))
         })
+    }
+
+    /// Whether some who are spared may follow a leader who is not, of whom, or of those whom it hears
+    /// beside, one has no room or a disk that hangs. Nothing is committed then; but the leader serves
+    /// reads, and does not know who would be better off in its place.
+    fn is_led_in_vain(&self, goal: &Goal) -> bool {
+        let Some(leader) = self.leader().filter(|leader| !goal.quorum.contains(leader)) else {
+            return false;
+        };
+        let stores_nothing = |at: &usize| {
+            let node = &self.nodes[*at];
+            let is_full = node.process.as_ref().is_some_and(|process| process.log.is_full());
+            node.is_awake() && (is_full || node.stalled_until > self.now)
+        };
+        let others = (0..self.nodes.len()).filter(|at| !goal.quorum.contains(at));
+        others.filter(stores_nothing).any(|at| at == leader || self.network.is_open(at, leader))
     }
 
     /// Why a node may not be counted on, though nothing is wrong with the network: all there are.
@@ -118,9 +161,9 @@ impl<A: App> World<A> {
         for at in &quorum {
             self.spare(*at)?;
         }
-        self.queue.push(self.now, Event::Client(0));
         let (after, calls) = (self.checks.committed.last(), self.checks.history.calls().len());
-        Ok(Some(Goal { quorum, after, calls }))
+        let rests_first = Random::of(self.seed, Stream::REST).below(4) == 0;
+        Ok(Some(Goal { quorum, after, calls, rests_first }))
     }
 
     /// How long progress may take: some elections, and what those who lag have to catch up with,
@@ -152,11 +195,32 @@ impl<A: App> World<A> {
             })
     }
 
+    /// Whether there is a leader, and nothing left to do for anybody who can be reached.
+    fn is_at_rest(&self, goal: &Goal) -> bool {
+        let Some(leader) = self.leader() else { return false };
+        let last = self.nodes[leader].mirror.last().index;
+        !self.is_between_memberships()
+            && !self.is_promotion_due(goal)
+            && goal.quorum.iter().filter(|at| self.is_expected(**at)).all(|at| {
+                let process = self.nodes[*at].process.as_ref();
+                process.is_some_and(|process| process.machine.applied() == last)
+            })
+    }
+
     /// Whether a membership change is half done: whoever leads has to complete it.
     fn is_between_memberships(&self) -> bool {
         let Checks { memberships, committed, .. } = &self.checks;
         let newest = memberships.committed(committed, LogIndex::new(u64::MAX));
         newest.is_some_and(|(_, membership)| matches!(membership.quorum(), Quorum::Joint { .. }))
+    }
+
+    /// Whether a learner of the quorum is to become a voter.
+    fn is_promotion_due(&self, goal: &Goal) -> bool {
+        let Checks { memberships, committed, .. } = &self.checks;
+        let newest = memberships.committed(committed, LogIndex::new(u64::MAX));
+        let is_spared =
+            |id| goal.quorum.iter().any(|at| self.nodes[*at].id == id && self.is_expected(*at));
+        newest.is_some_and(|(_, membership)| membership.promotions().any(is_spared))
     }
 
     /// Whether a member of the quorum must come as far as the others.
@@ -192,9 +256,14 @@ impl<A: App> World<A> {
             )
         });
         let states: Vec<_> = states.collect();
-        let lack = match self.is_between_memberships() {
-            true => "a joint membership was not left",
-            false => "no command went through",
+        let lack = if self.is_between_memberships() {
+            "a joint membership was not left"
+        } else if !self.clients.is_empty() {
+            "no command went through"
+        } else if self.is_promotion_due(goal) {
+            "a learner was not promoted"
+        } else {
+            "not everybody has everything"
         };
         format!("{lack} after {}: {}", goal.after, states.join("; "))
     }
