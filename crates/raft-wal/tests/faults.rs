@@ -1,6 +1,6 @@
 //! What a failing, full or foreign disk leads to.
 
-use raft_core::ClusterId;
+use raft_core::{ClusterId, Entry};
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
 use raft_wal::{
     AppendError, Batch, CloseError, FlushError, Identity, Log, OnAmbiguousTail, OpenError, Options,
@@ -417,8 +417,8 @@ fn a_read_error_is_that_of_the_read_alone() {
     log.flush().unwrap();
 }
 
-#[test]
-fn what_waits_for_space_can_be_read() {
+/// A log that has accepted these entries, of which the first one finds room.
+fn short_of_space() -> (SimDisk, Log<SimDisk>, Vec<Entry>) {
     let disk = SimDisk::new(1);
     let (mut log, _) = open(&disk).unwrap();
     disk.set_capacity(2 * SEGMENT_BYTES);
@@ -426,6 +426,12 @@ fn what_waits_for_space_can_be_read() {
     for entry in &entries {
         log.append(batch([entry.clone()])).unwrap();
     }
+    (disk, log, entries)
+}
+
+#[test]
+fn what_waits_for_space_can_be_read() {
+    let (_, mut log, entries) = short_of_space();
 
     assert!(matches!(log.flush(), Err(FlushError::NoSpace(_))));
 
@@ -435,13 +441,7 @@ fn what_waits_for_space_can_be_read() {
 
 #[test]
 fn a_close_says_that_there_was_no_space_for_what_waited() {
-    let disk = SimDisk::new(1);
-    let (mut log, _) = open(&disk).unwrap();
-    disk.set_capacity(2 * SEGMENT_BYTES);
-    let entries: Vec<_> = (1..=3).map(|n| command(n, 1, 20_000)).collect();
-    for entry in &entries {
-        log.append(batch([entry.clone()])).unwrap();
-    }
+    let (disk, log, entries) = short_of_space();
 
     let error = log.close().unwrap_err();
 
