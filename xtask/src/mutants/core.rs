@@ -199,7 +199,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-core/src/raft/leader/mod.rs",
         old: r"let known = progress.matched();",
         new: r"let known = matched;",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::promotion"),
     },
     Mutant {
         name: "nobody-is-promoted",
