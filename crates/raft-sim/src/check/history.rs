@@ -228,8 +228,8 @@ fn pieces<A: App>(calls: &[&Call<A>]) -> Vec<Vec<Operation<Checked<A>>>> {
 
 /// Whether few enough calls overlap whose answer nobody knows: each doubles what is to be tried.
 fn is_searchable<A: App>(piece: &[Operation<Checked<A>>]) -> bool {
-    /// A million orders at the most.
-    const GUESSES_MAX: usize = 20;
+    /// Sixteen thousand guesses at the most; a million have taken all memory there is.
+    const GUESSES_MAX: usize = 14;
     let mut returns: Vec<i64> = Vec::new();
     piece.iter().filter(|op| matches!(op.op, Op::Asked { reply: None, .. })).all(|op| {
         returns.retain(|time| *time >= op.call_time);
