@@ -2,13 +2,15 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Wake, Waker};
 
 use raft_wal::disk::Disk;
 use raft_wal::sim::{SimDisk, SimFile, SimLock};
-use raft_wal::{CloseError, Wal};
+use raft_wal::{BatchSeq, CloseError, Wal};
 
 use crate::common::{GROUP, batch, command, identity, index, options};
 
@@ -88,6 +90,8 @@ impl Disk for Gated {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         if std::thread::current().name() == Some("wal-keeper") {
             self.gate.pass();
+            // Whoever does not wait for this thread is through before it.
+            (0..100).for_each(|_| std::thread::yield_now());
             self.named.send(self.is_locked.load(Ordering::SeqCst)).ok();
         }
         self.disk.rename(from, to)
@@ -114,23 +118,44 @@ impl Disk for Gated {
     }
 }
 
-/// A segment that got its name after another had opened the log could replace one with entries.
-#[test]
-fn the_directory_stays_locked_until_the_last_thread_has_ended() {
+/// Ends a log that a panic has stopped, while a thread of it prepares a segment. A segment that got its
+/// name after another had opened the log could replace one with entries.
+fn stop_and_open_again(on_told: impl Fn() + Send + 'static, waker: Option<Waker>) {
     let (named, tells) = channel();
     let disk =
         Gated { disk: SimDisk::new(1), gate: Arc::default(), is_locked: Arc::default(), named };
     let opener = Opener(Arc::clone(&disk.gate));
     let on_durable = move |_| {
         let _until_dropped = &opener;
-        panic!("a bug in the program");
+        on_told();
     };
     let (wal, _) = Wal::open_on(disk.clone(), identity(), options(), on_durable).unwrap();
+    if let Some(waker) = waker {
+        let mut durable = pin!(wal.durable(BatchSeq::new(1)));
+        assert!(durable.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
     wal.append(batch([command(1, 1, 1)])).unwrap();
 
     assert!(matches!(wal.close(), Err(CloseError::Stopped(_))));
 
+    assert!(!disk.is_locked.load(Ordering::SeqCst), "whoever closes may open again");
     assert!(tells.recv().unwrap(), "a segment got its name in a directory that was given up");
     let (wal, _) = Wal::open_on(disk, identity(), options(), |_| {}).unwrap();
     assert_eq!(wal.last_index(GROUP), index(1));
+}
+
+#[test]
+fn a_callback_that_panics_ends_the_log_in_order() {
+    stop_and_open_again(|| panic!("a bug in the program"), None);
+}
+
+#[test]
+fn a_waker_that_panics_ends_the_log_in_order() {
+    struct Broken;
+    impl Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("a bug in the program");
+        }
+    }
+    stop_and_open_again(|| {}, Some(Waker::from(Arc::new(Broken))));
 }

@@ -4,6 +4,32 @@ use super::{Killer, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "keeper-gives-the-directory-up",
+        rule: "the directory is locked while a thread of the log is at work",
+        file: "crates/raft-wal/src/wal/keeper.rs",
+        old: r"        let _lock = lock;",
+        new: r"        drop(lock);",
+        killer: Killer::Tests("raft-wal::the_directory_is_locked_as_long_as_there_may_be_chores"),
+    },
+    Mutant {
+        name: "panic-of-a-callback-leaves-the-keeper",
+        rule: "a log that is closed may be opened again, whatever has stopped it",
+        file: "crates/raft-wal/src/wal/writer.rs",
+        old: r"            if catch_unwind(AssertUnwindSafe(|| seat.say_why(Arc::clone(error)))).is_err() {",
+        new: r"            let told: Result<(), ()> = Ok(seat.say_why(Arc::clone(error)));
+            if told.is_err() {",
+        killer: Killer::Tests("raft-wal::a_callback_that_panics_ends_the_log_in_order"),
+    },
+    Mutant {
+        name: "panic-of-a-waker-leaves-the-keeper",
+        rule: "a log that is closed may be opened again, whatever has stopped it",
+        file: "crates/raft-wal/src/wal/writer.rs",
+        old: r"            let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(&mut seat, rest, woken)))
+                .unwrap_or_else(|_| Err(self.shared.stop(WalError::Panicked)));",
+        new: r"            let looked = self.look_after(&mut seat, rest, woken);",
+        killer: Killer::Tests("raft-wal::a_waker_that_panics_ends_the_log_in_order"),
+    },
+    Mutant {
         name: "no-sync",
         rule: "what is reported is durable",
         file: "crates/raft-wal/src/log/flight.rs",

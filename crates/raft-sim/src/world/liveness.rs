@@ -85,7 +85,7 @@ impl<A: App> World<A> {
         })
     }
 
-    /// Whether some who are spared may follow a leader who is not, of whom, or of those whom it hears
+    /// Whether some who are spared follow a leader who is not, of whom, or of those whom it hears
     /// beside, one has no room or a disk that hangs. Nothing is committed then; but the leader serves
     /// reads, and does not know who would be better off in its place.
     fn is_led_in_vain(&self, goal: &Goal) -> bool {
@@ -97,8 +97,15 @@ impl<A: App> World<A> {
             let is_full = node.process.as_ref().is_some_and(|process| process.log.is_full());
             node.is_awake() && (is_full || node.stalled_until > self.now)
         };
+        let follows = |at: &usize| {
+            let process = self.nodes[*at].process.as_ref();
+            process.is_some_and(|p| p.driver.raft().leader() == Some(self.nodes[leader].id))
+        };
         let others = (0..self.nodes.len()).filter(|at| !goal.quorum.contains(at));
-        others.filter(stores_nothing).any(|at| at == leader || self.network.is_open(at, leader))
+        goal.quorum.iter().any(follows)
+            && others
+                .filter(stores_nothing)
+                .any(|at| at == leader || self.network.is_open(at, leader))
     }
 
     /// Why a node may not be counted on, though nothing is wrong with the network: all there are.

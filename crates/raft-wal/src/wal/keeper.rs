@@ -34,3 +34,45 @@ pub(super) fn spawn<D: Disk>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use raft_core::{ClusterId, NodeId};
+
+    use super::*;
+    use crate::log::Log;
+    use crate::options::Options;
+    use crate::sim::SimDisk;
+    use crate::submit::Identity;
+
+    #[test]
+    fn the_directory_is_locked_as_long_as_there_may_be_chores() {
+        let disk = SimDisk::new(1);
+        let node = NodeId::new(1).expect("it is not zero");
+        let identity = Identity { cluster: ClusterId::new([1; 16]), node };
+        let options = Options { segment_bytes: SimDisk::SEGMENT_BYTES_MIN, ..Options::default() };
+        let (mut log, _) =
+            Log::open(disk.clone(), identity, options).expect("a disk without faults");
+        let shared = Arc::clone(&log.reader.shared);
+        let (chores, queue) = channel();
+        let desk = Arc::new(Desk::new(Arc::clone(&shared)));
+        // Nobody takes note of what becomes of it.
+        desk.close();
+        chores.send(log.take_chore().expect("a segment to prepare")).expect("a queue");
+        let names = disk.file_names();
+        let keeper = spawn(log.lock(), shared, desk, queue).expect("a thread");
+        let is_locked = || disk.lock().expect("a disk without faults").is_none();
+
+        drop(log);
+        while disk.file_names() == names {
+            std::thread::yield_now();
+        }
+        assert!(is_locked());
+
+        drop(chores);
+        keeper.join().expect("it does not panic");
+        assert!(!is_locked());
+    }
+}
