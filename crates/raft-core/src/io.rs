@@ -29,7 +29,8 @@ pub enum Input {
     /// The disk has no room for entries. Writes that were handed out wait until there is some, but
     /// term and vote must still become durable, and the log can still be compacted.
     ///
-    /// A leader refuses proposals and hands over; a follower takes no entries. Both go on voting.
+    /// A leader refuses proposals, and hands over when others that have room can do without it; a
+    /// follower takes no entries, and tells the leader that it has no room. Both go on voting.
     StorageFull,
     /// There is room again.
     StorageAvailable,

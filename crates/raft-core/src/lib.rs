@@ -81,7 +81,7 @@ pub use crate::membership::{
 pub use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat,
     HeartbeatReply, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply,
-    RepairRequest, RequestVote, VoteReply,
+    RepairRequest, RequestVote, Room, VoteReply,
 };
 pub use crate::raft::Raft;
 pub use crate::restored::{Faulty, OnLoss, RestoreError, Restored};

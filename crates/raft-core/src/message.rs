@@ -170,6 +170,20 @@ pub struct HeartbeatReply {
     /// Where the follower's log ends, durable or not: never before what it has acknowledged in this
     /// term.
     pub last: LogIndex,
+    /// Whether the follower has room for entries. It says so here and not where it acknowledges some:
+    /// one who has no room acknowledges none.
+    pub room: Room,
+}
+
+/// Whether a server's disk has room for entries. There always is some for term and vote.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Room {
+    /// As far as the server was told.
+    Enough,
+    /// It takes no entries ([`Input::StorageFull`]).
+    ///
+    /// [`Input::StorageFull`]: crate::Input::StorageFull
+    None,
 }
 
 /// Arguments of RequestVote, TransferVote and PreVote.

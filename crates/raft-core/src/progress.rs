@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::config::Config;
 use crate::io::Fetch;
-use crate::message::ReadRound;
+use crate::message::{HeartbeatReply, ReadRound, Room};
 use crate::raft::Rebase;
 use crate::types::{LogIndex, Timestamp};
 
@@ -28,7 +28,10 @@ pub(crate) struct Progress {
     commit_told: LogIndex,
     /// The round whose answer shows whether it has lost what it acknowledged: an answer said so that
     /// may have been an old one.
-    doubt: Option<ReadRound>,
+    doubt: Option<Box<ReadRound>>,
+    /// Whether it has room for entries, as it said last. Answers may come in another order than they
+    /// left; that to the next heartbeat sets it right.
+    room: Room,
 }
 
 /// What the end of a follower's log says about what it has acknowledged.
@@ -81,6 +84,7 @@ impl Progress {
             confirmed: ReadRound::new(0),
             commit_told: LogIndex::ZERO,
             doubt: None,
+            room: Room::Enough,
         }
     }
 
@@ -94,6 +98,7 @@ impl Progress {
             confirmed: _,
             commit_told: _,
             doubt: _,
+            room: _,
         } = self;
         rebase.instant(heard);
     }
@@ -113,6 +118,10 @@ impl Progress {
     /// Whether it was heard less than `timeout` ago.
     pub(crate) fn is_live(&self, now: Timestamp, timeout: Duration) -> bool {
         now < self.heard.after(timeout)
+    }
+
+    pub(crate) const fn room(&self) -> Room {
+        self.room
     }
 
     pub(crate) const fn confirmed(&self) -> ReadRound {
@@ -223,22 +232,20 @@ impl Progress {
         self.fetch = None;
     }
 
-    /// Takes the answer to a heartbeat, and with it the news which snapshot it is fetching, if any.
+    /// Takes the answer to a heartbeat, and with it the news which snapshot it is fetching, if any,
+    /// and whether it has room.
     ///
     /// True if appends are under way of which no loss would be noticed unless it is asked.
-    pub(crate) fn on_heartbeat_reply(
-        &mut self,
-        round: ReadRound,
-        installing: Option<LogIndex>,
-    ) -> bool {
-        self.confirmed = self.confirmed.max(round);
+    pub(crate) fn on_heartbeat_reply(&mut self, m: HeartbeatReply) -> bool {
+        self.confirmed = self.confirmed.max(m.round);
+        self.room = m.room;
         match &self.phase {
             Phase::Probe(probe) => *probe == Probe::AwaitingReply,
             // Or it has lost what it was sent, and found it again.
             Phase::Replicate(_) => self.matched.next() < self.next,
             Phase::Snapshot { .. } => {
                 // The offer is lost, or it has given up.
-                if installing.is_none() {
+                if m.installing.is_none() {
                     self.probe();
                 }
                 false
@@ -251,21 +258,21 @@ impl Progress {
     /// Nothing that it has acknowledged to us is removed in our term, but answers may be late. One to
     /// a heartbeat that left after we began to doubt is not.
     pub(crate) fn on_end(&mut self, round: ReadRound, last: LogIndex) -> Memory {
-        match self.doubt {
+        match &self.doubt {
             _ if last >= self.matched => {
                 self.doubt = None;
                 Memory::Sound
             }
-            Some(asked) if round >= asked => Memory::Lost,
+            Some(asked) if round >= **asked => Memory::Lost,
             Some(_) | None => Memory::Doubtful,
         }
     }
 
     /// Records that the answer to a heartbeat of `round` will tell; true if none was waited for.
-    pub(crate) const fn on_doubt(&mut self, round: ReadRound) -> bool {
+    pub(crate) fn on_doubt(&mut self, round: ReadRound) -> bool {
         let is_new = self.doubt.is_none();
         if is_new {
-            self.doubt = Some(round);
+            self.doubt = Some(Box::new(round));
         }
         is_new
     }
@@ -327,6 +334,10 @@ mod tests {
         config
     }
 
+    fn reply(installing: Option<LogIndex>) -> HeartbeatReply {
+        HeartbeatReply { round: ReadRound::new(0), installing, last: i(5), room: Room::Enough }
+    }
+
     fn replicating(last: u64) -> Progress {
         let mut progress = Progress::new(i(last), Timestamp::default());
         progress.on_accepted(i(last));
@@ -341,7 +352,7 @@ mod tests {
 
         assert!(!progress.has_room(&config()));
         assert_eq!(progress.next(), i(6));
-        assert!(progress.on_heartbeat_reply(ReadRound::new(0), None));
+        assert!(progress.on_heartbeat_reply(reply(None)));
     }
 
     #[test]
@@ -349,10 +360,10 @@ mod tests {
         let mut progress = Progress::new(i(5), Timestamp::default());
         progress.on_offered(i(4));
 
-        progress.on_heartbeat_reply(ReadRound::new(0), Some(i(4)));
+        progress.on_heartbeat_reply(reply(Some(i(4))));
         assert_eq!(progress.offered(), Some(i(4)));
 
-        progress.on_heartbeat_reply(ReadRound::new(0), None);
+        progress.on_heartbeat_reply(reply(None));
         assert!(progress.is_probed());
     }
 

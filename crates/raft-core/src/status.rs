@@ -2,6 +2,7 @@
 
 use crate::event::RoleKind;
 use crate::membership::Membership;
+use crate::message::Room;
 use crate::snapshot::SnapshotMeta;
 use crate::types::{HardState, LogId, LogIndex, NodeId};
 
@@ -52,4 +53,6 @@ pub struct FollowerStatus {
     pub next: LogIndex,
     /// The end of the snapshot that it was offered, while nothing else helps it.
     pub snapshot: Option<LogIndex>,
+    /// Whether it has room for entries, as it said last. A leader that is new takes it for granted.
+    pub room: Room,
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use raft_core::{
     AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Entry, EntryPayload,
     GroupId, Heartbeat, HeartbeatReply, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply,
-    ReadRound, Removed, RepairReply, RepairRequest, RequestVote, SnapshotMeta, Term, VoteReply,
+    ReadRound, Removed, RepairReply, RepairRequest, RequestVote, Room, SnapshotMeta, Term,
+    VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -113,7 +114,12 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::AppendReply(AppendReply::Accepted { matched: index }),
         Body::AppendReply(AppendReply::Rejected { prev: index, hint: last }),
         Body::Heartbeat(Heartbeat { commit: index, round }),
-        Body::HeartbeatReply(HeartbeatReply { round, installing: Some(index), last: index }),
+        Body::HeartbeatReply(HeartbeatReply {
+            round,
+            installing: Some(index),
+            last: index,
+            room: Room::None,
+        }),
         Body::CommitNotice(CommitNotice { commit: index }),
         Body::PreVote(RequestVote { last }),
         Body::PreVoteReply(VoteReply::Granted),

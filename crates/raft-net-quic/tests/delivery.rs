@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use raft_core::{
     AppendReply, Body, CommitNotice, HeartbeatReply, LogId, LogIndex, ReadId, ReadIndex,
-    ReadIndexReply, ReadRound, RequestVote, Term, VoteReply,
+    ReadIndexReply, ReadRound, RequestVote, Room, Term, VoteReply,
 };
 use raft_net::{
     DropReason, Forward, ForwardOutcome, ForwardReply, FrameLimits, Lane, Packet, SendOutcome,
@@ -20,7 +20,12 @@ fn every_kind() -> Vec<Packet> {
     let bodies = [
         Body::AppendReply(AppendReply::Accepted { matched: index }),
         Body::AppendReply(AppendReply::Rejected { prev: index, hint: last }),
-        Body::HeartbeatReply(HeartbeatReply { round, installing: None, last: index }),
+        Body::HeartbeatReply(HeartbeatReply {
+            round,
+            installing: None,
+            last: index,
+            room: Room::None,
+        }),
         Body::CommitNotice(CommitNotice { commit: index }),
         Body::PreVote(RequestVote { last }),
         Body::PreVoteReply(VoteReply::Granted),

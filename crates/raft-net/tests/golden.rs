@@ -3,7 +3,7 @@
 use raft_core::{
     AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Entry, EntryKind,
     EntryPayload, GroupId, Heartbeat, HeartbeatReply, LogIndex, Membership, ReadId, ReadIndex,
-    ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote, VoteReply,
+    ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote, Room, VoteReply,
 };
 use raft_net::{
     Dialler, Forward, ForwardOutcome, ForwardReply, FrameLimits, FrameWriter, HelloAck, Integrity,
@@ -117,13 +117,18 @@ fn heartbeats_and_notices() {
     let commit = LogIndex::new(9);
     let heartbeat = Body::Heartbeat(Heartbeat { commit, round });
     let last = LogIndex::new(300);
-    let reply =
-        |installing| message(4, Body::HeartbeatReply(HeartbeatReply { round, installing, last }));
+    let reply = |installing, room| {
+        message(4, Body::HeartbeatReply(HeartbeatReply { round, installing, last, room }))
+    };
     let notice = Body::CommitNotice(CommitNotice { commit });
 
     assert_packet(&message(4, heartbeat), "01120000 05000000 05000000", "01 02 04 09 03");
-    assert_packet(&reply(None), "01130000 07000000 07000000", "01 02 04 03 00 ac02");
-    assert_packet(&reply(Some(commit)), "01130000 08000000 08000000", "01 02 04 03 0109 ac02");
+    for (room, code) in [(Room::Enough, "00"), (Room::None, "01")] {
+        let body = format!("01 02 04 03 00 ac02 {code}");
+        assert_packet(&reply(None, room), "01130000 08000000 08000000", &body);
+    }
+    let start = "01130000 09000000 09000000";
+    assert_packet(&reply(Some(commit), Room::Enough), start, "01 02 04 03 0109 ac02 00");
     assert_packet(&message(4, notice), "011a0000 04000000 04000000", "01 02 04 09");
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use raft_core::{Body, ClusterId, GroupId, Heartbeat, LogIndex, ReadRound};
+use raft_core::{Body, ClusterId, GroupId, Heartbeat, HeartbeatReply, LogIndex, ReadRound, Room};
 use raft_net::{
     CloseCode, EncodeError, Forward, FrameError, FrameKind, FrameLimits, FrameReader, ITEMS_MAX,
     Integrity, Lane, Packet, Route,
@@ -315,6 +315,23 @@ fn node_id_zero_is_refused() {
     let error = read(with_byte(prelude_len, 0)).unwrap_err();
 
     assert_eq!(error, FrameError::MalformedHead { kind: FrameKind::Heartbeat });
+}
+
+/// Not as it was before there was one, either.
+#[test]
+fn an_answer_to_a_heartbeat_that_says_nothing_of_room_is_refused() {
+    let (round, last) = (ReadRound::new(1), LogIndex::new(2));
+    let reply = HeartbeatReply { round, installing: None, last, room: Room::Enough };
+    let mut unknown = bytes_of(&message(3, Body::HeartbeatReply(reply)));
+    let mut without = unknown.clone();
+    *unknown.last_mut().expect("frames are longer") = 2;
+    without.pop();
+    without[4] -= 1;
+    without[8] -= 1;
+
+    let refused = Err(FrameError::MalformedHead { kind: FrameKind::HeartbeatReply });
+    assert_eq!(read(unknown), refused);
+    assert_eq!(read(without), refused);
 }
 
 #[test]

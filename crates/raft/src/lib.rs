@@ -79,7 +79,7 @@ pub mod transport;
 pub use raft_core::{
     ChangeError as ChangeReason, ClusterId, Entry, Faulty, FollowerStatus, Lease, LogId, LogIndex,
     Membership, MembershipChange, MembershipError, NodeId, OnLoss, ReadLevel, Restored, RoleKind,
-    Term, TransferError as TransferReason, Write, WriteSeq,
+    Room, Term, TransferError as TransferReason, Write, WriteSeq,
 };
 
 pub use crate::command::{Command, CommandError, Raw};

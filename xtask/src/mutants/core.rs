@@ -506,6 +506,100 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "room-not-told",
+        rule: "a follower says whether it has room",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"let (last, room) = (common.last().index, common.room());",
+        new: r"let (last, room) = (common.last().index, Room::Enough);",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "room-not-told-again",
+        rule: "a follower has room again when it says so",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"self.room = m.room;",
+        new: r"self.room = if m.room == Room::None { Room::None } else { self.room };",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "room-kept-for-another-term",
+        rule: "a new leader knows nothing of anybody's room",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"            room: Room::Enough,
+        }
+    }
+
+    pub(crate) fn rebase",
+        new: r"            room: Room::None,
+        }
+    }
+
+    pub(crate) fn rebase",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "hands-over-without-room",
+        rule: "a leader that has to go prefers who has room",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"(p.room() == Room::None, Reverse(p.matched()), *id)",
+        new: r"(Reverse(p.matched()), *id)",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "room-taken-for-granted",
+        rule: "a leader without room hands over to nobody who has not shown to have some",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"best.filter(|to| self.would_take_over(common, *to))",
+        new: r"best.filter(|to| *to != common.id())",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "hands-over-in-vain",
+        rule: "a leader that serves reads stays while nobody could commit in its place",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"self.transfer.is_some() || (serves_reads && !self.is_dispensable(common))",
+        new: r"self.transfer.is_some() || (serves_reads && common.now() == Default::default())",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "stays-for-no-reads",
+        rule: "a leader without room that serves no reads goes",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"let serves_reads = common.commit() >= self.first;",
+        new: r"let serves_reads = common.commit() >= self.first.min(common.commit());",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "room-of-the-dead",
+        rule: "only who was heard lately counts as having room",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"            progress.is_live(now, timeout)
+                && progress.room() == Room::Enough",
+        new: r"            (progress.is_live(now, timeout) || timeout > core::time::Duration::ZERO)
+                && progress.room() == Room::Enough",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "room-of-those-who-lack",
+        rule: "only who has everything counts as having room",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"                && progress.matched() >= common.last().index
+        })",
+        new: r"                && progress.matched() <= common.last().index
+        })",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
+        name: "makes-way-once",
+        rule: "a leader without room tries again",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"        if common.room() == Room::None {
+            self.make_way(common);",
+        new: r"        if common.room() == Room::None && self.transfer.is_some() {
+            self.make_way(common);",
+        killer: Killer::Tests("raft-core::room"),
+    },
+    Mutant {
         name: "change-while-pending",
         rule: "one change at a time (thesis §4.1)",
         file: "crates/raft-core/src/raft/leader/membership.rs",
@@ -628,9 +722,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "offer-stands-for-ever",
         rule: "an offer that is lost is repeated",
         file: "crates/raft-core/src/progress.rs",
-        old: r"                if installing.is_none() {
+        old: r"                if m.installing.is_none() {
                     self.probe();",
-        new: r"                if installing.is_some() {
+        new: r"                if m.installing.is_some() {
                     self.probe();",
         killer: Killer::Simulator,
     },

@@ -17,7 +17,7 @@ use crate::io::{Fetch, Install, Output, ReadReady, WriteSeq};
 use crate::log::{Log, TermRuns};
 use crate::membership::{Membership, MembershipHistory};
 use crate::message::{
-    AppendEntries, AppendReply, Body, Message, ReadId, Removed, RequestVote, VoteReply,
+    AppendEntries, AppendReply, Body, Message, ReadId, Removed, RequestVote, Room, VoteReply,
 };
 use crate::restored::Start;
 use crate::snapshot::SnapshotMeta;
@@ -72,13 +72,6 @@ impl PartialEq for News {
 
 impl Hash for News {
     fn hash<H: Hasher>(&self, _: &mut H) {}
-}
-
-/// Whether the disk has room for entries. There always is some for term and vote.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Room {
-    Enough,
-    None,
 }
 
 /// What has come up since the last output.

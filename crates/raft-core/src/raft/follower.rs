@@ -1,11 +1,11 @@
 //! Follower: answers, and waits for silence.
 
 use super::canonical::Rebase;
-use super::common::{Common, Room};
+use super::common::Common;
 use super::{Cause, Next, doubt, repair, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
-    AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote,
+    AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, ReadIndex, RequestVote, Room,
 };
 use crate::types::{Entry, LogIndex, NodeId, Term, Timestamp};
 
@@ -209,8 +209,9 @@ fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
     let (now, patience) = (common.now(), common.config().heartbeat_interval);
     common.reads().ask_again_after(patience, now);
     let installing = common.snapshots().installing().map(|install| install.snapshot.last.index);
-    let last = common.last().index;
-    common.send(from, Body::HeartbeatReply(HeartbeatReply { round: m.round, installing, last }));
+    let (last, room) = (common.last().index, common.room());
+    let reply = HeartbeatReply { round: m.round, installing, last, room };
+    common.send(from, Body::HeartbeatReply(reply));
 }
 
 /// Commits what the leader knows to be equal here.

@@ -36,7 +36,7 @@ use bytes::Bytes;
 
 use self::candidate::{Candidate, PreCandidate};
 pub(crate) use self::canonical::Rebase;
-use self::common::{Common, Hears, Room};
+use self::common::{Common, Hears};
 use self::follower::Follower;
 use self::gate::Verdict;
 use self::leader::Leader;
@@ -45,7 +45,7 @@ use crate::error::{ChangeError, CompactError, ProposeError, ReadError, TransferE
 use crate::event::{Event, RoleKind};
 use crate::io::{Fetch, FetchPurpose, Input, Output, ReadLevel};
 use crate::membership::MembershipChange;
-use crate::message::{Message, ReadId};
+use crate::message::{Message, ReadId, Room};
 use crate::restored::{RestoreError, Restored};
 use crate::snapshot::SnapshotMeta;
 use crate::status::{FollowerStatus, Status};
@@ -541,13 +541,12 @@ impl Raft {
         }
     }
 
-    /// A leader that can append nothing makes way for one that can, if there is any.
+    /// A leader that can append nothing makes way for one that can, if that is any better.
     fn on_storage_full(&mut self) {
-        let is_news = self.common.room() == Room::Enough;
         self.common.set_room(Room::None);
         match &mut self.role {
-            Role::Leader(l) if is_news => l.make_way(&mut self.common),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
+            Role::Leader(l) => l.make_way(&mut self.common),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
     }
 
@@ -660,6 +659,7 @@ impl Role {
                     matched: p.matched(),
                     next: p.next(),
                     snapshot: p.offered(),
+                    room: p.room(),
                 };
                 l.followers().iter().map(status).collect()
             }

@@ -25,6 +25,7 @@ mod regressions;
 mod replication;
 mod restarts;
 mod role_message_matrix;
+mod room;
 mod safety;
 mod scenarios;
 mod snapshot;

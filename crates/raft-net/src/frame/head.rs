@@ -3,7 +3,7 @@
 use raft_core::{
     AppendReply, CommitNotice, EndReply, EndRequest, Heartbeat, HeartbeatReply, LogId, LogIndex,
     NodeId, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairRequest, RequestVote,
-    Term, VoteReply,
+    Room, Term, VoteReply,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -115,15 +115,39 @@ impl Wire for Heartbeat {
     }
 }
 
-impl Wire for HeartbeatReply {
-    type Form = (u64, Option<LogIndex>, LogIndex);
+#[derive(Deserialize, Serialize)]
+pub(super) enum RoomForm {
+    Enough,
+    None,
+}
 
-    fn to_form(&self) -> Self::Form {
-        (self.round.get(), self.installing, self.last)
+impl Wire for Room {
+    type Form = RoomForm;
+
+    fn to_form(&self) -> RoomForm {
+        match self {
+            Self::Enough => RoomForm::Enough,
+            Self::None => RoomForm::None,
+        }
     }
 
-    fn from_form((round, installing, last): Self::Form) -> Self {
-        Self { round: ReadRound::new(round), installing, last }
+    fn from_form(form: RoomForm) -> Self {
+        match form {
+            RoomForm::Enough => Self::Enough,
+            RoomForm::None => Self::None,
+        }
+    }
+}
+
+impl Wire for HeartbeatReply {
+    type Form = (u64, Option<LogIndex>, LogIndex, RoomForm);
+
+    fn to_form(&self) -> Self::Form {
+        (self.round.get(), self.installing, self.last, self.room.to_form())
+    }
+
+    fn from_form((round, installing, last, room): Self::Form) -> Self {
+        Self { round: ReadRound::new(round), installing, last, room: Room::from_form(room) }
     }
 }
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use raft_core::{
     AppendEntries, AppendReply, CommitNotice, Heartbeat, HeartbeatReply, LogId, LogIndex, NodeId,
-    ReadId, ReadIndex, ReadRound, RequestVote, Term,
+    ReadId, ReadIndex, ReadRound, RequestVote, Room, Term,
 };
 
 use super::*;
@@ -74,7 +74,10 @@ fn newest_heartbeat_replaces_the_one_before() {
 fn pulses_of_different_kinds_do_not_replace_each_other() {
     let mut outbox = outbox(OutboxLimits::default());
     let (round, last) = (ReadRound::new(1), LogIndex::new(1));
-    let reply = message(1, Body::HeartbeatReply(HeartbeatReply { round, installing: None, last }));
+    let reply = message(
+        1,
+        Body::HeartbeatReply(HeartbeatReply { round, installing: None, last, room: Room::Enough }),
+    );
     let notice = message(1, Body::CommitNotice(CommitNotice { commit: LogIndex::new(1) }));
 
     for packet in [heartbeat(1), reply.clone(), notice.clone()] {

@@ -6,7 +6,7 @@ use raft_core::{
     AppendEntries, AppendReply, Body, ClusterId, CommitNotice, EndReply, EndRequest, Entry,
     EntryPayload, GroupId, Heartbeat, HeartbeatReply, LogId, LogIndex, Membership, Message, NodeId,
     ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply, RepairRequest, RequestVote,
-    SnapshotMeta, Term, VoteReply,
+    Room, SnapshotMeta, Term, VoteReply,
 };
 use raft_net::{
     Forward, ForwardOutcome, ForwardReply, FrameError, FrameLimits, FrameReader, FrameWriter,
@@ -135,6 +135,7 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         let replies = [VoteReply::Granted, VoteReply::GrantedInDoubt, VoteReply::Denied];
         prop::sample::select(replies.to_vec())
     };
+    let room = prop::sample::select([Room::Enough, Room::None].to_vec());
     let round = || any::<u64>().prop_map(ReadRound::new);
     let read =
         || (any::<u64>(), any::<u64>()).prop_map(|(run, position)| ReadId::new(run, position));
@@ -143,9 +144,11 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         rejected.prop_map(Body::AppendReply),
         (indexes(), round())
             .prop_map(|(commit, round)| Body::Heartbeat(Heartbeat { commit, round })),
-        (round(), prop::option::of(indexes()), indexes()).prop_map(|(round, installing, last)| {
-            Body::HeartbeatReply(HeartbeatReply { round, installing, last })
-        }),
+        (round(), prop::option::of(indexes()), indexes(), room).prop_map(
+            |(round, installing, last, room)| {
+                Body::HeartbeatReply(HeartbeatReply { round, installing, last, room })
+            }
+        ),
         (1u64..1 << 62, any::<u64>()).prop_map(|(index, term)| snapshot(log_id(term, index))),
         indexes().prop_map(|commit| Body::CommitNotice(CommitNotice { commit })),
         vote().prop_map(Body::PreVote),

@@ -14,7 +14,7 @@ use self::catch_up::CatchUp;
 use self::lease::Lease;
 use self::transfer::Transfer;
 use super::canonical::Rebase;
-use super::common::{Common, DiskTrouble, Hears, Room};
+use super::common::{Common, DiskTrouble, Hears};
 use super::reads::{ReadRounds, Readers};
 use super::{Next, repair};
 use crate::error::ProposeError;
@@ -23,7 +23,7 @@ use crate::io::{Fetch, FetchPurpose};
 use crate::log::{Batch, Slice, command_weight};
 use crate::message::{
     AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat, HeartbeatReply,
-    ReadIndexReply, ReadRound, RepairRequest,
+    ReadIndexReply, ReadRound, RepairRequest, Room,
 };
 use crate::peers::Peers;
 use crate::progress::{Memory, Progress};
@@ -199,6 +199,10 @@ impl Leader {
             | Body::EndReply(_)
             | Body::ReadIndexReply(_) => {}
         }
+        // What it has said may be reason to go.
+        if common.room() == Room::None {
+            self.make_way(common);
+        }
         self.follow_up(common)
     }
 
@@ -280,7 +284,7 @@ impl Leader {
         }
         self.check_memory(common, from, m);
         let Some(progress) = self.hear_follower(common, from) else { return };
-        let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m.round, m.installing);
+        let loss_would_pass_unnoticed = progress.on_heartbeat_reply(m);
         if loss_would_pass_unnoticed {
             match common.log().id_at(progress.next().prev()) {
                 Some(prev) => common.send_append(from, prev, Entries::default()),

@@ -1,11 +1,12 @@
 //! Handing over: transfer of leadership (thesis §3.10).
 
 use alloc::boxed::Box;
+use core::cmp::Reverse;
 
 use super::Leader;
 use crate::error::TransferError;
 use crate::event::Event;
-use crate::message::{Body, Heartbeat};
+use crate::message::{Body, Heartbeat, Room};
 use crate::raft::Next;
 use crate::raft::canonical::Rebase;
 use crate::raft::common::Common;
@@ -79,24 +80,50 @@ impl Leader {
         }
     }
 
-    /// Hands over to whoever is best at it, if there is anyone and nothing is under way.
+    /// Hands over to one that has everything, and room for more: for a leader that has none. It is
+    /// asked again whenever somebody is heard.
+    ///
+    /// It stays if such as it hears could commit nothing without it: it serves reads, and a successor
+    /// would not, before he had committed an entry of his own term. A leader that serves none for that
+    /// reason has nothing to lose.
     pub(in crate::raft) fn make_way(&mut self, common: &mut Common) {
-        if self.transfer.is_none()
-            && let Some(to) = self.best_successor(common)
-        {
+        let serves_reads = common.commit() >= self.first;
+        if self.transfer.is_some() || (serves_reads && !self.is_dispensable(common)) {
+            return;
+        }
+        let best = self.best_successor(common);
+        if let Some(to) = best.filter(|to| self.would_take_over(common, *to)) {
             self.begin_transfer(common, to, Otherwise::Lead);
         }
     }
 
+    /// Whether others could commit entries without us, as far as they were heard.
+    fn is_dispensable(&self, common: &Common) -> bool {
+        common.membership().quorum().reached(|id| self.would_take_over(common, id))
+    }
+
+    /// Whether a follower was heard within an election timeout, has everything and has room for more.
+    ///
+    /// Who has acknowledged our newest entry had room for that, though it may not have spoken of it yet,
+    /// and a disk that did not hang.
+    fn would_take_over(&self, common: &Common, id: NodeId) -> bool {
+        let (now, timeout) = (common.now(), common.config().election_timeout);
+        self.followers.get(id).is_some_and(|progress| {
+            progress.is_live(now, timeout)
+                && progress.room() == Room::Enough
+                && progress.matched() >= common.last().index
+        })
+    }
+
     /// The voter that could take over soonest: one that stays, was heard within an election timeout,
-    /// and lacks the least.
+    /// has room, and lacks the least.
     pub(in crate::raft) fn best_successor(&self, common: &Common) -> Option<NodeId> {
         let timeout = common.config().election_timeout;
         let staying = common.membership().quorum().incoming().iter();
         let followers = staying.filter_map(|id| Some((id, self.followers.get(id)?)));
         let alive = followers.filter(|(_, p)| p.is_live(common.now(), timeout));
-        // The lowest id of those who are equal.
-        let best = alive.min_by_key(|(id, p)| (core::cmp::Reverse(p.matched()), *id));
+        // One without room, if there is no other. The lowest id of those who are equal.
+        let best = alive.min_by_key(|(id, p)| (p.room() == Room::None, Reverse(p.matched()), *id));
         best.map(|(id, _)| id)
     }
 

@@ -15,7 +15,7 @@ use crate::membership::{Membership, MembershipChange, Quorum, Voters};
 use crate::message::{
     AppendEntries, AppendReply, Body, CommitNotice, EndReply, EndRequest, Heartbeat,
     HeartbeatReply, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed, RepairReply,
-    RepairRequest, RequestVote, VoteReply,
+    RepairRequest, RequestVote, Room, VoteReply,
 };
 use crate::raft::Raft;
 use crate::raft::rng::Rng;
@@ -339,7 +339,9 @@ impl Draw {
             6 => Body::CommitNotice(CommitNotice { commit: self.index(raft) }),
             7 => {
                 let installing = Some(self.index(raft)).filter(|_| self.below(2) == 0);
-                Body::HeartbeatReply(HeartbeatReply { round, installing, last: self.index(raft) })
+                let room = self.pick(&[Room::Enough, Room::None]);
+                let last = self.index(raft);
+                Body::HeartbeatReply(HeartbeatReply { round, installing, last, room })
             }
             8 => Body::PreVote(RequestVote { last: self.log_id(raft) }),
             9 => Body::PreVoteReply(reply),

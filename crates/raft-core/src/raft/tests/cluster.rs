@@ -18,7 +18,7 @@ use crate::io::{Fetch, Input, Install, Output, ReadLevel, ReadReady, Write};
 use crate::membership::{Membership, MembershipChange};
 use crate::message::{
     AppendEntries, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, ReadRound,
-    RequestVote, VoteReply,
+    RequestVote, Room, VoteReply,
 };
 use crate::raft::Raft;
 use crate::restored::{Faulty, Restored};
@@ -758,7 +758,7 @@ pub(super) fn heartbeat_reply(round: u64) -> Body {
 /// The answer of a follower whose log ends at `last`.
 pub(super) fn heartbeat_reply_at(round: u64, last: u64) -> Body {
     let (round, last) = (ReadRound::new(round), i(last));
-    Body::HeartbeatReply(HeartbeatReply { round, installing: None, last })
+    Body::HeartbeatReply(HeartbeatReply { round, installing: None, last, room: Room::Enough })
 }
 
 pub(super) fn pre_vote(last: LogId) -> Body {

@@ -101,30 +101,6 @@ fn a_disk_with_nothing_to_do_sets_no_deadline() {
     assert_eq!(cluster.raft(1).next_deadline(), idle);
 }
 
-/// A leader of three whose disk is full, with messages to the others still to be delivered.
-fn full() -> Cluster {
-    let mut cluster = Cluster::new(3);
-    cluster.elect(1);
-    cluster.step(1, Input::StorageFull);
-    cluster
-}
-
-#[test]
-fn a_leader_without_room_refuses_proposals_and_hands_over() {
-    let mut cluster = full();
-    assert!(matches!(
-        cluster.propose(1, "a"),
-        Err(ProposeError::StorageFull | ProposeError::Transferring { .. })
-    ));
-
-    cluster.settle();
-
-    assert_eq!(cluster.role(2), RoleKind::Leader);
-    cluster.propose(2, "a").unwrap();
-    cluster.settle();
-    assert_eq!(cluster.commit(2), cluster.last(2));
-}
-
 #[test]
 fn a_leader_without_room_or_successor_goes_on_and_recovers_by_itself() {
     let mut cluster = Cluster::new(1);
@@ -220,32 +196,6 @@ fn a_leader_looks_at_its_disk_in_time() {
         }
     }
     assert_eq!(cluster.now, since.after(timeout));
-}
-
-#[test]
-fn a_leader_without_room_does_not_call_off_a_transfer_for_another() {
-    let mut cluster = Cluster::new(3);
-    cluster.elect(1);
-    let now = cluster.now;
-    cluster.on(n(1), |raft| raft.transfer(now, n(3))).unwrap();
-
-    cluster.step(1, Input::StorageFull);
-
-    assert_eq!(cluster.raft(1).successor(), Some(n(3)));
-}
-
-#[test]
-fn a_leader_without_room_tries_to_hand_over_once() {
-    let mut cluster = Cluster::new(3);
-    cluster.elect(1);
-    cluster.step(1, Input::StorageFull);
-    assert!(cluster.raft(1).successor().is_some());
-    let now = cluster.now;
-    cluster.on(n(1), |raft| raft.transfer(now, n(1))).unwrap();
-
-    cluster.step(1, Input::StorageFull);
-
-    assert_eq!(cluster.raft(1).successor(), None);
 }
 
 /// A rejection would have the leader send entries that find no room.

@@ -10,7 +10,7 @@ use super::cluster::*;
 use super::std;
 use crate::event::{Event, RoleKind};
 use crate::membership::{Membership, Voters};
-use crate::message::{AppendReply, Body, Message};
+use crate::message::{AppendReply, Body, Message, Room};
 use crate::raft::Raft;
 use crate::types::{EntryPayload, NodeId};
 
@@ -125,10 +125,11 @@ pub(super) fn body(said: &Body) -> String {
         Body::Heartbeat(m) => format!("Heartbeat, commit {}, round {}", m.commit, m.round.get()),
         Body::CommitNotice(m) => format!("Commit {}", m.commit),
         Body::InstallSnapshot(m) => format!("Snapshot up to {}", m.last),
-        Body::HeartbeatReply(m) => match m.installing {
-            Some(last) => format!("HeartbeatReply, round {}, installing {last}", m.round.get()),
-            None => format!("HeartbeatReply, round {}", m.round.get()),
-        },
+        Body::HeartbeatReply(m) => {
+            let installing = m.installing.map(|last| format!(", installing {last}"));
+            let (installing, room) = (installing.unwrap_or_default(), room(m.room));
+            format!("HeartbeatReply, round {}{installing}{room}", m.round.get())
+        }
         Body::PreVote(m) => format!("PreVote, log to {}", m.last),
         Body::PreVoteReply(reply) => format!("PreVoteReply {reply:?}"),
         Body::RequestVote(m) => format!("RequestVote, log to {}", m.last),
@@ -145,6 +146,14 @@ pub(super) fn body(said: &Body) -> String {
         },
         Body::ReadIndex(_) => "ReadIndex".to_owned(),
         Body::ReadIndexReply(m) => format!("ReadIndexReply {}", m.index),
+    }
+}
+
+/// Only what is out of the ordinary.
+const fn room(room: Room) -> &'static str {
+    match room {
+        Room::Enough => "",
+        Room::None => ", no room",
     }
 }
 
