@@ -5,8 +5,9 @@ use std::io::{self, BufReader};
 
 use bytes::Bytes;
 use raft::{
-    Applied, ChangeError, ChangeReason, CommandError, Frozen, MembershipChange, Node, NodeId,
-    ProposeError, ReadError, RoleKind, SnapshotReader, StateMachine, TransferError,
+    Applied, ChangeError, ChangeReason, CommandError, FollowerStatus, Frozen, MembershipChange,
+    Node, NodeId, ProposeError, ReadError, RoleKind, Room, SnapshotReader, StateMachine,
+    TransferError,
 };
 
 use crate::backend::{Backend, Change, Member, Refusal, RefusalKind, Snapshots, Status};
@@ -122,13 +123,14 @@ impl Backend for Node<Store> {
     }
 }
 
-/// The voter that lacks the least of this leader's log, of those it hears; of those who are equal, the
-/// lowest id.
+/// The voter that lacks the least of this leader's log, of those it hears, preferably with room for
+/// more; of those who are equal, the lowest id.
 fn best_successor(metrics: &raft::Metrics) -> Option<NodeId> {
     let votes = |id| metrics.status.membership.is_voter(id);
     let live = metrics.followers.iter().filter(|follower| follower.is_live);
     let voters = live.filter(|follower| votes(follower.id));
-    voters.min_by_key(|follower| (Reverse(follower.matched), follower.id)).map(|best| best.id)
+    let rank = |f: &&FollowerStatus| (f.room == Room::None, Reverse(f.matched), f.id);
+    voters.min_by_key(rank).map(|best| best.id)
 }
 
 fn mistake(reason: &str) -> Refusal {
