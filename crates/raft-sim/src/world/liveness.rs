@@ -85,27 +85,26 @@ impl<A: App> World<A> {
         })
     }
 
-    /// Whether some who are spared follow a leader who is not, of whom, or of those whom it hears
-    /// beside, one has no room or a disk that hangs. Nothing is committed then; but the leader serves
-    /// reads, and does not know who would be better off in its place.
+    /// Whether some who are spared follow a leader who is not, and who hears too few that store
+    /// entries, itself included. Nothing is committed then; but the leader serves reads, and whoever
+    /// took its place would serve none unless he reached more, which it cannot know.
     fn is_led_in_vain(&self, goal: &Goal) -> bool {
         let Some(leader) = self.leader().filter(|leader| !goal.quorum.contains(leader)) else {
             return false;
         };
-        let stores_nothing = |at: &usize| {
-            let node = &self.nodes[*at];
-            let is_full = node.process.as_ref().is_some_and(|process| process.log.is_full());
-            node.is_awake() && (is_full || node.stalled_until > self.now)
-        };
-        let follows = |at: &usize| {
-            let process = self.nodes[*at].process.as_ref();
-            process.is_some_and(|p| p.driver.raft().leader() == Some(self.nodes[leader].id))
-        };
-        let others = (0..self.nodes.len()).filter(|at| !goal.quorum.contains(at));
-        goal.quorum.iter().any(follows)
-            && others
-                .filter(stores_nothing)
-                .any(|at| at == leader || self.network.is_open(at, leader))
+        let raft_of = |at: usize| self.nodes[at].process.as_ref().map(|p| p.driver.raft());
+        let Some(status) = raft_of(leader).map(|raft| raft.status()) else { return false };
+        let follows = |at: &usize| raft_of(*at).is_some_and(|r| r.leader() == Some(status.id));
+        let is_heard = |at| at == leader || self.network.is_open(at, leader);
+        let stores = |id| self.slot(id).is_some_and(|at| is_heard(at) && self.stores_entries(at));
+        goal.quorum.iter().any(follows) && !survives(status.membership, |id| !stores(id))
+    }
+
+    /// Whether a node runs, has room, and a disk that does not hang.
+    fn stores_entries(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        let has_room = node.process.as_ref().is_some_and(|process| !process.log.is_full());
+        node.is_awake() && has_room && node.stalled_until <= self.now
     }
 
     /// Why a node may not be counted on, though nothing is wrong with the network: all there are.
