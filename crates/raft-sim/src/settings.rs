@@ -48,6 +48,8 @@ pub struct Settings {
     pub restore_delay_max: Duration,
     /// Whether the log notes on disk that it is idle.
     pub marks_idle: bool,
+    /// Whether a flush makes durable what the log writes at once, rather than all that waits.
+    pub flushes_by_flight: bool,
     /// Who asks.
     pub clients: Clients,
     /// How long faults happen.
@@ -203,6 +205,7 @@ impl Settings {
             apply_delay_max: Duration::ZERO,
             restore_delay_max: Duration::ZERO,
             marks_idle: false,
+            flushes_by_flight: false,
             clients: Clients {
                 count: 2,
                 pause_max: millis(150),
@@ -255,6 +258,11 @@ impl Settings {
         settings.snapshots = Snapshots::drawn(r);
         settings.driver.snapshots = drawn_snapshots(r, settings.protocol.election_timeout);
         settings.restore_delay_max = Duration::from_millis(r.pick(&[0, 0, 30, 1_000]));
+        if Random::of(seed, Stream::TURNS).below(6) == 0 {
+            // Much happens until a process gets its share of a processor.
+            settings.turn_delay_max = settings.protocol.election_timeout / 3;
+        }
+        settings.flushes_by_flight = Random::of(seed, Stream::FLUSHES).below(3) == 0;
         settings
     }
 
@@ -433,6 +441,9 @@ impl Stream {
     pub(crate) const SCHEDULE: u64 = 2;
     pub(crate) const LIVENESS: u64 = 3;
     pub(crate) const REST: u64 = 4;
+    pub(crate) const FLUSHES: u64 = 5;
+    pub(crate) const REHEARSALS: u64 = 6;
+    pub(crate) const TURNS: u64 = 7;
     pub(crate) const CLIENTS: u64 = 1 << 16;
     pub(crate) const NODES: u64 = 2 << 16;
     pub(crate) const DISKS: u64 = 3 << 16;

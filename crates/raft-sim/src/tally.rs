@@ -216,6 +216,8 @@ points! {
     Deceived: "A log is found shorter than it was, and cannot know it.",
     SegmentRotated: "A log goes on in another segment.",
     FlushOfMany: "Several writes share one sync.",
+    CrashRehearsed: "A copy of a disk loses power when something has become durable.",
+    DurableInPart: "Some of the writes under way become durable, and others wait.",
     MinorityLeads: "A leader is cut off from its quorum, and has not noticed.",
     AllDown: "All nodes are down.",
     LearnerApplies: "A learner applies an entry.",

@@ -323,7 +323,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        pending.append.keep(kept);
 ",
         new: r"",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::an_entry_that_was_overwritten_before_it_was_written"),
     },
     Mutant {
         name: "term-runs-survive-truncation",

@@ -152,8 +152,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "superseded-change-is-done",
         rule: "a change that another took the place of is refused",
         file: "crates/raft/src/driver/changes.rs",
-        old: r"            Some(id) if id == first => Ok(done),",
-        new: r"            Some(_) => Ok(done),",
+        old: r"waiting.is_doubtful && first.index <= commit && id_at(first.index) != Some(*first)",
+        new: r"waiting.is_doubtful && first.index <= commit && id_at(first.index).is_none()",
         killer: Killer::Simulator,
     },
     Mutant {

@@ -37,10 +37,19 @@ impl Elections {
         voter: NodeId,
         HardState { term, vote }: HardState,
     ) -> Result<(), Violation> {
-        let Some(vote) = vote else { return Ok(()) };
-        let first = *self.votes.entry((voter, term)).or_insert(vote);
-        ensure(first == vote, Rule::OneVote, || {
-            format!("{voter} voted for {first} and for {vote} in term {term}")
+        vote.map_or(Ok(()), |candidate| self.on_vote(voter, term, candidate))
+    }
+
+    /// Takes a vote, which is on the voter's disk or would be if a later term were not.
+    pub(crate) fn on_vote(
+        &mut self,
+        voter: NodeId,
+        term: Term,
+        candidate: NodeId,
+    ) -> Result<(), Violation> {
+        let first = *self.votes.entry((voter, term)).or_insert(candidate);
+        ensure(first == candidate, Rule::OneVote, || {
+            format!("{voter} voted for {first} and for {candidate} in term {term}")
         })
     }
 

@@ -19,6 +19,9 @@ impl<A: App> World<A> {
     ) -> Result<(), Violation> {
         let node = &self.nodes[at];
         check_promise(message, &node.mirror)?;
+        if let Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) = message.body {
+            self.checks.elections.on_vote(message.from, message.term, message.to)?;
+        }
         if let Some(to) = target.map(|target| &self.nodes[target]).filter(|to| !to.is_damaged) {
             let leads = || {
                 let status = to.process.as_ref().map(|process| process.driver.raft().status());

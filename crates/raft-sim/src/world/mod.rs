@@ -13,6 +13,7 @@ mod notes;
 mod process;
 mod queue;
 mod record;
+mod rehearsal;
 mod shelf;
 mod start;
 mod turned;

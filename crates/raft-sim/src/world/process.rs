@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft::driver::{Entries, Job, Requests};
-use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, Write};
+use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, Write, WriteSeq};
 use raft_net::{Integrity, Packet};
 use raft_wal::FlushError;
 
@@ -318,7 +318,6 @@ impl<A: App> World<A> {
     fn submit(&mut self, at: usize, write: Write) -> Result<(), Violation> {
         self.note_write(at, &write);
         self.check_reset(at, &write)?;
-        let event = Event::Flush(self.id_of(at));
         let node = &mut self.nodes[at];
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut before = node.mirror.on_submit(&write);
@@ -341,15 +340,21 @@ impl<A: App> World<A> {
         if has_entries {
             self.record_append(at, before);
         }
+        self.flush_soon(at);
+        Ok(())
+    }
+
+    /// Begins a flush, unless one is under way.
+    fn flush_soon(&mut self, at: usize) {
+        let event = Event::Flush(self.id_of(at));
         let node = &mut self.nodes[at];
-        let Some(process) = &mut node.process else { return Ok(()) };
+        let Some(process) = &mut node.process else { return };
         if !process.is_flushing {
             process.is_flushing = true;
             let disk = self.settings.disk;
             let time = node.random.within(micros(disk.sync_min), micros(disk.sync_max));
             self.queue.push((self.now + time).max(node.stalled_until), event);
         }
-        Ok(())
     }
 
     /// The log cannot go on, so the process stops; somebody starts it again.
@@ -378,7 +383,8 @@ impl<A: App> World<A> {
         let goes_astray = self.lead_astray(at);
         let node = &mut self.nodes[at];
         let Some(running) = &mut node.process else { return Ok(()) };
-        let flushed = running.log.flush();
+        let by_flight = self.settings.flushes_by_flight;
+        let flushed = if by_flight { running.log.flush_flight() } else { running.log.flush() };
         if goes_astray {
             // It may have written nothing.
             node.disk.forget_faults();
@@ -392,31 +398,40 @@ impl<A: App> World<A> {
             if running.log.resume().is_err() {
                 return self.fail(at);
             }
+        } else if running.log.is_flush_due() {
+            self.flush_soon(at);
         }
         match flushed {
             Ok(None) if waits => self.turn(at),
-            Ok(durable) => {
-                let Some(seq) = durable else { return Ok(()) };
-                if self.settings.marks_idle {
-                    let event = Event::Idle { at: process, writes: running.writes };
-                    let wait = micros(self.settings.log.idle_marker_after);
-                    self.queue.push(self.now + wait, event);
-                }
-                self.tally.reach_if(node.mirror.pending().len() > 1, Point::FlushOfMany);
-                let was_faulty = node.mirror.is_faulty();
-                for state in node.mirror.on_durable(seq) {
-                    self.checks.elections.on_durable(node.id, state)?;
-                }
-                self.tally.reach_if(was_faulty && !node.mirror.is_faulty(), Point::Repaired);
-                self.record_durable(at);
-                self.hand_over(at, Happening::Durable(seq))
-            }
+            Ok(None) => Ok(()),
+            Ok(Some(seq)) => self.on_durable(at, seq),
             Err(FlushError::NoSpace(_)) => {
                 self.tally.reach(Point::LogOutOfSpace);
                 self.turn(at)
             }
             Err(FlushError::Stopped(_) | _) => self.fail(at),
         }
+    }
+
+    fn on_durable(&mut self, at: usize, seq: WriteSeq) -> Result<(), Violation> {
+        let id = self.id_of(at);
+        let node = &mut self.nodes[at];
+        let Some(running) = &node.process else { return Ok(()) };
+        if self.settings.marks_idle {
+            let event = Event::Idle { at: id, writes: running.writes };
+            let wait = micros(self.settings.log.idle_marker_after);
+            self.queue.push(self.now + wait, event);
+        }
+        self.tally.reach_if(node.mirror.pending().len() > 1, Point::FlushOfMany);
+        let was_faulty = node.mirror.is_faulty();
+        for state in node.mirror.on_durable(seq) {
+            self.checks.elections.on_durable(node.id, state)?;
+        }
+        self.tally.reach_if(!node.mirror.pending().is_empty(), Point::DurableInPart);
+        self.tally.reach_if(was_faulty && !node.mirror.is_faulty(), Point::Repaired);
+        self.record_durable(at);
+        self.rehearse(at)?;
+        self.hand_over(at, Happening::Durable(seq))
     }
 
     pub(super) fn on_idle(

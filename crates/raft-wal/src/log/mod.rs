@@ -275,13 +275,25 @@ impl<D: Disk> Log<D> {
     /// [`FlushError::NoSpace`] leaves the rest of the queue for the next attempt; after
     /// [`FlushError::Stopped`] there is none.
     pub fn flush(&mut self) -> Result<BatchSeq, FlushError> {
+        while self.flush_flight()?.is_some() {}
+        Ok(self.reader.shared.lock().last_seq())
+    }
+
+    /// Makes the oldest of what was accepted durable, with one write and one sync, as much as
+    /// [`Options::flight_bytes_max`] says, and does the chores. Returns the newest call that has
+    /// become durable; `None` if everything was.
+    ///
+    /// # Errors
+    ///
+    /// As for [`flush`](Self::flush).
+    pub fn flush_flight(&mut self) -> Result<Option<BatchSeq>, FlushError> {
         self.retry_space();
         loop {
             let step = self.commit().map_err(FlushError::Stopped)?;
             self.run_chores().map_err(FlushError::Stopped)?;
             match step {
-                Step::Idle => return Ok(self.reader.shared.lock().last_seq()),
-                Step::Durable(_) => {}
+                Step::Idle => return Ok(None),
+                Step::Durable(upto) => return Ok(Some(upto)),
                 Step::Starved => self.make_space()?,
             }
         }

@@ -76,14 +76,11 @@ impl<P> Changes<P> {
         done: LogId,
         id_at: impl Fn(LogIndex) -> Option<LogId>,
     ) -> Vec<Outcome<P>> {
-        let over = self.callers.extract_if(.., |first, _| first.index <= done.index);
-        let outcome = |first: LogId, is_doubtful: bool| match id_at(first.index) {
-            Some(id) if id == first => Ok(done),
-            // The log begins later, and what it has forgotten it had.
-            None if !is_doubtful => Ok(done),
-            there => Err(gone(there)),
-        };
-        over.map(|(first, w)| (w.caller, outcome(first, w.is_doubtful))).collect()
+        let mut over = self.on_commit(done.index, id_at);
+        // If the log begins later, it had what it has forgotten.
+        let made = self.callers.extract_if(.., |first, _| first.index <= done.index);
+        over.extend(made.map(|(_, waiting)| (waiting.caller, Ok(done))));
+        over
     }
 
     pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<Outcome<P>> {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use raft_core::{Entry, GroupId, LogId, LogIndex, Restored, Write, WriteSeq};
 use raft_wal::disk::Disk;
-use raft_wal::{AppendError, Batch, FlushError, Identity, Log, Options, Recovered};
+use raft_wal::{AppendError, Batch, BatchSeq, FlushError, Identity, Log, Options, Recovered};
 
 use super::queue::{Engine, Queue};
 use super::restore::restore;
@@ -60,10 +60,33 @@ impl<D: Disk> SteppedLog<D> {
     /// See [`FlushError`]. With [`FlushError::NoSpace`] the rest waits for another flush.
     pub fn flush(&mut self) -> Result<Option<WriteSeq>, FlushError> {
         let flushed = self.log.flush();
+        self.note(flushed.map(Some))
+    }
+
+    /// Makes the oldest of what was submitted durable, as much as the log writes at once; gives the
+    /// newest write that has become so as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SteppedLog::flush`].
+    pub fn flush_flight(&mut self) -> Result<Option<WriteSeq>, FlushError> {
+        let flushed = self.log.flush_flight();
+        self.note(flushed)
+    }
+
+    fn note(
+        &mut self,
+        flushed: Result<Option<BatchSeq>, FlushError>,
+    ) -> Result<Option<WriteSeq>, FlushError> {
         self.is_full =
             matches!(flushed, Err(FlushError::NoSpace(_))) || self.log.stats().out_of_space;
-        let durable = flushed?;
-        Ok(self.queue.report(durable.get()))
+        Ok(flushed?.and_then(|durable| self.queue.report(durable.get())))
+    }
+
+    /// Whether something is accepted and not durable yet.
+    #[must_use]
+    pub fn is_flush_due(&self) -> bool {
+        self.log.stats().queued_bytes > 0
     }
 
     /// Whether there is no room for entries: another flush looks for space again, and then
