@@ -321,6 +321,35 @@ fn a_lost_end_is_in_doubt_until_somebody_with_authority_says_what_it_is() {
     assert_eq!(all_entries(&log).len(), 3);
 }
 
+/// The batch that gives a group its slot is the only one that speaks of it, but for the copy of its
+/// vote, until a later one says that both were durable.
+#[test]
+fn lost_entries_of_the_batch_that_begins_a_group_are_missed() {
+    let disk = SimDisk::new(5);
+    let (mut log, _) = open(&disk).unwrap();
+    let first = batch([command(1, 4, 100), command(2, 4, 30)]);
+    log.append(Batch { hard_state: vote(4, 1).hard_state, ..first }).unwrap();
+    log.flush().unwrap();
+    let header = payload_at(&disk, 1) - 96;
+    log.append(vote(5, 2)).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    disk.kill_process();
+
+    for offset in header.saturating_sub(96)..payload_at(&disk, 1) {
+        let damaged = disk.fork(0);
+        damaged.flip_bit(FIRST, offset, 1);
+        let Ok((log, recovered)) = open(&damaged) else { continue };
+
+        let group = recovered.group(GROUP);
+        assert_eq!(group.hard_state, vote(5, 2).hard_state.unwrap());
+        for entry in [command(1, 4, 100), command(2, 4, 30)] {
+            let is_there = read(&log, entry.id.index).is_ok_and(|found| found == entry);
+            assert!(is_there || is_named(&group.faulty, &entry), "{offset}: {group:?}");
+        }
+    }
+}
+
 #[test]
 fn a_truncation_that_may_be_lost_is_refused() {
     let disk = SimDisk::new(5);

@@ -385,7 +385,16 @@ impl<D: Disk> Walk<'_, D> {
                 // The entry stays as faulty as it was.
                 continue;
             }
-            if !self.carry_out_record(found.segment.number, offset, descriptor, meaning, is_head) {
+            // What is said again behind a marker was said in the batch before.
+            let fits = if let Meaning::Group(group) = meaning
+                && batch.header.has(flag::MARKER)
+            {
+                self.replay.recall_group(descriptor.slot, group)
+            } else {
+                let segment = found.segment.number;
+                self.carry_out_record(segment, offset, descriptor, meaning, is_head)
+            };
+            if !fits {
                 return Err(corrupt(path, offset, "a record contradicts the log before it"));
             }
             if is_damaged && let Meaning::Change(Change::Entry(id, _)) = meaning {

@@ -95,6 +95,17 @@ impl Replay {
         self.ledger.add(group, GroupLog::default()).is_some()
     }
 
+    /// As [`add_group`](Self::add_group), of a group that has its slot from a batch before: if that is
+    /// lost, so may be the group's first entries.
+    pub(super) fn recall_group(&mut self, slot: Slot, group: u64) -> bool {
+        let is_new = usize::from(slot) == self.ledger.len();
+        let is_there = self.add_group(slot, group);
+        if is_new && let Some(lost) = self.lost.get_mut(usize::from(slot)) {
+            lost.entries_in = self.newest_loss;
+        }
+        is_there
+    }
+
     /// Carries out a change that stands in the batch at `offset` of `segment`; `false` if it does
     /// not fit.
     pub(super) fn change(&mut self, slot: Slot, change: Change, segment: u64, offset: u64) -> bool {
@@ -174,14 +185,10 @@ impl Replay {
     /// Concludes from the checkpoint behind lost batches what those must have held.
     pub(super) fn reconcile(&mut self, checkpoint: &Checkpoint) {
         for (slot, mark) in (0..).zip(&checkpoint.groups) {
-            let is_new = usize::from(slot) == self.ledger.len();
-            let is_named = self.add_group(slot, mark.group.get());
+            let is_named = self.recall_group(slot, mark.group.get());
             let Some(lost) = self.lost.get_mut(usize::from(slot)).filter(|_| is_named) else {
                 return;
             };
-            if is_new {
-                lost.entries_in = self.newest_loss;
-            }
             lost.hard_state = false;
             let Some(segment) = lost.entries_in else { continue };
             let compacted = self.compacted.get(usize::from(slot)).copied().unwrap_or_default();
