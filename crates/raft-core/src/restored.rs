@@ -216,6 +216,7 @@ impl Restored {
         if !lacks_state {
             self.check_snapshot()?;
         }
+        self.name_end_of_snapshot();
         let terms = self.terms().ok_or_else(|| wrong("the terms are out of order"))?;
         let in_log = |id: LogId| id.index <= self.base.index || terms.id_at(id.index) == Some(id);
         if !self.memberships.iter().all(|&(id, _)| in_log(id)) {
@@ -303,6 +304,25 @@ impl Restored {
         }
         self.faulty.retain(|f| f.last.is_none_or(|last| f.first <= last));
         lacks_state && upto > LogIndex::ZERO
+    }
+
+    /// The log may have lost the entry at the snapshot's end, and not know its term, and takes that for
+    /// the one before. It is the snapshot's, unless what follows is of an earlier term: a log that was
+    /// taken to differ there would be given up, with what follows, which may have been acknowledged.
+    fn name_end_of_snapshot(&mut self) {
+        let Some(end) = self.snapshot.as_ref().map(|snapshot| snapshot.last) else { return };
+        let is_it = |f: &Faulty| f.first <= end.index && f.last.is_some_and(|l| end.index <= l);
+        if !self.faulty.iter().any(|f| f.term.is_none() && is_it(f)) {
+            return;
+        }
+        let nth = self.term_starts.partition_point(|start| start.index <= end.index);
+        let before = nth.checked_sub(1).and_then(|nth| self.term_starts.get(nth));
+        let follows = before.map_or(self.base.term, |start| start.term) < end.term;
+        match self.term_starts.get_mut(nth).filter(|next| next.index == end.index.next()) {
+            Some(next) if follows && next.term == end.term => *next = end,
+            Some(next) if follows && next.term > end.term => self.term_starts.insert(nth, end),
+            Some(_) | None => {}
+        }
     }
 
     fn snapshot_missing(&self) -> RestoreError {
@@ -411,6 +431,44 @@ mod tests {
         assert_eq!(log.id_at(LogIndex::new(14)), Some(id(14, 3)));
         assert_eq!(log.id_at(LogIndex::new(20)), Some(id(20, 6)));
         assert_eq!(log.last(), id(20, 6));
+    }
+
+    /// What a log says that has lost entry 3, and does not know its term.
+    fn nameless_at_the_end_of(snapshot: SnapshotMeta, after: LogId) -> Restored {
+        let [first, last] = [LogIndex::new(3); 2];
+        Restored {
+            faulty: Vec::from([Faulty { first, last: Some(last), term: None }]),
+            snapshot: Some(snapshot),
+            memberships: Vec::new(),
+            hard_state: HardState { term: Term::new(7), vote: None },
+            term_starts: Vec::from([id(1, 1), after]),
+            last: LogId { index: LogIndex::new(5), ..after },
+            tail: Vec::new(),
+            ..bootstrapped()
+        }
+    }
+
+    #[test]
+    fn a_lost_entry_at_the_snapshots_end_is_the_snapshots_and_what_follows_stays() {
+        for after in [id(4, 2), id(4, 3)] {
+            let restored = nameless_at_the_end_of(snapshot(id(3, 2)), after);
+
+            let log = restored.check(ONE).unwrap().log;
+
+            assert_eq!(log.id_at(LogIndex::new(2)), Some(id(2, 1)));
+            assert_eq!(log.id_at(LogIndex::new(3)), Some(id(3, 2)));
+            assert_eq!(log.id_at(LogIndex::new(4)), Some(after));
+            assert_eq!(log.last(), LogId { index: LogIndex::new(5), ..after });
+        }
+    }
+
+    #[test]
+    fn a_lost_entry_before_one_of_an_earlier_term_is_not_the_snapshots() {
+        let restored = nameless_at_the_end_of(snapshot(id(3, 5)), id(4, 2));
+
+        let log = restored.check(ONE).unwrap().log;
+
+        assert_eq!(log.id_at(LogIndex::new(3)), Some(id(3, 1)));
     }
 
     #[test]
