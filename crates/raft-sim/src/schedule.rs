@@ -102,6 +102,16 @@ pub enum Fault {
         /// Where, of what is there.
         at: u64,
     },
+    /// A machine loses power, and a bit of the newest write of its log flips: what was durable is
+    /// gone, and looks like a write that was under way.
+    NewestDamaged {
+        /// Whose.
+        node: Target,
+        /// Where, before the end of that.
+        back: u64,
+        /// As in [`Fault::PowerLoss`].
+        calls: u8,
+    },
     /// The next write of a log is acknowledged, and is not where it should be.
     WaywardWrite {
         /// Whose.
@@ -124,7 +134,10 @@ impl Fault {
     /// Whether a node is never again what it was.
     pub(crate) const fn is_for_good(self) -> bool {
         match self {
-            Self::Rot { .. } | Self::WaywardWrite { .. } | Self::DiskLost(_) => true,
+            Self::Rot { .. }
+            | Self::NewestDamaged { .. }
+            | Self::WaywardWrite { .. }
+            | Self::DiskLost(_) => true,
             Self::OneWay { .. }
             | Self::Pair(..)
             | Self::Parts { .. }
@@ -254,6 +267,7 @@ pub enum Class {
     ReadError,
     DiskFull,
     BitRot,
+    NewestDamaged,
     LostWrite,
     MisdirectedWrite,
     DiskLost,
@@ -263,7 +277,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -286,6 +300,7 @@ impl Class {
         Self::ReadError,
         Self::DiskFull,
         Self::BitRot,
+        Self::NewestDamaged,
         Self::LostWrite,
         Self::MisdirectedWrite,
         Self::DiskLost,
@@ -324,6 +339,7 @@ impl Class {
             Self::ReadError => "read error",
             Self::DiskFull => "disk full",
             Self::BitRot => "bit rot",
+            Self::NewestDamaged => "newest rot",
             Self::LostWrite => "lost write",
             Self::MisdirectedWrite => "stray write",
             Self::DiskLost => "disk lost",
@@ -402,6 +418,33 @@ impl Schedule {
 
     /// As [`Schedule::drawn`], so many times as rarely.
     pub(crate) fn drawn_at(rarity: u32, seed: u64, settings: &Settings) -> Self {
+        let mut schedule = Self::drawn_of_all_kinds(rarity, seed, settings);
+        schedule.damage_newest(rarity, seed, settings);
+        schedule
+    }
+
+    /// Has newest writes damaged, in some runs. Drawn apart: all else is as it would be without.
+    fn damage_newest(&mut self, rarity: u32, seed: u64, settings: &Settings) {
+        let mut random = Random::of(seed, Stream::NEWEST);
+        let r = &mut random;
+        if self.faults.is_empty() || r.below(3) > 0 {
+            return;
+        }
+        let election = settings.protocol.election_timeout;
+        let pause = election * r.pick(&[10, 20, 60]) * rarity;
+        // Mostly it is back before others have gone on without it.
+        let lasting = election / 10 * r.pick(&[1, 1, 4, 100]);
+        let mut at = drawn_below(r, 2 * pause);
+        while at < settings.chaos {
+            let (node, back, calls) = (Target::draw(r), r.draw(), drawn_calls(r));
+            let fault = Fault::NewestDamaged { node, back, calls };
+            self.faults.push(Planned { at, lasts: drawn_below(r, lasting), fault });
+            at += drawn_below(r, 2 * pause);
+        }
+        self.faults.sort_by_key(|planned| planned.at);
+    }
+
+    fn drawn_of_all_kinds(rarity: u32, seed: u64, settings: &Settings) -> Self {
         let mut random = Random::of(seed, Stream::SCHEDULE);
         let r = &mut random;
         let weights: Vec<_> =

@@ -444,6 +444,7 @@ impl Stream {
     pub(crate) const FLUSHES: u64 = 5;
     pub(crate) const REHEARSALS: u64 = 6;
     pub(crate) const TURNS: u64 = 7;
+    pub(crate) const NEWEST: u64 = 8;
     pub(crate) const CLIENTS: u64 = 1 << 16;
     pub(crate) const NODES: u64 = 2 << 16;
     pub(crate) const DISKS: u64 = 3 << 16;

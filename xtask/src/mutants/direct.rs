@@ -236,12 +236,4 @@ pub(super) const MUTANTS: &[Mutant] = &[
     fn newest",
         killer: Killer::Simulator,
     },
-    Mutant {
-        name: "doubt-hidden",
-        rule: "a vote in doubt says so",
-        file: "crates/raft-core/src/raft/common.rs",
-        old: r"if self.is_in_doubt() { VoteReply::GrantedInDoubt } else { VoteReply::Granted }",
-        new: r"VoteReply::Granted",
-        killer: Killer::Simulator,
-    },
 ];

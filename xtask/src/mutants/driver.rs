@@ -308,14 +308,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft::pace"),
     },
     Mutant {
-        name: "doubt-not-heard",
-        rule: "a log in doubt makes a node in doubt",
-        file: "crates/raft/src/log/restore.rs",
-        old: r"is_in_doubt: group.is_in_doubt,",
-        new: r"is_in_doubt: false,",
-        killer: Killer::Tests("raft::doubt"),
-    },
-    Mutant {
         name: "lost-state-not-said",
         rule: "a server without its state knows that",
         file: "crates/raft/src/node/restore.rs",

@@ -3,6 +3,7 @@
 
 mod core;
 mod direct;
+mod doubt;
 mod driver;
 mod scratch;
 mod wal;
@@ -94,7 +95,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
 
 /// All of them.
 fn all() -> impl Iterator<Item = &'static Mutant> {
-    [core::MUTANTS, direct::MUTANTS, driver::MUTANTS, wal::MUTANTS].into_iter().flatten()
+    let lists = [core::MUTANTS, direct::MUTANTS, doubt::MUTANTS, driver::MUTANTS, wal::MUTANTS];
+    lists.into_iter().flatten()
 }
 
 fn try_one(scratch: &Scratch, mutant: &Mutant, options: &Options) -> anyhow::Result<Fate> {

@@ -4,6 +4,7 @@
 
 mod callers;
 mod committed;
+mod doubt;
 mod election;
 mod history;
 mod leader;
@@ -25,6 +26,7 @@ use raft_core::{HardState, LogId, LogIndex, NodeId, Raft, RoleKind};
 
 pub(crate) use self::callers::Callers;
 pub(crate) use self::committed::Committed;
+pub(crate) use self::doubt::{Counted, Doubt, check_doubt};
 pub(crate) use self::election::Elections;
 pub use self::history::{Call, History, Outcome};
 pub(crate) use self::leader::{Leaders, check_completeness};
@@ -62,7 +64,8 @@ pub enum Rule {
     Past,
     /// A snapshot removes nothing of a log that goes on from its end (paper §7).
     KeptLog,
-    /// A vote of a server that may have lost what it acknowledged says so.
+    /// A server that may have lost what it acknowledged says so, and is elected or votes without that
+    /// only if every voter agrees, until nothing can be missing (docs/adr/0010).
     Doubt,
     /// A leader that no quorum answers, or that does not vote, leaves its office in time.
     Office,

@@ -1,7 +1,7 @@
 //! No vote and no acknowledgement leaves before what it rests on is durable (thesis §3.8), and nobody
 //! is told that logs are equal further than they are.
 
-use raft_core::{AppendReply, Body, CommitNotice, Heartbeat, LogIndex, Message, VoteReply};
+use raft_core::{AppendReply, Body, CommitNotice, Heartbeat, LogId, LogIndex, Message, VoteReply};
 
 use super::{Rule, Violation, ensure};
 use crate::world::Mirror;
@@ -51,13 +51,15 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
 
 /// Checks what a message says of the logs of those who exchange it, against both.
 ///
-/// `leads` is whether the receiver leads the message's term.
+/// `leads` is whether the receiver leads the message's term, `is_excused` whether the sender may believe
+/// that the receiver has an entry although it has not.
 #[expect(clippy::wildcard_enum_match_arm, reason = "others say nothing of both logs")]
 pub(crate) fn check_agreement(
     message: &Message,
     sender: &Mirror,
     receiver: &Mirror,
     leads: impl FnOnce() -> bool,
+    is_excused: impl FnOnce(LogId) -> bool,
 ) -> Result<(), Violation> {
     let Message { from, to, ref body, .. } = *message;
     let upto = match body {
@@ -72,7 +74,8 @@ pub(crate) fn check_agreement(
         return Ok(());
     }
     let (ours, theirs) = (sender.id_at(upto), receiver.id_at(upto));
-    ensure(ours == theirs, Rule::Agreement, || {
+    let holds = ours == theirs || ours.is_some_and(is_excused);
+    ensure(holds, Rule::Agreement, || {
         format!("{from} says {body:?} to {to}, but has {ours:?} where that has {theirs:?}")
     })
 }

@@ -140,10 +140,9 @@ impl Proofs {
         match body {
             Body::HeartbeatReply(reply) => {
                 self.on_heartbeat_reply(from, reply.round, term);
-                // What it proves counts even if the leader makes way with the same message.
-                if self.has_readers()
-                    && let Some(lead) = Lead::of(raft, before, now)
-                {
+                // What it proves counts even if the leader makes way with the same message, and for
+                // readers of an age that ask when it does not lead any more.
+                if let Some(lead) = Lead::of(raft, before, now) {
                     self.on_heard(&lead);
                 }
             }

@@ -1,21 +1,29 @@
 //! A restart finds everything that was durable, and beyond it only what was being written.
 
 use raft_core::{HardState, LogId, NodeId, Restored};
+use raft_wal::Tail;
 
 use super::{Rule, Violation, ensure};
 use crate::world::{Found, Mirror};
 
-/// Checks what `node` found on its disk against what it had written.
+/// Checks what `node` found on its disk, in a log that ends as `tail` says, against what it had
+/// written.
+///
+/// If the disk was damaged, entries may be lost that the log names, or the newest write, if the log
+/// says that it may be. Term and vote never are.
 pub(crate) fn check_recovery(
     node: NodeId,
     disk: &Mirror,
     found: &Restored,
+    tail: Tail,
     is_damaged: bool,
 ) -> Result<(), Violation> {
+    let log = Found::of(found);
     let is_known = if found.faulty.is_empty() {
-        disk.could_be(&Found::of(found))
+        let may_lack_newest = is_damaged && tail.is_doubtful();
+        disk.could_be(&log) || may_lack_newest && disk.could_be_without_newest(&log)
     } else {
-        is_damaged && disk.admits_loss(&Found::of(found))
+        is_damaged && disk.admits_loss(&log)
     };
     ensure(is_known, Rule::Recovery, || {
         let HardState { term, vote } = found.hard_state;

@@ -89,6 +89,8 @@ impl Totals {
                 )
             })
             .collect();
+        let reached = Point::all().map(|p| (format!("{p:?}"), json!(self.tally.reached(p))));
+        let reached: serde_json::Map<_, _> = reached.collect();
         json!({
             "seeds": self.seeds,
             "virtual_seconds": self.time.as_secs(),
@@ -105,6 +107,7 @@ impl Totals {
             "points_missed": self.tally.missed().count(),
             "zero_cells": self.zero_cells().count(),
             "effects": effects,
+            "reached": reached,
         })
     }
 }

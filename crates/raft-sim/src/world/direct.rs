@@ -1,7 +1,8 @@
 //! What is asked of a node directly, because a breach seldom does harm that anybody would see.
 
 use raft_core::{
-    Body, Input, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply, RoleKind, VoteReply, Write,
+    Body, Input, LogId, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply, RoleKind, VoteReply,
+    Write,
 };
 
 use super::World;
@@ -22,24 +23,26 @@ impl<A: App> World<A> {
         if let Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) = message.body {
             self.checks.elections.on_vote(message.from, message.term, message.to)?;
         }
-        if let Some(to) = target.map(|target| &self.nodes[target]).filter(|to| !to.is_damaged) {
+        // Of one that does not run, nobody knows yet what its disk has lost.
+        let is_known = |to: &&Node<A>| to.process.is_some() || !to.is_damaged;
+        if let Some(to) = target.map(|target| &self.nodes[target]).filter(is_known) {
             let leads = || {
                 let status = to.process.as_ref().map(|process| process.driver.raft().status());
                 let led = status.filter(|status| status.role == RoleKind::Leader);
                 led.is_some_and(|status| status.hard_state.term == message.term)
             };
-            check_agreement(message, &node.mirror, &to.mirror, leads)?;
+            // Of what is lost with a newest write, the leader may not know yet.
+            let is_excused = |id: LogId| {
+                let missed_in = to.mirror.forgot_in(id);
+                missed_in
+                    .is_some_and(|run| node.counted.may_count(to.id, run, message.term, self.now))
+            };
+            check_agreement(message, &node.mirror, &to.mirror, leads, is_excused)?;
         }
         let election = self.settings.protocol.election_timeout;
         let now = node.clock.at(self.now);
         node.voter.check_candidacy(message, now, election)?;
-        if let (Body::VoteReply(VoteReply::Granted), Some(process)) = (&message.body, &node.process)
-        {
-            let is_in_doubt = process.driver.raft().status().is_in_doubt;
-            ensure(!is_in_doubt, Rule::Doubt, || {
-                format!("{} votes for {} and hides that it is in doubt", message.from, message.to)
-            })?;
-        }
+        self.check_vote(at, message)?;
         let node = &mut self.nodes[at];
         let has_asked = node.proofs.has_asked();
         node.proofs.check_sent(message, now)?;
@@ -47,6 +50,21 @@ impl<A: App> World<A> {
             self.answer_another_run(at, message)?;
         }
         self.check_handed_over(at, target, message)
+    }
+
+    /// A vote says whether who gives it is in doubt; a candidate has its own.
+    fn check_vote(&mut self, at: usize, message: &Message) -> Result<(), Violation> {
+        let Some(process) = &self.nodes[at].process else { return Ok(()) };
+        let is_in_doubt = process.driver.raft().status().is_in_doubt;
+        let is_vote = matches!(message.body, Body::VoteReply(VoteReply::Granted));
+        ensure(!is_vote || !is_in_doubt, Rule::Doubt, || {
+            format!("{} votes for {} and hides that it is in doubt", message.from, message.to)
+        })?;
+        let asks = matches!(message.body, Body::RequestVote(_) | Body::TransferVote(_));
+        if is_vote || asks && !is_in_doubt {
+            self.checks.elections.on_sure_vote(message.from, message.term);
+        }
+        Ok(())
     }
 
     /// The term is spent: the message may arrive late. Its receiver has everything (thesis §3.10).

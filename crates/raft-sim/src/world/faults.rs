@@ -124,6 +124,9 @@ impl<A: App> World<A> {
             Fault::Rot { node, of, at: place } => {
                 self.hit(node, |world, at| Ok(world.rot(at, of, place)))
             }
+            Fault::NewestDamaged { node, back, calls } => {
+                self.hit(node, |world, at| world.damage_newest(at, back, calls))
+            }
             Fault::WaywardWrite { node, goes } => {
                 self.hit(node, |world, at| Ok(world.plan_wayward_write(at, goes)))
             }
@@ -278,7 +281,7 @@ impl<A: App> World<A> {
         Relief::Mend(links)
     }
 
-    fn lose_power(
+    pub(super) fn lose_power(
         &mut self,
         at: usize,
         calls: u8,

@@ -1,6 +1,6 @@
 //! What goes wrong with disks, and whose may be damaged.
 
-use raft_wal::sim::{SimFault, SimOp};
+use raft_wal::sim::{SimDisk, SimFault, SimOp};
 
 use super::World;
 use super::faults::Relief;
@@ -102,8 +102,28 @@ impl<A: App> World<A> {
         let bit = u32::try_from(place & 7).expect("it is below 8");
         disk.flip_bit(name, *offset, bit);
         node.is_damaged = true;
+        node.wounds += u32::from(of == Medium::Log);
         self.tally.hit(Class::BitRot, self.standing(at));
         None
+    }
+
+    /// A machine loses power, and a bit near the end of what its log holds flips: in what was
+    /// written last, mostly, so that nothing behind it says that it was durable.
+    pub(super) fn damage_newest(
+        &mut self,
+        at: usize,
+        back: u64,
+        calls: u8,
+    ) -> Result<Option<Relief>, Violation> {
+        if !self.may_lose_data(at) {
+            return Ok(None);
+        }
+        let node = &mut self.nodes[at];
+        let Some((name, offset)) = near_the_end(&node.disk, back >> 3) else { return Ok(None) };
+        node.disk.flip_bit(&name, offset, back.to_le_bytes()[0].into());
+        node.is_damaged = true;
+        node.wounds += 1;
+        self.lose_power(at, calls, Class::NewestDamaged)
     }
 
     /// The next write of the log goes astray.
@@ -139,4 +159,22 @@ impl<A: App> World<A> {
         }
         self.tally.reach(Point::LogFailed);
     }
+}
+
+/// A place near the end of what the newest segment holds that was written to: the file and the offset
+/// of a byte that is not zero, behind the header.
+fn near_the_end(disk: &SimDisk, back: u64) -> Option<(String, u64)> {
+    const HEADER_BYTES: usize = 4096;
+    let names = disk.file_names().into_iter().rev().filter(|name| name.ends_with(".seg"));
+    let (name, used) = names
+        .map(|name| {
+            let bytes = disk.file_bytes(&name).unwrap_or_default();
+            let places = (0u64..).zip(bytes).skip(HEADER_BYTES).filter(|(_, byte)| *byte != 0);
+            (name, places.map(|(offset, _)| offset).collect::<Vec<_>>())
+        })
+        .find(|(_, used)| !used.is_empty())?;
+    // Most writes are small.
+    let window = 16 << (back & 7);
+    let nth = usize::try_from((back >> 3) % window).expect("it is small");
+    Some((name, used[used.len().saturating_sub(1 + nth)]))
 }

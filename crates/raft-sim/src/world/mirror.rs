@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 use raft_core::{Faulty, HardState, LogId, LogIndex, Restored, Term, Write, WriteSeq};
+use raft_wal::Tail;
+
+use super::newest::{Forgotten, Newest, Replaced};
 
 /// A node's disk as it should be.
 #[derive(Clone, Debug, Default)]
@@ -18,27 +21,36 @@ pub(crate) struct Mirror {
     /// Entries that are in the log and cannot be read.
     faulty: BTreeSet<LogIndex>,
     pending: VecDeque<Pending>,
+    /// What this run of the node has made durable last; an earlier one's is pinned.
+    newest: Option<Newest>,
+    /// Whether the log on the disk says that its newest write may be lost.
+    is_in_doubt: bool,
+    /// Whether it may have begun to say that since.
+    was_opened_in_vain: bool,
+    /// What was lost with a newest write, and is not there again.
+    forgotten: Vec<Forgotten>,
 }
 
 /// A write that was submitted and is not known to be durable.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
-    seq: WriteSeq,
-    hard_state: Option<HardState>,
-    reset: Option<LogId>,
-    compact: Option<LogId>,
-    truncate: Option<LogIndex>,
-    append: Vec<LogId>,
-    repair: Vec<LogIndex>,
+    pub(super) seq: WriteSeq,
+    pub(super) hard_state: Option<HardState>,
+    pub(super) reset: Option<LogId>,
+    pub(super) compact: Option<LogId>,
+    pub(super) truncate: Option<LogIndex>,
+    pub(super) settles_doubt: bool,
+    pub(super) append: Vec<LogId>,
+    pub(super) repair: Vec<LogIndex>,
 }
 
 /// The ids of all entries of a log.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Ids {
+pub(super) struct Ids {
     /// The entry before the first one.
-    base: LogId,
+    pub(super) base: LogId,
     /// Terms by index, of all entries that ever were in the log; those up to `base` are gone.
-    terms: Vec<Term>,
+    pub(super) terms: Vec<Term>,
 }
 
 impl Ids {
@@ -66,9 +78,10 @@ impl Ids {
         self.terms.push(id.term);
     }
 
-    /// Forgets everything, to begin after `base`.
+    /// Forgets everything, to begin after `base`, which stays known.
     fn reset(&mut self, base: LogId) {
         self.terms.resize(position(base.index.next()), Term::ZERO);
+        self.terms.last_mut().into_iter().for_each(|term| *term = base.term);
         self.base = base;
     }
 
@@ -76,6 +89,13 @@ impl Ids {
         if upto.index > self.base.index {
             self.base = upto;
         }
+    }
+
+    /// All that are there.
+    fn ids(&self) -> impl Iterator<Item = LogId> + '_ {
+        let from = position(self.base.index.next());
+        let terms = self.terms.iter().enumerate().skip(from);
+        terms.map(|(at, term)| LogId::new(*term, index_of(at + 1)))
     }
 
     /// The entry at `index`, if it was there before the log was compacted.
@@ -96,7 +116,7 @@ impl Ids {
     }
 }
 
-fn position(index: LogIndex) -> usize {
+pub(super) fn position(index: LogIndex) -> usize {
     usize::try_from(index.prev().get()).unwrap_or(usize::MAX)
 }
 
@@ -129,6 +149,12 @@ impl Mirror {
 
     pub(crate) fn durable_last(&self) -> LogId {
         self.disk.last()
+    }
+
+    /// Whether nothing was ever durable.
+    pub(crate) fn is_new(&self) -> bool {
+        let has_log = self.disk.last() != LogId::ZERO || self.hard_state != HardState::default();
+        !has_log && self.snapshot == LogId::ZERO
     }
 
     /// The end of the newest snapshot that is durable.
@@ -244,6 +270,7 @@ impl Mirror {
             reset: write.reset,
             compact: write.compact,
             truncate: write.truncate,
+            settles_doubt: write.settles_doubt,
             append: write.append.iter().map(|entry| entry.id).collect(),
             repair: write.repair.iter().map(|entry| entry.id.index).collect(),
         });
@@ -251,15 +278,54 @@ impl Mirror {
     }
 
     /// Takes the news that writes up to `seq` are durable; gives every term and vote that became
-    /// so.
-    pub(crate) fn on_durable(&mut self, seq: WriteSeq) -> Vec<HardState> {
-        let mut states = Vec::new();
-        while let Some(write) = self.pending.pop_front_if(|write| write.seq <= seq) {
+    /// so. `is_written` is whether anything was to be written for that.
+    pub(crate) fn on_durable(&mut self, seq: WriteSeq, is_written: bool) -> Vec<HardState> {
+        let done = self.pending.partition_point(|write| write.seq <= seq);
+        let writes: Vec<_> = self.pending.drain(..done).collect();
+        let states = writes.iter().filter_map(|write| write.hard_state).collect();
+        let replaced = Replaced::by(&writes, &self.disk);
+        for write in &writes {
             write.carry_out(&mut self.disk, &mut self.hard_state);
-            states.extend(write.hard_state);
-            self.forget_faults(&write);
+            self.forget_faults(write);
+            self.is_in_doubt &= !write.settles_doubt;
         }
+        if is_written {
+            self.newest = Some(Newest::new(writes, replaced));
+        }
+        self.remember();
         states
+    }
+
+    /// What is there again is not forgotten any more.
+    fn remember(&mut self) {
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        forgotten.retain(|lost| !self.holds(lost.id));
+        self.forgotten = forgotten;
+    }
+
+    /// What was lost with a newest write, and is not there again.
+    pub(crate) fn forgotten(&self) -> impl Iterator<Item = LogId> + '_ {
+        self.forgotten.iter().map(|lost| lost.id)
+    }
+
+    /// The run of the node that has found `id` missing, which an earlier one had made durable.
+    pub(crate) fn forgot_in(&self, id: LogId) -> Option<u32> {
+        self.forgotten.iter().find(|lost| lost.id == id).map(|lost| lost.run)
+    }
+
+    /// Whether a log that ends as `tail` says must be in doubt, and whether it may be.
+    pub(crate) fn doubts(&self, tail: Tail) -> Doubts {
+        let is_settling = self.pending.iter().any(|write| write.settles_doubt);
+        let must = tail.is_doubtful() || self.is_in_doubt && !is_settling;
+        let newest = self.newest.as_ref().map(Newest::writes).unwrap_or_default();
+        let was_settled_last = newest.iter().any(|write| write.settles_doubt);
+        let may = self.is_in_doubt || was_settled_last || self.was_opened_in_vain;
+        Doubts { must, may: must || may }
+    }
+
+    /// The log on the disk could not be opened. What its end means may have been noted all the same.
+    pub(crate) const fn on_opened_in_vain(&mut self) {
+        self.was_opened_in_vain = true;
     }
 
     /// Whether a disk that holds this could be the one after a crash: what was durable, some of the
@@ -268,20 +334,42 @@ impl Mirror {
         self.crashed(found).is_some()
     }
 
+    /// The same, if the newest write that was durable is damaged.
+    pub(crate) fn could_be_without_newest(&self, found: &Found<'_>) -> bool {
+        self.crashed_without_newest(found).is_some()
+    }
+
     /// The disk after a crash, if it could hold what was found.
     fn crashed(&self, found: &Found<'_>) -> Option<Ids> {
-        let mut disk = self.disk.clone();
+        self.crashed_while(self.disk.clone(), self.pending.iter(), found)
+    }
+
+    /// As if the newest write had not been durable, but for the term and the vote in it.
+    fn crashed_without_newest(&self, found: &Found<'_>) -> Option<Ids> {
+        let newest = self.newest.as_ref()?;
+        let writes = newest.writes().iter().chain(&self.pending);
+        self.crashed_while(newest.undo(&self.disk), writes, found)
+    }
+
+    /// What `disk` has become, if a crash while `writes` were carried out could leave what was found.
+    fn crashed_while<'a>(
+        &self,
+        mut disk: Ids,
+        writes: impl Iterator<Item = &'a Pending> + Clone,
+        found: &Found<'_>,
+    ) -> Option<Ids> {
         let mut state = self.hard_state;
         // Term and vote are written twice: they may be there though the write before is not.
         let is_found = |disk: &Ids, state: HardState, next: usize| {
-            let later = self.pending.iter().skip(next).filter_map(|write| write.hard_state);
-            let is_log = found.is_log(disk) || self.has_compacted_early(disk, found, next);
-            is_log && std::iter::once(state).chain(later).any(|s| s == found.hard_state)
+            let later = writes.clone().skip(next);
+            let is_log = found.is_log(disk) || has_compacted_early(disk, found, later.clone());
+            let mut states = std::iter::once(state).chain(later.filter_map(|w| w.hard_state));
+            is_log && states.any(|s| s == found.hard_state)
         };
         if is_found(&disk, state, 0) {
             return Some(disk);
         }
-        for (number, write) in self.pending.iter().enumerate() {
+        for (number, write) in writes.clone().enumerate() {
             // A write may become several calls, of which the first ones are there.
             let steps = [
                 Pending { truncate: None, append: Vec::new(), ..write.clone() },
@@ -303,39 +391,52 @@ impl Mirror {
         None
     }
 
-    /// Whether the log is what `disk` would be with a later compaction carried out before its turn,
-    /// as a log without space does.
-    fn has_compacted_early(&self, disk: &Ids, found: &Found<'_>, next: usize) -> bool {
-        let later = self.pending.iter().skip(next);
-        let mut early = later
-            .filter_map(|write| write.compact)
-            .filter(|upto| found.base == *upto && disk.id_at(upto.index) == Some(*upto));
-        early.next().is_some_and(|upto| {
-            let mut compacted = disk.clone();
-            compacted.compact(upto);
-            found.is_log(&compacted)
-        })
-    }
-
-    /// The node has restarted with this on its disk.
-    pub(crate) fn restart(&mut self, found: &Found<'_>) {
+    /// The node has begun its run with this on its disk.
+    pub(crate) fn restart(&mut self, found: &Found<'_>, run: u32) {
         let crashed = self.crashed(found).filter(|_| found.faulty.is_empty());
-        let mut disk = crashed.unwrap_or_else(|| {
-            if !found.faulty.is_empty() {
-                return found.believed();
-            }
-            // The medium was damaged; what is left begins as it did.
-            let mut disk = std::mem::take(&mut self.disk);
-            disk.truncate(found.last.index.next());
-            disk
-        });
+        let is_whole = crashed.is_some() || !found.faulty.is_empty();
+        let left = crashed.or_else(|| self.crashed_without_newest(found).filter(|_| !is_whole));
+        let mut disk = left.unwrap_or_else(|| found.believed());
         disk.compact(found.base);
         self.pending.clear();
+        self.newest = None;
         self.hard_state = found.hard_state;
+        self.is_in_doubt = found.is_in_doubt;
+        self.was_opened_in_vain = false;
         self.log = disk.clone();
-        self.disk = disk;
+        let before = std::mem::replace(&mut self.disk, disk);
         self.faulty = found.all_faulty();
+        if !is_whole {
+            self.forgotten.extend(before.ids().map(|id| Forgotten { id, run }));
+        }
+        self.remember();
     }
+}
+
+/// Whether the log is what `disk` would be with a later compaction carried out before its turn, as a
+/// log without space does.
+fn has_compacted_early<'a>(
+    disk: &Ids,
+    found: &Found<'_>,
+    later: impl Iterator<Item = &'a Pending>,
+) -> bool {
+    let mut early = later
+        .filter_map(|write| write.compact)
+        .filter(|upto| found.base == *upto && disk.id_at(upto.index) == Some(*upto));
+    early.next().is_some_and(|upto| {
+        let mut compacted = disk.clone();
+        compacted.compact(upto);
+        found.is_log(&compacted)
+    })
+}
+
+/// What a log may say of its newest write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doubts {
+    /// It must be in doubt.
+    pub(crate) must: bool,
+    /// It may be.
+    pub(crate) may: bool,
 }
 
 /// What a restart finds on a disk.
@@ -346,12 +447,14 @@ pub(crate) struct Found<'a> {
     pub(crate) last: LogId,
     pub(crate) term_starts: &'a [LogId],
     pub(crate) faulty: &'a [Faulty],
+    pub(crate) is_in_doubt: bool,
 }
 
 impl<'a> Found<'a> {
     pub(crate) fn of(restored: &'a Restored) -> Self {
-        let Restored { hard_state, base, last, ref term_starts, ref faulty, .. } = *restored;
-        Self { hard_state, base, last, term_starts, faulty }
+        let Restored { hard_state, base, last, is_in_doubt, .. } = *restored;
+        let Restored { term_starts, faulty, .. } = restored;
+        Self { hard_state, base, last, term_starts, faulty, is_in_doubt }
     }
 
     /// The entry at `index`, as the log believes.

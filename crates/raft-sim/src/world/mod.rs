@@ -8,6 +8,7 @@ mod media;
 mod members;
 mod mirror;
 mod network;
+mod newest;
 mod node;
 mod notes;
 mod process;
@@ -31,8 +32,8 @@ use self::node::{Clock, Node};
 use self::notes::Noticed;
 use self::queue::{Event, Queue};
 use crate::app::App;
-use crate::check::{Callers, Committed, Elections, History, Leaders, Matching, Reads, Replicas};
-use crate::check::{Memberships, Monotone, Office, Proofs, Violation, Voter};
+use crate::check::{Callers, Committed, Counted, Doubt, Elections, History, Leaders, Matching};
+use crate::check::{Memberships, Monotone, Office, Proofs, Reads, Replicas, Violation, Voter};
 use crate::digest::Digest;
 use crate::random::Random;
 use crate::run::Case;
@@ -161,6 +162,7 @@ impl<A: App> World<A> {
             is_lost: false,
             stalled_until: 0,
             is_damaged: false,
+            wounds: 0,
             planned: None,
             wayward: None,
             is_deceived: false,
@@ -169,6 +171,8 @@ impl<A: App> World<A> {
             monotone: Monotone::default(),
             office: Office::default(),
             voter: Voter::default(),
+            doubt: Doubt::default(),
+            counted: Counted::default(),
             proofs: Proofs::default(),
             callers: Callers::default(),
             operators: Callers::default(),

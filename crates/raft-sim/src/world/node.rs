@@ -15,7 +15,7 @@ use raft_wal::sim::SimDisk;
 use super::mirror::Mirror;
 use super::notes::Noticed;
 use crate::app::App;
-use crate::check::{Callers, Monotone, Office, Proofs, Voter};
+use crate::check::{Callers, Counted, Doubt, Monotone, Office, Proofs, Voter};
 use crate::random::Random;
 use crate::schedule::{Class, Wayward};
 use crate::tracked::Tracked;
@@ -43,6 +43,8 @@ pub(super) struct Node<A: App> {
     pub(super) stalled_until: u64,
     /// The medium was damaged: what was durable may be gone.
     pub(super) is_damaged: bool,
+    /// How often that of the log was, since the log was last opened.
+    pub(super) wounds: u32,
     /// The fault of the disk that is to come.
     pub(super) planned: Option<Class>,
     /// Where the log's next write goes, if not where it should.
@@ -54,6 +56,9 @@ pub(super) struct Node<A: App> {
     pub(super) monotone: Monotone,
     pub(super) office: Office,
     pub(super) voter: Voter,
+    pub(super) doubt: Doubt,
+    /// What it counts if it leads.
+    pub(super) counted: Counted,
     pub(super) proofs: Proofs,
     pub(super) callers: Callers,
     /// Those who wait for a change of the members.
@@ -78,6 +83,8 @@ pub(super) struct Process<A: App> {
     pub(super) is_flushing: bool,
     /// Writes so far.
     pub(super) writes: u32,
+    /// Bytes of the log that are known to be durable.
+    pub(super) durable_bytes: u64,
     /// Whether the log has room for entries, as far as the driver was told.
     pub(super) has_room: bool,
     /// A turn is due that takes what has gathered.
@@ -93,9 +100,17 @@ pub(super) struct Process<A: App> {
 /// Something that has happened to a process.
 #[derive(Debug)]
 pub(super) enum Happening {
-    Packet { from: NodeId, packet: Packet },
+    /// `run` is the sender's, when it sent that.
+    Packet {
+        from: NodeId,
+        run: u32,
+        packet: Packet,
+    },
     Durable(WriteSeq),
-    Fetched { fetch: Fetch, entries: Vec<Entry> },
+    Fetched {
+        fetch: Fetch,
+        entries: Vec<Entry>,
+    },
     Unreachable(NodeId),
     Gone(NodeId),
     Transfer(TransferDone),
@@ -154,6 +169,17 @@ impl Clock {
 }
 
 impl<A: App> Node<A> {
+    /// Whether its log may be shorter than it was, or lack a term or a vote, and not know it. All that
+    /// excuses that:
+    ///
+    /// * A write went nowhere, or elsewhere. Behind the end are zeros then, as if nothing had been
+    ///   written there, or such a part of it as a write leaves that was under way: no log could tell.
+    /// * The log was damaged in two places at once. What is not the newest write is vouched for once,
+    ///   and a term and a vote stand twice.
+    pub(super) const fn may_lose_unnoticed(&self) -> bool {
+        self.is_deceived || self.wounds > 1
+    }
+
     /// Whether a process runs and is not held.
     pub(super) const fn is_awake(&self) -> bool {
         self.process.is_some() && self.pauses == 0

@@ -60,6 +60,9 @@ impl<A: App> World<A> {
             }
             Event::QuorumLost { .. } => self.tally.reach(Point::LeaderResigned),
             Event::TransferFailed { .. } => self.tally.reach(Point::TransferFailed),
+            Event::DoubtSettled if self.is_led_by(at) => {
+                self.tally.reach(Point::DoubtEndedByElection);
+            }
             Event::DoubtSettled => self.tally.reach(Point::DoubtSettled),
             Event::DiskStuck { .. } => self.tally.reach(Point::LeaderStuck),
             Event::SnapshotOffered { .. } => self.tally.reach(Point::SnapshotOffered),

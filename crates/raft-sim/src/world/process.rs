@@ -191,10 +191,12 @@ impl<A: App> World<A> {
         *is_turn_due = false;
         let mut taken = std::mem::take(inbox);
         for happening in taken.drain(..) {
+            let was_in_doubt = driver.raft().status().is_in_doubt;
             match happening {
-                Happening::Packet { from, packet } => {
+                Happening::Packet { from, run, packet } => {
                     let mut question = None;
                     if let Packet::Raft(message) = &packet {
+                        node.counted.on_message(message, run, driver.raft(), self.now);
                         node.office.on_heard(from, message.term, self.now);
                         question = Question::of(message, driver.raft());
                         node.proofs.on_message(message, driver.raft(), &membership.1, now);
@@ -229,6 +231,9 @@ impl<A: App> World<A> {
                     }
                     driver.read(now, level, calls);
                 }
+            }
+            if was_in_doubt && !driver.raft().status().is_in_doubt {
+                node.doubt.check_settled(driver.raft(), &node.mirror, &self.checks.elections)?;
             }
         }
         *inbox = taken;
@@ -416,7 +421,7 @@ impl<A: App> World<A> {
     fn on_durable(&mut self, at: usize, seq: WriteSeq) -> Result<(), Violation> {
         let id = self.id_of(at);
         let node = &mut self.nodes[at];
-        let Some(running) = &node.process else { return Ok(()) };
+        let Some(running) = &mut node.process else { return Ok(()) };
         if self.settings.marks_idle {
             let event = Event::Idle { at: id, writes: running.writes };
             let wait = micros(self.settings.log.idle_marker_after);
@@ -424,11 +429,16 @@ impl<A: App> World<A> {
         }
         self.tally.reach_if(node.mirror.pending().len() > 1, Point::FlushOfMany);
         let was_faulty = node.mirror.is_faulty();
-        for state in node.mirror.on_durable(seq) {
+        let had_forgotten = node.mirror.forgotten().next().is_some();
+        let written = running.log.log().stats().bytes;
+        let is_written = std::mem::replace(&mut running.durable_bytes, written) != written;
+        for state in node.mirror.on_durable(seq, is_written) {
             self.checks.elections.on_durable(node.id, state)?;
         }
         self.tally.reach_if(!node.mirror.pending().is_empty(), Point::DurableInPart);
         self.tally.reach_if(was_faulty && !node.mirror.is_faulty(), Point::Repaired);
+        let has_all = node.mirror.forgotten().next().is_none();
+        self.tally.reach_if(had_forgotten && has_all, Point::NewestRegained);
         self.record_durable(at);
         self.rehearse(at)?;
         self.hand_over(at, Happening::Durable(seq))
@@ -566,6 +576,7 @@ impl<A: App> World<A> {
         let Transit { from, to, number, lane, outlives, corrupted, bytes } = transit;
         self.digest.bytes(&bytes);
         let is_same_run = self.alive(from).is_some() && self.alive(to).is_some();
+        let run = from.life;
         let (from, to) = (usize::from(from.node), usize::from(to.node));
         if self.nodes[to].process.is_none() {
             return Ok(());
@@ -584,7 +595,7 @@ impl<A: App> World<A> {
             Ok(packet) => {
                 self.note_arrival(to, &packet);
                 self.record_arrival(to, sender, number, &packet);
-                self.hand_over(to, Happening::Packet { from: sender, packet })
+                self.hand_over(to, Happening::Packet { from: sender, run, packet })
             }
             Err(_) if corrupted => {
                 self.tally.reach(Point::FrameRefused);

@@ -28,12 +28,13 @@ impl<A: App> World<A> {
         disk.lose_power();
         let identity = Identity { cluster: CLUSTER, node: node.id };
         let found = SteppedLog::open(disk, identity, self.settings.log.clone(), 0);
-        let found = found
-            .map_err(|error| error.to_string())
-            .and_then(|(_, found, _)| found.ok_or_else(|| "there is nothing".to_owned()));
+        let found = found.map_err(|error| error.to_string()).and_then(|(_, found, recovered)| {
+            let found = found.ok_or_else(|| "there is nothing".to_owned())?;
+            Ok((found, recovered.tail))
+        });
         self.tally.reach(Point::CrashRehearsed);
         match found {
-            Ok(found) => check_recovery(node.id, &node.mirror, &found, false),
+            Ok((found, tail)) => check_recovery(node.id, &node.mirror, &found, tail, false),
             Err(error) => ensure(error.contains("space"), Rule::Recovery, || {
                 format!("{} could not open what it has said to be durable: {error}", node.id)
             }),

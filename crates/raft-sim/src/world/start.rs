@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 
 use raft::driver::Driver;
 use raft::sim::{Begun, Machine, SteppedLog, SteppedShelf};
-use raft_core::{HardState, LogId, LogIndex, Raft, Restored, RoleKind, Write, WriteSeq};
+use raft_core::{LogId, LogIndex, Raft, Restored, RoleKind, Write, WriteSeq};
 use raft_wal::sim::SimDisk;
 use raft_wal::{Identity, Recovered, Tail};
 
-use super::node::Process;
+use super::node::{Node, Process};
 use super::process::End;
 use super::{Checks, Found, World};
 use crate::app::App;
-use crate::check::{Appender, Rule, Violation, check_recovery, ensure};
+use crate::check::{Appender, Counted, Rule, Violation};
+use crate::check::{check_doubt, check_recovery, ensure, survives};
 use crate::random::Random;
 use crate::settings::{CLUSTER, Stream};
 use crate::tally::Point;
@@ -38,13 +39,14 @@ impl<A: App> World<A> {
         );
         let (mut log, restored, recovered) = match opened {
             Ok(opened) => opened,
-            Err(error) => return self.refuse_to_start(at, &error.to_string()),
+            Err(error) => {
+                self.nodes[at].mirror.on_opened_in_vain();
+                return self.refuse_to_start(at, &error.to_string());
+            }
         };
         if let Some(found) = &restored
             && !self.check_log(at, found, &recovered)?
         {
-            // The log says that it may have lost what it had promised, or cannot know that it has.
-            // A node that took part all the same could break its promises; so it does not.
             self.nodes[at].is_lost = true;
             drop(log);
             return self.end_process(at, End::Killed);
@@ -57,9 +59,10 @@ impl<A: App> World<A> {
             }
         };
         let Begun { machine, restored, snapshot_bytes } = begun;
-        if restored.is_none() && self.nodes[at].is_deceived {
+        let node = &mut self.nodes[at];
+        if restored.is_none() && node.may_lose_unnoticed() && !node.mirror.is_new() {
             // Not even that it had begun is left.
-            self.nodes[at].is_lost = true;
+            node.is_lost = true;
             drop((log, shelf));
             return self.end_process(at, End::Killed);
         }
@@ -91,7 +94,8 @@ impl<A: App> World<A> {
         Ok(())
     }
 
-    /// Checks what a node finds in its log; false if it must not take part any more.
+    /// Checks what a node finds in its log; false if it must not take part any more: it has lost what
+    /// nothing can know of, and could break its promises.
     fn check_log(
         &mut self,
         at: usize,
@@ -99,22 +103,45 @@ impl<A: App> World<A> {
         recovered: &Recovered,
     ) -> Result<bool, Violation> {
         let node = &mut self.nodes[at];
-        let is_doubtful = matches!(recovered.tail, Tail::Ambiguous(_));
-        self.tally.reach_if(is_doubtful, Point::RestartAmbiguous);
+        let tail = recovered.tail;
+        self.tally.reach_if(matches!(tail, Tail::Ambiguous(_)), Point::RestartAmbiguous);
         let (last, known) = (found.last.index, node.mirror.last().index);
         let durable = node.mirror.durable_last().index;
         self.tally.reach_if(last < known, Point::RestartLosesEntries);
         self.tally.reach_if(last > durable, Point::RestartKeepsUnsynced);
-        let checked = check_recovery(node.id, &node.mirror, found, node.is_damaged);
+        let checked = check_recovery(node.id, &node.mirror, found, tail, node.is_damaged);
         self.tally.reach_if(!found.faulty.is_empty(), Point::RestartFaulty);
         self.tally.reach_if(checked.is_err() && node.is_deceived, Point::Deceived);
-        if checked.is_err() && (node.is_damaged && is_doubtful || node.is_deceived) {
+        if checked.is_err() && node.may_lose_unnoticed() {
             return Ok(false);
         }
         checked?;
-        node.mirror.restart(&Found::of(found));
+        check_doubt(node.id, &node.mirror, found, tail)?;
+        node.wounds = 0;
+        node.mirror.restart(&Found::of(found), node.life);
         self.checks.elections.on_durable(node.id, found.hard_state)?;
-        Ok(true)
+        Ok(self.knows_whom_to_ask(at))
+    }
+
+    /// Whether a node that has just lost its newest write knows enough of those who may have it: while
+    /// that was the membership, those who vote by the one before are asked, and must have a copy
+    /// among them if it was committed (docs/adr/0010, "Consequences").
+    fn knows_whom_to_ask(&mut self, at: usize) -> bool {
+        let Node { ref mirror, life, .. } = self.nodes[at];
+        let Checks { memberships, committed, .. } = &self.checks;
+        let is_of_now = |id: &LogId| mirror.forgot_in(*id) == Some(life);
+        let lost: Vec<_> = mirror.forgotten().filter(is_of_now).collect();
+        self.tally.reach_if(!lost.is_empty(), Point::NewestLost);
+        if !lost.into_iter().any(|id| memberships.get(id).is_some()) {
+            return true;
+        }
+        let left = memberships.in_force(mirror, committed).map(|(_, membership)| membership);
+        let knows = survives(left.unwrap_or(&self.founding), |id| self.is_hurt(id));
+        self.tally.reach(match knows {
+            true => Point::MembershipForgotten,
+            false => Point::MembershipOfFewForgotten,
+        });
+        knows
     }
 
     /// Opens the shelf of snapshots, and restores the state machine from it.
@@ -159,10 +186,7 @@ impl<A: App> World<A> {
         log: &mut SteppedLog<SimDisk>,
     ) -> Result<Option<Restored>, Violation> {
         let node = &mut self.nodes[at];
-        let had_nothing = node.mirror.durable_last() == LogId::ZERO
-            && node.mirror.hard_state() == HardState::default();
-        let had_nothing = had_nothing && node.mirror.snapshot() == LogId::ZERO;
-        ensure(node.is_damaged || had_nothing, Rule::Recovery, || {
+        ensure(node.mirror.is_new(), Rule::Recovery, || {
             format!("{} finds an empty disk", node.id)
         })?;
         self.tally.reach_if(node.life > 1, Point::RestartFromNothing);
@@ -186,20 +210,21 @@ impl<A: App> World<A> {
         if log.submit(write).is_err() || log.flush().is_err() {
             return Ok(None);
         }
-        node.mirror.on_durable(WriteSeq::default());
+        node.mirror.on_durable(WriteSeq::default(), true);
         Ok(Some(restored))
     }
 
     fn run_process(
         &mut self,
         at: usize,
-        (log, shelf, machine): (SteppedLog<SimDisk>, Shelf, Machine<Tracked<A::Machine>>),
+        (mut log, shelf, machine): (SteppedLog<SimDisk>, Shelf, Machine<Tracked<A::Machine>>),
         restored: Restored,
         snapshot_bytes: Option<u64>,
     ) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         node.monotone.restart(restored.hard_state.term);
         node.voter.restart(restored.hard_state.term);
+        node.counted = Counted::default();
         let config = self.settings.config(node.id);
         let name = Stream::STARTS + (node.id.get() << 32) + u64::from(node.life);
         let seed = Random::of(self.seed, name).draw();
@@ -209,12 +234,15 @@ impl<A: App> World<A> {
             Ok(raft) => raft,
             Err(error) => return self.refuse_to_start(at, &error.to_string()),
         };
+        self.note_leaders(at);
+        let node = &mut self.nodes[at];
         let status = raft.status();
         let membership = (status.membership_id, status.membership.clone());
         let mut driver = Driver::new(raft, self.settings.driver);
         if let Some(bytes) = snapshot_bytes {
             driver.on_snapshot_known(bytes);
         }
+        let durable_bytes = log.log().stats().bytes;
         node.process = Some(Process {
             driver,
             log,
@@ -227,6 +255,7 @@ impl<A: App> World<A> {
             is_applying: false,
             is_flushing: false,
             writes: 0,
+            durable_bytes,
             has_room: true,
             is_turn_due: false,
             wakes_at: u64::MAX,
@@ -235,5 +264,16 @@ impl<A: App> World<A> {
         });
         self.record_start(at);
         self.turn(at)
+    }
+
+    /// A process starts: what it may have acknowledged to those who lead is in their logs.
+    fn note_leaders(&mut self, at: usize) {
+        let led_by = |node: &Node<A>| {
+            let status = node.process.as_ref()?.driver.raft().status();
+            let leads = status.role == RoleKind::Leader;
+            leads.then(|| (status.hard_state.term, node.mirror.last()))
+        };
+        let ends: Vec<_> = self.nodes.iter().filter_map(led_by).collect();
+        self.nodes[at].doubt.restart(ends);
     }
 }

@@ -1,6 +1,8 @@
 //! What must hold of a node after its turn.
 
-use raft_core::{LogId, LogIndex, Membership, RoleKind};
+use std::cell::Cell;
+
+use raft_core::{LogId, LogIndex, Membership, NodeId, RoleKind};
 
 use super::direct::check_no_lease_before;
 use super::node::{Node, Process};
@@ -51,14 +53,19 @@ impl<A: App> World<A> {
         if view.role == RoleKind::Leader && checks.elections.on_leader(&view)? {
             // What it has appended since, if anything, counts for what is to come.
             let membership = &process.membership.1;
-            check_elected(checks, &view, membership)?;
+            let took_all = check_elected(checks, &view, membership)?;
+            self.tally.reach_if(took_all, Point::ElectedInDoubt);
             self.tally.reach_if(membership.is_joint(), Point::JointElection);
             check_no_lease_before(&view, nodes, self.now)?;
         }
         if view.commit > before.commit {
             // It counted by either, if this turn changed it.
             let memberships = [&process.membership.1, status.membership];
-            check_committed(checks, before.commit, &view, memberships, nodes)?;
+            let (term, now) = (view.hard_state.term, self.now);
+            let counts_lost = |voter, run| node.counted.may_count(voter, run, term, now);
+            let is_missing =
+                check_committed(checks, before.commit, &view, memberships, nodes, counts_lost)?;
+            self.tally.reach_if(is_missing, Point::CommittedByForgotten);
         }
         if view.role == RoleKind::Leader {
             let limit = settings.protocol.uncommitted_bytes_max;
@@ -106,29 +113,36 @@ fn view<'a, A: App>(node: &'a Node<A>, process: &'a Process<A>) -> View<'a> {
     }
 }
 
-/// A leader that has just taken office, by this membership.
+/// A leader that has just taken office, by this membership; whether only because every voter agrees.
 fn check_elected<A: App>(
     checks: &mut Checks<A>,
     view: &View<'_>,
     membership: &Membership,
-) -> Result<(), Violation> {
+) -> Result<bool, Violation> {
     check_completeness(&checks.committed, view)?;
     checks.elections.check_quorum(view, membership)
 }
 
-/// A commit index that has grown from `before` on.
+/// A commit index that has grown from `before` on; whether a copy may have counted that is lost.
+///
+/// One that a node in doubt has forgotten counts where nobody has said so yet.
 fn check_committed<A: App>(
     checks: &mut Checks<A>,
     before: LogIndex,
     view: &View<'_>,
     memberships: [&Membership; 2],
     nodes: &[Node<A>],
-) -> Result<(), Violation> {
-    let holds = |voter, id| {
-        let voter = nodes.iter().find(|node| node.id == voter);
-        voter.is_some_and(|node| node.mirror.holds(id))
+    counts_lost: impl Fn(NodeId, u32) -> bool,
+) -> Result<bool, Violation> {
+    let is_missing = Cell::new(false);
+    let counts = |voter: NodeId, id: LogId| {
+        let Some(node) = nodes.iter().find(|node| node.id == voter) else { return false };
+        let is_forgotten = node.mirror.forgot_in(id);
+        let counts = is_forgotten.is_some_and(|run| counts_lost(voter, run));
+        is_missing.set(is_missing.get() || counts);
+        counts || node.mirror.holds(id)
     };
-    checks.committed.on_commit(before, view, memberships, holds)?;
+    checks.committed.on_commit(before, view, memberships, counts)?;
     checks.reads.on_committed(checks.committed.last());
-    Ok(())
+    Ok(is_missing.get())
 }
