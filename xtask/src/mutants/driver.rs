@@ -162,9 +162,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft/src/driver/transfers.rs",
         old: r"transfer.to == leader);",
         new: r"transfer.to == leader || leader.get() > 0);",
-        killer: Killer::Tests(
-            "raft::driver::tests::a_transfer_that_gives_way_to_another_has_failed",
-        ),
+        killer: Killer::Tests("raft::driver::transfers::tests::who_else_is_elected_is_no_success"),
     },
     Mutant {
         name: "who-came-back-waits-too-long",

@@ -145,9 +145,12 @@ fn seeds_of(output: &str) -> Option<u64> {
 
 fn test(scratch: &Scratch, which: &str) -> anyhow::Result<Fate> {
     let (package, name) = which.split_once("::").unwrap_or((which, ""));
+    let tests = format!("test --quiet --all-features --package {package}");
+    // Else a bug that is no program would count as one that tests find.
+    scratch.cargo(&format!("{tests} --no-run"))?;
     let start = Instant::now();
-    let arguments = format!("test --quiet --all-features --package {package} {name}");
-    let output = scratch.in_it(&mut cargo_at(scratch.dir(), &arguments)).output()?;
+    let mut command = cargo_at(scratch.dir(), &format!("{tests} {name}"));
+    let output = scratch.in_it(&mut command).output()?;
     let time = start.elapsed();
     Ok(if output.status.success() {
         Fate::Survived { seeds: 0 }

@@ -68,13 +68,18 @@ impl Scratch {
 
     /// Gives the program.
     pub(super) fn build_simulator(&self) -> anyhow::Result<PathBuf> {
-        let arguments = "build --quiet --package raft-sim --features cli --profile mutants";
+        self.cargo("build --quiet --package raft-sim --features cli --profile mutants")?;
+        let program = format!("raft-sim{}", std::env::consts::EXE_SUFFIX);
+        Ok(self.target().join("mutants").join(program))
+    }
+
+    /// Builds something.
+    pub(super) fn cargo(&self, arguments: &str) -> anyhow::Result<()> {
         let mut command = cargo_at(&self.dir, arguments);
         let output = self.in_it(&mut command).output().context("cargo cannot be run")?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "it does not build:\n{errors}");
-        let program = format!("raft-sim{}", std::env::consts::EXE_SUFFIX);
-        Ok(self.target().join("mutants").join(program))
+        Ok(())
     }
 
     /// Has a command use the copy's own place for what is built.

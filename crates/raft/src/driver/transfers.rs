@@ -88,3 +88,21 @@ impl<P> Transfers<P> {
         callers.into_iter().map(|caller| (caller, outcome)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_else_is_elected_is_no_success() {
+        let [successor, other] = [3, 2].map(|id| NodeId::new(id).expect("it is not zero"));
+        for (leader, outcome) in
+            [(successor, Ok(())), (other, Err(TransferRefusal::OtherLeader { leader: other }))]
+        {
+            let mut transfers = Transfers::default();
+            transfers.push(successor, "operator", Timestamp::NEVER);
+
+            assert_eq!(transfers.on_leader(leader), [("operator", outcome)]);
+        }
+    }
+}
