@@ -59,6 +59,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::durability"),
     },
     Mutant {
+        name: "released-acknowledgement-stands",
+        rule: "what is acknowledged is there when the acknowledgement leaves",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        self.withdraw_acknowledgements_after(from.prev());
+",
+        new: r"",
+        killer: Killer::Tests("raft-core::an_acknowledgement_that_has_not_left"),
+    },
+    Mutant {
         name: "candidacy-before-disk",
         rule: "a candidate's term and vote are durable before it asks (thesis §3.8)",
         file: "crates/raft-core/src/message.rs",

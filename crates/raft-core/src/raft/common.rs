@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use super::canonical::Rebase;
-use super::disk::Disk;
+use super::disk::{Disk, acknowledges_more};
 use super::doubt::Doubt;
 use super::reads::{Answer, OwnReads};
 use super::repair::Repair;
@@ -516,6 +516,7 @@ impl Common {
         self.memberships.truncate(from);
         self.repair.truncate(from);
         self.disk.write_truncation(from);
+        self.withdraw_acknowledgements_after(from.prev());
     }
 
     /// Gives up the log for a snapshot that it does not lead to: what is not committed and differs
@@ -527,7 +528,13 @@ impl Common {
         self.memberships = MembershipHistory::of(*membership_id, membership.clone());
         self.repair = Repair::default();
         self.disk.write_reset(*last);
+        self.withdraw_acknowledgements_after(last.index);
         self.commit_to(last.index);
+    }
+
+    /// Nor is said what could have been said, and has not left: what removes the entries leaves first.
+    fn withdraw_acknowledgements_after(&mut self, last: LogIndex) {
+        self.outbox.messages.retain(|message| !acknowledges_more(message, last));
     }
 
     /// Removes the entries up to `upto`, which are committed; those that are gone already stay so.

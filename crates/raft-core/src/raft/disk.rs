@@ -238,12 +238,7 @@ impl Disk {
 
     /// What names entries that are no longer there is not said when the write that had them is durable.
     fn withdraw_acknowledgements_after(&mut self, last: LogIndex) {
-        self.withheld.retain(|(_, message)| {
-            let Body::AppendReply(AppendReply::Accepted { matched }) = message.body else {
-                return true;
-            };
-            matched <= last
-        });
+        self.withheld.retain(|(_, message)| !acknowledges_more(message, last));
     }
 
     fn pending(&mut self) -> &mut Pending {
@@ -255,6 +250,15 @@ impl Disk {
 
     fn rare(&mut self) -> &mut Rare {
         self.pending().rare.get_or_insert_default()
+    }
+}
+
+/// Whether a message acknowledges an entry behind `last`.
+pub(super) fn acknowledges_more(message: &Message, last: LogIndex) -> bool {
+    if let Body::AppendReply(AppendReply::Accepted { matched }) = message.body {
+        matched > last
+    } else {
+        false
     }
 }
 

@@ -407,6 +407,22 @@ fn from(from: u64, term: u64, body: crate::Body) -> Input {
 }
 
 #[test]
+fn an_acknowledgement_that_has_not_left_is_withdrawn_with_what_it_names() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2)], i(0)));
+    let server = cluster.servers.get_mut(&n(1)).unwrap();
+    let write = server.writes.pop_front().unwrap();
+    let durable = Input::Persisted(write.seq);
+    server.disk.carry_out(write);
+
+    let other = append(id(1, 1), [entry(2, 3)], i(0));
+    between_polls(&mut cluster, 1, Vec::from([durable, from(3, 3, other)]));
+    cluster.sync(1);
+
+    assert_eq!((cluster.sent(1, 2), cluster.sent(1, 3)), ([].into(), [accepted(2)].into()));
+}
+
+#[test]
 fn of_two_truncations_in_one_write_the_lower_one_holds() {
     let mut cluster = Cluster::new(3);
     cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0)));
