@@ -68,6 +68,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::an_acknowledgement_that_has_not_left"),
     },
     Mutant {
+        name: "end-of-snapshot-without-a-name",
+        rule: "an entry of an unknown term at the snapshot's end is the snapshot's",
+        file: "crates/raft-core/src/restored.rs",
+        old: r"        self.name_end_of_snapshot();
+",
+        new: r"",
+        killer: Killer::Tests("raft-core::a_lost_entry_at_the_snapshots_end"),
+    },
+    Mutant {
         name: "candidacy-before-disk",
         rule: "a candidate's term and vote are durable before it asks (thesis §3.8)",
         file: "crates/raft-core/src/message.rs",
