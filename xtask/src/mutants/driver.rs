@@ -157,6 +157,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "turned-away-for-ever",
+        rule: "who was turned away comes before the next transfer of another",
+        file: "crates/raft-snapshot/src/transfer/sender/mod.rs",
+        old: r"        if !is_served && !self.has_place(from) {",
+        new: r"        if !is_served && !self.peers.contains_key(&from) && !self.has_place(from) {",
+        killer: Killer::Tests("raft-snapshot::who_was_turned_away_comes_before"),
+    },
+    Mutant {
         name: "any-leader-is-the-successor",
         rule: "a transfer has succeeded if its successor leads",
         file: "crates/raft/src/driver/transfers.rs",

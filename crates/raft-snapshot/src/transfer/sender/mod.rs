@@ -69,7 +69,8 @@ pub struct Serving {
     pub bytes: u64,
 }
 
-/// Serves those who pull snapshots: a few at a time, taking turns, and within a rate.
+/// Serves those who pull snapshots: a few at a time, taking turns, and within a rate. Who was turned
+/// away comes before whoever is served begins another transfer.
 ///
 /// It does no I/O: it is told of requests and of what was read, and yields [`SenderAction`]s.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub struct Sender {
     peers: BTreeMap<NodeId, Peer>,
     /// Who was served last; the next one in order is next.
     turn: Option<NodeId>,
+    /// Who was turned away, in that order, and when each asked last.
+    turned_away: Vec<(NodeId, Timestamp)>,
     actions: VecDeque<SenderAction>,
 }
 
@@ -100,6 +103,7 @@ impl Sender {
             limits,
             peers: BTreeMap::new(),
             turn: None,
+            turned_away: Vec::new(),
             actions: VecDeque::new(),
         }
     }
@@ -107,13 +111,16 @@ impl Sender {
     /// A peer asks for something.
     pub fn on_request(&mut self, now: Timestamp, from: NodeId, request: Request) {
         self.release_idle(now);
-        let is_full = self.peers.len() >= self.limits.transfers_max.max(1);
-        if is_full && !self.peers.contains_key(&from) {
+        let is_served = self.peers.get(&from).is_some_and(|peer| peer.last == request.last());
+        if !is_served && !self.has_place(from) {
+            self.release(from);
+            self.turn_away(now, from);
             let reply = Reply { request, outcome: Err(Refusal::Busy) };
             // One for each request, and they come from a connection: it is bounded by that.
             self.actions.push_back(SenderAction::Send { to: from, reply });
             return;
         }
+        self.turned_away.retain(|(peer, _)| *peer != from);
         let peer = self.peers.entry(from).or_insert_with(|| Peer::new(now, request.last()));
         peer.heard_at = now;
         peer.last = request.last();
@@ -146,9 +153,8 @@ impl Sender {
 
     /// The connection to a peer is gone.
     pub fn on_gone(&mut self, peer: NodeId) {
-        if self.peers.remove(&peer).is_some() {
-            self.actions.push_back(SenderAction::Release { to: peer });
-        }
+        self.turned_away.retain(|(other, _)| *other != peer);
+        self.release(peer);
     }
 
     /// When [`Sender::poll`] may have something although nothing has happened.
@@ -195,11 +201,33 @@ impl Sender {
         next.map(|(&id, _)| id)
     }
 
+    /// Whether a transfer to `peer` may begin: others that are served, or wait for longer, leave a
+    /// place.
+    fn has_place(&self, peer: NodeId) -> bool {
+        let served = self.peers.keys().filter(|other| **other != peer).count();
+        let earlier = self.turned_away.iter().take_while(|(other, _)| *other != peer).count();
+        served + earlier < self.limits.transfers_max.max(1)
+    }
+
+    fn turn_away(&mut self, now: Timestamp, peer: NodeId) {
+        match self.turned_away.iter_mut().find(|(other, _)| *other == peer) {
+            Some((_, asked_at)) => *asked_at = now,
+            None => self.turned_away.push((peer, now)),
+        }
+    }
+
+    fn release(&mut self, peer: NodeId) {
+        if self.peers.remove(&peer).is_some() {
+            self.actions.push_back(SenderAction::Release { to: peer });
+        }
+    }
+
     fn release_idle(&mut self, now: Timestamp) {
         let idle_after = self.limits.idle_after;
+        self.turned_away.retain(|(_, asked_at)| now < asked_at.after(idle_after));
         let is_idle = |peer: &Peer| peer.heard_at.after(idle_after) <= now;
         while let Some((&id, _)) = self.peers.iter().find(|(_, peer)| is_idle(peer)) {
-            self.on_gone(id);
+            self.release(id);
         }
     }
 }

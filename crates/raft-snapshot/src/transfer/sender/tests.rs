@@ -71,6 +71,57 @@ fn who_has_not_asked_for_long_makes_room() {
     assert_eq!(actions(&mut sender, at(5000)), [release, read]);
 }
 
+fn newer() -> Request {
+    let last = LogId::new(Term::new(1), LogIndex::new(10));
+    Request::Manifest { last, offset: 0 }
+}
+
+/// A log that grows fast leaves those who are served behind again as soon as they are done.
+#[test]
+fn who_was_turned_away_comes_before_the_next_transfer_of_another() {
+    let mut sender = sender(SenderLimits { transfers_max: 1, ..SenderLimits::default() });
+    sender.on_request(at(0), node(2), chunk(0));
+    sender.on_request(at(0), node(3), chunk(0));
+    drop(actions(&mut sender, at(0)));
+
+    sender.on_request(at(1), node(2), newer());
+    sender.on_request(at(2), node(3), chunk(0));
+
+    let release = SenderAction::Release { to: node(2) };
+    let read = SenderAction::Read { to: node(3), request: chunk(0) };
+    assert_eq!(actions(&mut sender, at(2)), [release, refused(2, newer(), Refusal::Busy), read]);
+}
+
+#[test]
+fn who_was_turned_away_and_does_not_come_back_holds_nobody_up() {
+    let limits = SenderLimits {
+        transfers_max: 1,
+        idle_after: Duration::from_secs(5),
+        ..SenderLimits::default()
+    };
+    let mut sender = sender(limits);
+    sender.on_request(at(0), node(2), chunk(0));
+    sender.on_request(at(0), node(3), chunk(0));
+    sender.on_request(at(1), node(4), chunk(0));
+    drop(actions(&mut sender, at(1)));
+    sender.on_gone(node(3));
+    sender.on_gone(node(2));
+    drop(actions(&mut sender, at(1)));
+
+    sender.on_request(at(2), node(4), chunk(0));
+
+    let read = SenderAction::Read { to: node(4), request: chunk(0) };
+    assert_eq!(actions(&mut sender, at(2)), [read]);
+
+    sender.on_request(at(3), node(5), chunk(0));
+    sender.on_request(at(4), node(4), chunk(1));
+    drop(actions(&mut sender, at(4)));
+    sender.on_request(at(5003), node(4), newer());
+
+    let release = SenderAction::Release { to: node(4) };
+    assert!(!actions(&mut sender, at(5003)).contains(&release));
+}
+
 #[test]
 fn peers_take_turns() {
     let mut sender = sender(SenderLimits::default());
