@@ -80,7 +80,11 @@ impl<A: App> World<A> {
         }
         let Message { from, to, term, .. } = *message;
         let status = process.driver.raft().status();
-        let leads = status.role == RoleKind::Leader && status.hard_state.term == term;
+        if status.hard_state.term != term {
+            // In the same turn it has heard of a later leader, whose entries it may have.
+            return Ok(());
+        }
+        let leads = status.role == RoleKind::Leader;
         ensure(!leads, Rule::Office, || format!("{from} has told {to} to campaign, and goes on"))?;
         let last = mirror.last();
         let successor = target.map(|target| &self.nodes[target]).filter(|node| !node.is_damaged);
