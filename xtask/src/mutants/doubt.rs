@@ -147,7 +147,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-wal/src/log/flight.rs",
         old: r"let settles_doubt = *settles_doubt && doubts.is_some();",
         new: r"let settles_doubt = (*settles_doubt || !entries.is_empty()) && doubts.is_some();",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-wal::every_group_is_in_doubt"),
     },
     Mutant {
         name: "settlement-not-written",
