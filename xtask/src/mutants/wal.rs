@@ -199,7 +199,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r#"    disk.rename(&temporary, IDENT).doing("rename a file to", &disk.path(IDENT))?;
     disk.sync_dir().doing("sync the directory", &disk.path(""))"#,
         new: r#"    disk.rename(&temporary, IDENT).doing("rename a file to", &disk.path(IDENT))"#,
-        killer: Killer::Tests("raft-wal::crash"),
+        killer: Killer::Tests("raft-wal::a_log_that_is_given_to_another_cluster"),
     },
     Mutant {
         name: "seal-cut-before-sync",
@@ -240,7 +240,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft-wal/src/log/room.rs",
         old: r"self.full.take_if(|_| self.active.pin.is_none())",
         new: r"self.full.take_if(|_| self.active.pin.is_none() || self.active.first_seq > 0)",
-        killer: Killer::Tests("raft-wal::crash"),
+        killer: Killer::Tests("raft-wal::a_segment_that_was_begun_for_nothing"),
     },
     Mutant {
         name: "removed-entry-called-damaged",
