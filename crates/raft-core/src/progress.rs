@@ -27,7 +27,7 @@ pub(crate) struct Progress {
     /// Highest commit index that it was told.
     commit_told: LogIndex,
     /// The round whose answer shows whether it has lost what it acknowledged: an answer said so that
-    /// may have been an old one.
+    /// may have been an old one. In a box: it is rare, and a leader at rest small.
     doubt: Option<Box<ReadRound>>,
     /// Whether it has room for entries, as it said last. Answers may come in another order than they
     /// left; that to the next heartbeat sets it right.

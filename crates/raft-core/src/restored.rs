@@ -318,6 +318,7 @@ impl Restored {
         let nth = self.term_starts.partition_point(|start| start.index <= end.index);
         let before = nth.checked_sub(1).and_then(|nth| self.term_starts.get(nth));
         let follows = before.map_or(self.base.term, |start| start.term) < end.term;
+        // The next entry is there: if it were lost as well, and nameless, the server would not start.
         match self.term_starts.get_mut(nth).filter(|next| next.index == end.index.next()) {
             Some(next) if follows && next.term == end.term => *next = end,
             Some(next) if follows && next.term > end.term => self.term_starts.insert(nth, end),
@@ -460,6 +461,15 @@ mod tests {
             assert_eq!(log.id_at(LogIndex::new(4)), Some(after));
             assert_eq!(log.last(), LogId { index: LogIndex::new(5), ..after });
         }
+    }
+
+    #[test]
+    fn a_lost_entry_before_one_that_is_there_and_of_the_term_before_is_not_the_snapshots() {
+        let restored = nameless_at_the_end_of(snapshot(id(3, 2)), id(5, 2));
+
+        let log = restored.check(ONE).unwrap().log;
+
+        assert_eq!(log.id_at(LogIndex::new(3)), Some(id(3, 1)));
     }
 
     #[test]

@@ -202,16 +202,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-wal::a_log_that_is_given_to_another_cluster"),
     },
     Mutant {
-        name: "seal-cut-before-sync",
-        rule: "a sealed segment has its trailer",
-        file: "crates/raft-wal/src/segment.rs",
-        old: r#"        self.file.sync_data().doing("sync", &self.path)?;
-        // Only now: a file that is shorter than its header says has a trailer.
-"#,
-        new: r"",
-        killer: Killer::Tests("raft-wal::crash"),
-    },
-    Mutant {
         name: "deletes-what-is-used",
         rule: "a segment is deleted when nobody needs it",
         file: "crates/raft-wal/src/log/room.rs",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft::driver::{Entries, Job, Requests};
-use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, Write, WriteSeq};
+use raft_core::{Entry, Fetch, Input, LogIndex, NodeId, Timestamp, Write, WriteSeq};
 use raft_net::{Integrity, Packet};
 use raft_wal::FlushError;
 
@@ -180,68 +180,80 @@ impl<A: App> World<A> {
     fn take_inbox(&mut self, at: usize) -> Result<(), Violation> {
         let node = &mut self.nodes[at];
         let now = node.clock.at(self.now);
-        let patience = self.settings.driver.request_timeout;
-        let protocol = self.settings.protocol;
-        let lease = protocol.lease(self.settings.drift_ppm_max);
-        let Some(Process { driver, inbox, machine, is_turn_due, membership, .. }) =
-            &mut node.process
-        else {
-            return Ok(());
-        };
-        *is_turn_due = false;
-        let mut taken = std::mem::take(inbox);
-        for happening in taken.drain(..) {
-            let was_in_doubt = driver.raft().status().is_in_doubt;
-            match happening {
-                Happening::Packet { from, run, packet } => {
-                    let mut question = None;
-                    if let Packet::Raft(message) = &packet {
-                        node.counted.on_message(message, run, driver.raft(), self.now);
-                        node.office.on_heard(from, message.term, self.now);
-                        question = Question::of(message, driver.raft());
-                        node.proofs.on_message(message, driver.raft(), &membership.1, now);
-                    }
-                    driver.on_packet(now, from, packet);
-                    if let Some(question) = question {
-                        let election = protocol.election_timeout;
-                        node.voter.check(question, driver.raft(), now, election)?;
-                    }
-                }
-                Happening::Durable(seq) => driver.on_input(now, Input::Persisted(seq)),
-                Happening::Fetched { fetch, entries } => {
-                    driver.on_input(now, Input::Fetched { fetch, entries });
-                }
-                Happening::Unreachable(peer) => driver.on_unreachable(now, peer),
-                Happening::Gone(peer) => driver.on_gone(now, peer),
-                Happening::Transfer(done) => driver.on_transfer(now, done),
-                Happening::Snapshot(done) => driver.on_snapshot(now, done),
-                Happening::Propose(batch) => {
-                    let waits = driver.raft().leader().is_none();
-                    self.tally.reach_if(waits, Point::ProposalParked);
-                    for (_, call) in &batch {
-                        node.callers.on_taken(*call, now.after(patience).as_micros());
-                    }
-                    driver.propose(now, batch);
-                }
-                Happening::Read(level, calls) => {
-                    let lead = lease.and_then(|_| Lead::of(driver.raft(), &membership.1, now));
-                    for call in &calls {
-                        node.callers.on_taken(*call, now.after(patience).as_micros());
-                        node.proofs.on_read(*call, level, now, lead.as_ref().zip(lease));
-                    }
-                    driver.read(now, level, calls);
-                }
-            }
-            if was_in_doubt && !driver.raft().status().is_in_doubt {
-                node.doubt.check_settled(driver.raft(), &node.mirror, &self.checks.elections)?;
-            }
-        }
-        *inbox = taken;
-        driver.on_applied(machine.applied());
-        if now >= driver.next_deadline() {
-            driver.on_timeout(now);
+        let Some(process) = &mut node.process else { return Ok(()) };
+        process.is_turn_due = false;
+        let mut taken = std::mem::take(&mut process.inbox);
+        taken.drain(..).try_for_each(|happening| self.take(at, now, happening))?;
+        let Some(process) = &mut self.nodes[at].process else { return Ok(()) };
+        process.inbox = taken;
+        process.driver.on_applied(process.machine.applied());
+        if now >= process.driver.next_deadline() {
+            process.driver.on_timeout(now);
         }
         Ok(())
+    }
+
+    fn take(&mut self, at: usize, now: Timestamp, what: Happening) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        let Some(Process { driver, membership, .. }) = &mut node.process else { return Ok(()) };
+        let was_in_doubt = driver.raft().status().is_in_doubt;
+        let deadline = now.after(self.settings.driver.request_timeout).as_micros();
+        match what {
+            Happening::Packet { from, run, packet } => {
+                self.take_packet(at, now, (from, run), packet)?;
+            }
+            Happening::Durable(seq) => driver.on_input(now, Input::Persisted(seq)),
+            Happening::Fetched { fetch, entries } => {
+                driver.on_input(now, Input::Fetched { fetch, entries });
+            }
+            Happening::Unreachable(peer) => driver.on_unreachable(now, peer),
+            Happening::Gone(peer) => driver.on_gone(now, peer),
+            Happening::Transfer(done) => driver.on_transfer(now, done),
+            Happening::Snapshot(done) => driver.on_snapshot(now, done),
+            Happening::Propose(batch) => {
+                let waits = driver.raft().leader().is_none();
+                self.tally.reach_if(waits, Point::ProposalParked);
+                batch.iter().for_each(|(_, call)| node.callers.on_taken(*call, deadline));
+                driver.propose(now, batch);
+            }
+            Happening::Read(level, calls) => {
+                let lease = self.settings.protocol.lease(self.settings.drift_ppm_max);
+                let lead = lease.and_then(|_| Lead::of(driver.raft(), &membership.1, now));
+                for call in &calls {
+                    node.callers.on_taken(*call, deadline);
+                    node.proofs.on_read(*call, level, now, lead.as_ref().zip(lease));
+                }
+                driver.read(now, level, calls);
+            }
+        }
+        let node = &self.nodes[at];
+        let raft = node.process.as_ref().map(|process| process.driver.raft());
+        let Some(raft) = raft.filter(|raft| was_in_doubt && !raft.status().is_in_doubt) else {
+            return Ok(());
+        };
+        node.doubt.check_settled(raft, &node.mirror, &self.checks.elections)
+    }
+
+    /// Takes what this run of a node has sent.
+    fn take_packet(
+        &mut self,
+        at: usize,
+        now: Timestamp,
+        (from, run): (NodeId, u32),
+        packet: Packet,
+    ) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        let Some(Process { driver, membership, .. }) = &mut node.process else { return Ok(()) };
+        let mut question = None;
+        if let Packet::Raft(message) = &packet {
+            node.counted.on_message(message, run, driver.raft(), self.now);
+            node.office.on_heard(from, message.term, self.now);
+            question = Question::of(message, driver.raft());
+            node.proofs.on_message(message, driver.raft(), &membership.1, now);
+        }
+        driver.on_packet(now, from, packet);
+        let election = self.settings.protocol.election_timeout;
+        question.map_or(Ok(()), |question| node.voter.check(question, driver.raft(), now, election))
     }
 
     fn set_alarm(&mut self, at: usize) {

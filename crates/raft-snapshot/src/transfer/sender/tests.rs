@@ -20,6 +20,11 @@ fn sender(limits: SenderLimits) -> Sender {
     Sender::new(SenderLimits { bytes_per_second: None, ..limits })
 }
 
+/// Serves one peer, which loses its place when it is silent for so long.
+fn one_for_five_seconds() -> SenderLimits {
+    SenderLimits { transfers_max: 1, idle_after: Duration::from_secs(5), ..SenderLimits::default() }
+}
+
 fn actions(sender: &mut Sender, now: Timestamp) -> Vec<SenderAction> {
     std::iter::from_fn(|| sender.poll(now)).collect()
 }
@@ -54,12 +59,7 @@ fn no_more_than_allowed_are_served_at_a_time() {
 
 #[test]
 fn who_has_not_asked_for_long_makes_room() {
-    let limits = SenderLimits {
-        transfers_max: 1,
-        idle_after: Duration::from_secs(5),
-        ..SenderLimits::default()
-    };
-    let mut sender = sender(limits);
+    let mut sender = sender(one_for_five_seconds());
     sender.on_request(at(0), node(2), chunk(0));
     drop(actions(&mut sender, at(0)));
     assert_eq!(sender.next_deadline(), at(5000));
@@ -94,12 +94,7 @@ fn who_was_turned_away_comes_before_the_next_transfer_of_another() {
 
 #[test]
 fn who_was_turned_away_and_does_not_come_back_holds_nobody_up() {
-    let limits = SenderLimits {
-        transfers_max: 1,
-        idle_after: Duration::from_secs(5),
-        ..SenderLimits::default()
-    };
-    let mut sender = sender(limits);
+    let mut sender = sender(one_for_five_seconds());
     sender.on_request(at(0), node(2), chunk(0));
     sender.on_request(at(0), node(3), chunk(0));
     sender.on_request(at(1), node(4), chunk(0));
