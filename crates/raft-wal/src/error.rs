@@ -192,6 +192,9 @@ pub enum WalError {
     /// The log's own thread panicked.
     #[error("the log has stopped: its thread panicked")]
     Panicked,
+    /// The log was dropped, or closed without space, before the batch was durable.
+    #[error("the log was closed before the batch was durable")]
+    Closed,
 }
 
 /// Why a batch was not accepted. Nothing has changed.

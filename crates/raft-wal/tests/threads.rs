@@ -1,11 +1,16 @@
 //! The threaded log on a disk that fails.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use raft_core::GroupId;
 use raft_wal::sim::{SimDisk, SimFault, SimOp};
-use raft_wal::{AppendError, Batch, BatchSeq, CloseError, Completion, Options, Wal, WriteError};
+use raft_wal::{
+    AppendError, Batch, BatchSeq, CloseError, Completion, Options, Wal, WalError, WriteError,
+};
 
 use crate::common::{GROUP, SEGMENT_BYTES, batch, command, id, identity, options, vote};
 
@@ -141,6 +146,35 @@ fn a_task_is_woken_when_its_batch_is_durable_or_cannot_be() {
 }
 
 #[test]
+fn a_task_that_outlives_the_log_is_told() {
+    let disk = SimDisk::new(1);
+    let (wal, _completions) = open(&disk, without_markers());
+    let durable = wal.durable(BatchSeq::new(1));
+    drop(wal);
+
+    assert!(matches!(*block_on(durable).unwrap_err(), WalError::Closed));
+}
+
+#[test]
+fn a_task_that_panics_when_it_is_woken_takes_nobody_with_it() {
+    struct Broken;
+    impl Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("a bug in the program");
+        }
+    }
+    let disk = SimDisk::new(1);
+    let (wal, _completions) = open(&disk, without_markers());
+    let waker = Waker::from(Arc::new(Broken));
+    let mut broken = pin!(wal.durable(BatchSeq::new(1)));
+    assert!(broken.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+
+    wal.write(batch([command(1, 1, 10)])).unwrap();
+
+    assert!(matches!(wal.close(), Err(CloseError::Stopped(_))));
+}
+
+#[test]
 fn a_caller_is_told_if_the_log_stops_while_it_waits() {
     let disk = SimDisk::new(1);
     let (wal, completions) = open(&disk, without_markers());
@@ -162,18 +196,18 @@ fn without_markers() -> Options {
 /// Runs a future on this thread.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(value) => return value,
-            std::task::Poll::Pending => std::thread::park(),
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! The writer's thread comes for what was appended. A caller who waits for the disk anyway, and
 //! finds nobody there, does the write and the sync itself: it hands nothing over and need not be
-//! woken. Whoever comes while a sync runs waits, and one of them carries out the next.
+//! woken. Whoever comes while a sync runs waits, and one of them carries out the next. Nobody else is
+//! woken before its batch is durable: a thread that looks in vain takes time from those that work.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use super::waiting::{Awakened, News, Sleeper, Waiting};
 use crate::disk::Disk;
 use crate::error::WalError;
 use crate::log::{Chore, Done, Log, Step};
@@ -20,8 +22,8 @@ use crate::view::Shared;
 pub(super) struct Desk<D: Disk> {
     shared: Arc<Shared<D>>,
     hall: Mutex<Hall<D>>,
-    /// Signalled when the seat is free, and when there is news.
-    told: Condvar,
+    /// Signalled when the seat is free, for the log's own threads.
+    free: Condvar,
 }
 
 /// What those who wait look at.
@@ -33,9 +35,9 @@ struct Hall<D: Disk> {
     /// Nothing can be written until the writer's thread has found space.
     is_starved: bool,
     durable: BatchSeq,
+    /// Why nothing more becomes durable.
     stopped: Option<Arc<WalError>>,
-    /// Tasks, and what they wait for.
-    tasks: Vec<(BatchSeq, Waker)>,
+    waiting: Waiting,
 }
 
 /// Whoever has it writes.
@@ -114,9 +116,9 @@ impl<D: Disk> Desk<D> {
             is_starved: false,
             durable: BatchSeq::default(),
             stopped: None,
-            tasks: Vec::new(),
+            waiting: Waiting::default(),
         };
-        Self { shared, hall: Mutex::new(hall), told: Condvar::new() }
+        Self { shared, hall: Mutex::new(hall), free: Condvar::new() }
     }
 
     fn hall(&self) -> MutexGuard<'_, Hall<D>> {
@@ -127,48 +129,69 @@ impl<D: Disk> Desk<D> {
     pub(super) fn take(&self) -> Option<Box<Seat<D>>> {
         let waiting = |hall: &mut Hall<D>| hall.seat.is_none() && !hall.is_closed;
         let mut hall =
-            self.told.wait_while(self.hall(), waiting).unwrap_or_else(PoisonError::into_inner);
+            self.free.wait_while(self.hall(), waiting).unwrap_or_else(PoisonError::into_inner);
         hall.seat.take()
     }
 
-    /// Gives the seat to whoever comes next.
+    /// Gives the seat to whoever comes next, and has one of those who wait look for it.
     pub(super) fn leave(&self, seat: Box<Seat<D>>) {
-        self.hall().seat = Some(seat);
-        self.told.notify_all();
+        let mut hall = self.hall();
+        hall.seat = Some(seat);
+        let next = if hall.is_starved { None } else { hall.waiting.next_sleeper() };
+        drop(hall);
+        if let Some(next) = next {
+            next.tell(News::Look);
+        }
+        self.free.notify_all();
     }
 
-    /// Says that nobody will have the seat again.
-    pub(super) fn close(&self) {
-        self.hall().is_closed = true;
-        self.told.notify_all();
+    /// Says that nobody will have the seat again, and why.
+    pub(super) fn close(&self, why: WalError) {
+        let mut hall = self.hall();
+        hall.is_closed = true;
+        hall.stopped.get_or_insert_with(|| Arc::new(why));
+        let all = hall.waiting.all();
+        drop(hall);
+        self.wake(all);
+        self.free.notify_all();
     }
 
-    /// Makes durable what has gathered, and says so. A panic, perhaps of the program in its callback,
-    /// stops the log: nobody shall wait for what never comes.
-    pub(super) fn step(&self, seat: &mut Seat<D>) -> Result<Step, Arc<WalError>> {
+    /// Makes durable what has gathered. A panic, perhaps of the program in its callback, stops the log:
+    /// nobody shall wait for what never comes.
+    pub(super) fn step(&self, seat: &mut Seat<D>) -> (Result<Step, Arc<WalError>>, Awakened) {
         let step = catch_unwind(AssertUnwindSafe(|| seat.commit()))
             .unwrap_or_else(|_| Err(self.shared.stop(WalError::Panicked)));
         let mut hall = self.hall();
         hall.is_starved = matches!(step, Ok(Step::Starved));
-        match &step {
-            Ok(Step::Durable(seq)) => hall.durable = *seq,
-            Ok(Step::Idle | Step::Starved) => {}
-            Err(error) => hall.stopped = Some(Arc::clone(error)),
-        }
-        let tasks = hall.awaken();
-        drop(hall);
-        tasks.for_each(|(_, task)| task.wake());
-        step
+        let awakened = match &step {
+            Ok(Step::Durable(seq)) => {
+                hall.durable = *seq;
+                hall.waiting.upto(*seq)
+            }
+            Ok(Step::Idle | Step::Starved) => Awakened::default(),
+            Err(error) => {
+                hall.stopped = Some(Arc::clone(error));
+                hall.waiting.all()
+            }
+        };
+        (step, awakened)
     }
 
     /// Notes that the log has stopped for another reason than a step.
     pub(super) fn stop(&self, error: &Arc<WalError>) {
         let mut hall = self.hall();
         hall.stopped = Some(Arc::clone(error));
-        let tasks = hall.awaken();
+        let all = hall.waiting.all();
         drop(hall);
-        tasks.for_each(|(_, task)| task.wake());
-        self.told.notify_all();
+        self.wake(all);
+    }
+
+    /// Wakes those whose wait is over. A task that panics there stops the log, on whichever thread.
+    pub(super) fn wake(&self, awakened: Awakened) {
+        if let Err(error) = awakened.wake() {
+            self.stop(&self.shared.stop(error));
+            self.nudge();
+        }
     }
 
     /// Takes note of what became of a chore, and lets the writer's thread look again.
@@ -191,45 +214,53 @@ impl<D: Disk> Desk<D> {
 
     /// Waits until `seq` is durable, and does the work if nobody does.
     pub(super) fn wait(&self, seq: BatchSeq) -> Result<(), Arc<WalError>> {
-        let mut hall = self.hall();
         loop {
+            let mut hall = self.hall();
             match hall.outcome(seq) {
                 Poll::Ready(outcome) => return outcome,
                 Poll::Pending => {}
             }
             let seat = if hall.is_starved { None } else { hall.seat.take() };
-            hall = match seat {
+            match seat {
                 Some(seat) => {
                     drop(hall);
                     self.work(seat, seq);
-                    self.hall()
                 }
-                None => self.told.wait(hall).unwrap_or_else(PoisonError::into_inner),
-            };
+                None => {
+                    let sleeper = Sleeper::new();
+                    hall.waiting.add_sleeper(seq, Arc::clone(&sleeper));
+                    drop(hall);
+                    match sleeper.sleep() {
+                        News::Durable => return Ok(()),
+                        News::Look => {}
+                    }
+                }
+            }
         }
     }
 
     /// Writes until `seq` is durable, or until that is the business of the writer's thread.
     fn work(&self, mut seat: Box<Seat<D>>, seq: BatchSeq) {
         loop {
-            match self.step(&mut seat) {
-                Ok(Step::Durable(durable)) if durable < seq => {}
-                Ok(Step::Durable(_)) => {
-                    let is_watched = self.shared.lock().is_watched;
-                    self.leave(seat);
-                    if !is_watched {
-                        // It sleeps until there is something to do. Now there will be a marker.
-                        self.nudge();
-                    }
-                    return;
+            let (step, awakened) = self.step(&mut seat);
+            let is_done = match step {
+                Ok(Step::Durable(durable)) if durable < seq => {
+                    self.wake(awakened);
+                    continue;
                 }
+                Ok(Step::Durable(_)) => true,
                 // The writer's thread knows what to do.
-                Ok(Step::Idle | Step::Starved) | Err(_) => {
-                    self.leave(seat);
-                    self.nudge();
-                    return;
-                }
+                Ok(Step::Idle | Step::Starved) | Err(_) => false,
+            };
+            // First the next one: the disk does nothing meanwhile.
+            self.leave(seat);
+            self.wake(awakened);
+            // A writer's thread that is not watched sleeps until there is something to do. Now there
+            // will be a marker.
+            if !is_done || !self.shared.lock().is_watched {
+                self.nudge();
             }
+            return;
         }
     }
 
@@ -238,8 +269,7 @@ impl<D: Disk> Desk<D> {
         let mut hall = self.hall();
         let outcome = hall.outcome(seq);
         if outcome.is_pending() {
-            hall.tasks.retain(|(_, known)| !known.will_wake(task));
-            hall.tasks.push((seq, task.clone()));
+            hall.waiting.add_task(seq, task);
         }
         outcome
     }
@@ -254,16 +284,5 @@ impl<D: Disk> Hall<D> {
             Some(error) => Poll::Ready(Err(Arc::clone(error))),
             None => Poll::Pending,
         }
-    }
-
-    /// The tasks that have waited long enough.
-    fn awaken(&mut self) -> impl Iterator<Item = (BatchSeq, Waker)> + use<D> {
-        let durable = self.durable;
-        let is_stopped = self.stopped.is_some();
-        let all = std::mem::take(&mut self.tasks);
-        let (done, waiting): (Vec<_>, _) =
-            all.into_iter().partition(|(seq, _)| is_stopped || *seq <= durable);
-        self.tasks = waiting;
-        done.into_iter()
     }
 }

@@ -59,7 +59,7 @@ mod tests {
         let (chores, queue) = channel();
         let desk = Arc::new(Desk::new(Arc::clone(&shared)));
         // Nobody takes note of what becomes of it.
-        desk.close();
+        desk.close(WalError::Closed);
         chores.send(log.take_chore().expect("a segment to prepare")).expect("a queue");
         let names = disk.file_names();
         let keeper = spawn(log.lock(), shared, desk, queue).expect("a thread");

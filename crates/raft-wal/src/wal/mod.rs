@@ -16,6 +16,7 @@
 
 mod desk;
 mod keeper;
+mod waiting;
 mod writer;
 
 use std::ops::Deref;
@@ -168,7 +169,7 @@ impl<D: Disk> Wal<D> {
     ///
     /// # Errors
     ///
-    /// If the log stopped before that.
+    /// If the log stopped before that, or was closed or dropped.
     pub fn durable(
         &self,
         seq: BatchSeq,

@@ -85,16 +85,18 @@ impl<D: Disk> Writer<D> {
 
     fn run(self) -> Result<(), CloseError> {
         let (ended, seat) = self.write_until_told();
-        self.desk.close();
+        if let Ended::Stopped(error) = &ended {
+            self.desk.stop(error);
+        }
+        self.desk.close(WalError::Closed);
         let Some(seat) = seat else {
             return Err(CloseError::Stopped(self.shared.stop(WalError::Panicked)));
         };
         let mut seat = *seat;
-        if let Ended::Stopped(error) = &ended {
-            self.desk.stop(error);
-            if catch_unwind(AssertUnwindSafe(|| seat.say_why(Arc::clone(error)))).is_err() {
-                tracing::error!("the program panicked when it was told that the log stopped");
-            }
+        if let Ended::Stopped(error) = &ended
+            && catch_unwind(AssertUnwindSafe(|| seat.say_why(Arc::clone(error)))).is_err()
+        {
+            tracing::error!("the program panicked when it was told that the log stopped");
         }
         let log = seat.into_log();
         if self.keeper.join().is_err() {
@@ -140,7 +142,9 @@ impl<D: Disk> Writer<D> {
             if self.orders.ending() == STOP {
                 return Ok(Err(Ended::Dropped));
             }
-            match self.desk.step(seat)? {
+            let (step, awakened) = self.desk.step(seat);
+            self.desk.wake(awakened);
+            match step? {
                 Step::Durable(_) => {}
                 Step::Idle if self.orders.ending() == CLOSE => {
                     return Ok(Err(Ended::Closing(Ok(self.shared.lock().last_seq()))));
