@@ -4,6 +4,22 @@ use super::{Killer, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "told-durable-with-the-others",
+        rule: "who waits is told once its own batch is durable",
+        file: "crates/raft-wal/src/wal/waiting.rs",
+        old: r"self.0.extract_if(.., |(seq, _)| *seq <= durable);",
+        new: r"self.0.extract_if(.., |(seq, _)| *seq >= BatchSeq::default() || *seq <= durable);",
+        killer: Killer::Tests("raft-wal::only_those_are_woken"),
+    },
+    Mutant {
+        name: "nobody-looks-for-the-seat",
+        rule: "who leaves the desk has one of those who wait write the next batches",
+        file: "crates/raft-wal/src/wal/desk.rs",
+        old: r"if hall.is_starved { None } else { hall.waiting.next_sleeper() };",
+        new: r"hall.waiting.next_sleeper().filter(|_| false);",
+        killer: Killer::Tests("raft-wal::who_leaves_wakes_one"),
+    },
+    Mutant {
         name: "keeper-gives-the-directory-up",
         rule: "the directory is locked while a thread of the log is at work",
         file: "crates/raft-wal/src/wal/keeper.rs",
@@ -15,19 +31,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "panic-of-a-callback-leaves-the-keeper",
         rule: "a log that is closed may be opened again, whatever has stopped it",
         file: "crates/raft-wal/src/wal/writer.rs",
-        old: r"            if catch_unwind(AssertUnwindSafe(|| seat.say_why(Arc::clone(error)))).is_err() {",
-        new: r"            let told: Result<(), ()> = Ok(seat.say_why(Arc::clone(error)));
-            if told.is_err() {",
+        old: r"            && catch_unwind(AssertUnwindSafe(|| seat.say_why(Arc::clone(error)))).is_err()",
+        new: r"            && Result::<(), ()>::Ok(seat.say_why(Arc::clone(error))).is_err()",
         killer: Killer::Tests("raft-wal::a_callback_that_panics_ends_the_log_in_order"),
     },
     Mutant {
-        name: "panic-of-a-waker-leaves-the-keeper",
+        name: "panic-of-a-waker-spreads",
         rule: "a log that is closed may be opened again, whatever has stopped it",
-        file: "crates/raft-wal/src/wal/writer.rs",
-        old: r"            let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(&mut seat, rest, woken)))
-                .unwrap_or_else(|_| Err(self.shared.stop(WalError::Panicked)));",
-        new: r"            let looked = self.look_after(&mut seat, rest, woken);",
-        killer: Killer::Tests("raft-wal::a_waker_that_panics_ends_the_log_in_order"),
+        file: "crates/raft-wal/src/wal/waiting.rs",
+        old: r"if catch_unwind(AssertUnwindSafe(|| task.wake())).is_err() {",
+        new: r"if Result::<(), ()>::Ok(task.wake()).is_err() {",
+        killer: Killer::Tests("raft-wal::a_task_that_panics_when_it_is_woken_takes_nobody_with_it"),
     },
     Mutant {
         name: "no-sync",

@@ -286,3 +286,33 @@ impl<D: Disk> Hall<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use raft_core::{ClusterId, NodeId};
+
+    use super::*;
+    use crate::options::Options;
+    use crate::sim::SimDisk;
+    use crate::submit::Identity;
+
+    #[test]
+    fn who_leaves_wakes_one_of_those_who_wait_to_take_the_seat() {
+        let node = NodeId::new(1).expect("it is not zero");
+        let identity = Identity { cluster: ClusterId::new([1; 16]), node };
+        let options = Options { segment_bytes: SimDisk::SEGMENT_BYTES_MIN, ..Options::default() };
+        let (log, _) =
+            Log::open(SimDisk::new(1), identity, options).expect("a disk without faults");
+        let desk = Desk::new(Arc::clone(&log.reader.shared));
+        let sleepers = [Sleeper::new(), Sleeper::new()];
+        for sleeper in &sleepers {
+            desk.hall().waiting.add_sleeper(BatchSeq::new(1), Arc::clone(sleeper));
+        }
+
+        desk.leave(Box::new(Seat::new(log, channel().0, Box::new(|_| {}))));
+
+        assert_eq!(sleepers.each_ref().map(|sleeper| sleeper.news()), [Some(News::Look), None]);
+    }
+}

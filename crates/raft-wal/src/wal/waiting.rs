@@ -59,14 +59,22 @@ impl Sleeper {
         self.thread.unpark();
     }
 
+    /// What it has been told.
+    pub(super) fn news(&self) -> Option<News> {
+        match self.news.load(Ordering::Acquire) {
+            NO_NEWS => None,
+            DURABLE => Some(News::Durable),
+            _ => Some(News::Look),
+        }
+    }
+
     /// Returns once there is news; whoever else unparks the thread does not matter.
     pub(super) fn sleep(&self) -> News {
         loop {
-            match self.news.load(Ordering::Acquire) {
-                NO_NEWS => std::thread::park(),
-                DURABLE => return News::Durable,
-                _ => return News::Look,
+            if let Some(news) = self.news() {
+                return news;
             }
+            std::thread::park();
         }
     }
 }
@@ -122,5 +130,43 @@ impl Awakened {
             }
         }
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_are_woken_whose_batch_is_durable_and_one_to_write_the_next() {
+        let mut waiting = Waiting::default();
+        let sleepers = [1, 2, 3, 4].map(|seq| {
+            let sleeper = Sleeper::new();
+            waiting.add_sleeper(BatchSeq::new(seq), Arc::clone(&sleeper));
+            sleeper
+        });
+        let news = || sleepers.each_ref().map(|sleeper| sleeper.news());
+        let (durable, look) = (Some(News::Durable), Some(News::Look));
+
+        waiting.upto(BatchSeq::new(2)).wake().expect("no task is there to panic");
+        assert_eq!(news(), [durable, durable, None, None]);
+
+        waiting.next_sleeper().expect("two are left").tell(News::Look);
+        assert_eq!(news(), [durable, durable, look, None]);
+
+        waiting.all().wake().expect("no task is there to panic");
+        assert_eq!(news(), [durable, durable, look, look]);
+        assert!(waiting.next_sleeper().is_none());
+    }
+
+    #[test]
+    fn a_task_waits_once_and_writes_nothing() {
+        let mut waiting = Waiting::default();
+        waiting.add_task(BatchSeq::new(1), Waker::noop());
+        waiting.add_task(BatchSeq::new(2), Waker::noop());
+
+        assert!(waiting.next_sleeper().is_none());
+        assert_eq!(waiting.upto(BatchSeq::new(1)).0.len(), 0, "it asked for another since");
+        assert_eq!(waiting.upto(BatchSeq::new(2)).0.len(), 1);
     }
 }
