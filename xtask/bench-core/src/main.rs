@@ -90,9 +90,11 @@ fn measure(make: Make, in_flight: u64) -> String {
     format!("{:>14} ns {allocations:>5.2} all.", best.as_nanos())
 }
 
-/// Time and allocations for each command.
+/// Time and allocations for each command. It takes a while, or as many rounds as `ROUNDS` says: for whoever counts
+/// instructions.
 fn run(make: Make, in_flight: u64) -> (Duration, f64) {
     const LASTS: Duration = Duration::from_millis(150);
+    let rounds: Option<u64> = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     let mut cluster = make();
     let round = |cluster: &mut Box<dyn Cluster>| {
         (0..in_flight).for_each(|_| cluster.propose(&COMMAND));
@@ -100,8 +102,10 @@ fn run(make: Make, in_flight: u64) -> (Duration, f64) {
     };
     (0..64).for_each(|_| round(&mut cluster));
     let (applied, allocations, start) = (cluster.applied(), ALLOCATIONS.load(Ordering::Relaxed), Instant::now());
-    while start.elapsed() < LASTS {
+    let mut done = 0;
+    while rounds.map_or_else(|| start.elapsed() < LASTS, |rounds| done < rounds) {
         round(&mut cluster);
+        done += 1;
     }
     let elapsed = start.elapsed();
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;

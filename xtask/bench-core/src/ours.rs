@@ -29,6 +29,20 @@ struct Server {
 }
 
 impl Server {
+    fn carry_out(&mut self, output: &mut Output, wire: &mut Vec<Message>) {
+        let Output { write, messages, commit, .. } = output;
+        if let Some(write) = write {
+            if !write.append.is_empty() {
+                self.log.push_back(std::mem::take(&mut write.append));
+            }
+            self.raft.step(Timestamp::default(), Input::Persisted(write.seq));
+        }
+        wire.append(messages);
+        if let Some(commit) = *commit {
+            self.apply(commit);
+        }
+    }
+
     fn apply(&mut self, commit: LogIndex) {
         while let Some(batch) = self.log.front() {
             let rest = &batch[self.offset..];
@@ -77,20 +91,10 @@ impl Ours {
         cluster
     }
 
-    fn poll(&mut self, at: usize) {
-        let server = &mut self.servers[at];
-        let now = Timestamp::default();
-        while server.raft.poll_into(&mut self.output) {
-            let Output { write, messages, commit, .. } = &mut self.output;
-            if let Some(write) = write {
-                if !write.append.is_empty() {
-                    server.log.push_back(std::mem::take(&mut write.append));
-                }
-                server.raft.step(now, Input::Persisted(write.seq));
-            }
-            self.wire.append(messages);
-            if let Some(commit) = *commit {
-                server.apply(commit);
+    fn poll(&mut self) {
+        for server in &mut self.servers {
+            while server.raft.poll_into(&mut self.output) {
+                server.carry_out(&mut self.output, &mut self.wire);
             }
         }
     }
@@ -111,7 +115,7 @@ impl Cluster for Ours {
         if !self.proposed.is_empty() {
             self.servers[0].raft.propose_batch(now, self.proposed.drain(..)).unwrap();
         }
-        (0..3).for_each(|at| self.poll(at));
+        self.poll();
         // All messages that are there before the next poll.
         while !self.wire.is_empty() {
             std::mem::swap(&mut self.wire, &mut self.arrived);
@@ -119,7 +123,7 @@ impl Cluster for Ours {
                 let at = usize::try_from(message.to.get()).unwrap() - 1;
                 self.servers[at].raft.step(now, Input::Message(message));
             }
-            (0..3).for_each(|at| self.poll(at));
+            self.poll();
         }
         assert!(self.applied() == self.wanted, "every command is applied everywhere");
     }
