@@ -52,34 +52,38 @@ impl Quorum {
     /// Whether `id` is a voter of either set.
     #[must_use]
     pub fn contains(&self, id: NodeId) -> bool {
-        self.halves().any(|voters| voters.contains(id))
+        let (incoming, outgoing) = self.halves();
+        incoming.contains(id) || outgoing.is_some_and(|outgoing| outgoing.contains(id))
     }
 
     /// The voters of both sets; a voter of both comes twice.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.halves().flat_map(Voters::iter)
+        let (incoming, outgoing) = self.halves();
+        core::iter::once(incoming).chain(outgoing).flat_map(Voters::iter)
     }
 
     /// How an election stands in which `vote_of` each voter is known or not.
     #[must_use]
     pub fn tally(&self, vote_of: impl Fn(NodeId) -> Option<bool>) -> VoteOutcome {
-        let outcomes = self.halves().map(|voters| tally(voters, &vote_of));
-        outcomes.fold(VoteOutcome::Won, |joint, half| match (joint, half) {
+        let (incoming, outgoing) = self.halves();
+        let outgoing = outgoing.map_or(VoteOutcome::Won, |outgoing| tally(outgoing, &vote_of));
+        match (tally(incoming, &vote_of), outgoing) {
             (VoteOutcome::Lost, _) | (_, VoteOutcome::Lost) => VoteOutcome::Lost,
             (VoteOutcome::Pending, _) | (_, VoteOutcome::Pending) => VoteOutcome::Pending,
             (VoteOutcome::Won, VoteOutcome::Won) => VoteOutcome::Won,
-        })
+        }
     }
 
     /// The highest value that a quorum has reached.
     #[must_use]
     pub fn reached<T: Copy + Default + Ord>(&self, value_of: impl Fn(NodeId) -> T) -> T {
-        let halves = self.halves().map(|voters| reached(voters, &value_of));
-        halves.min().unwrap_or_default()
+        let (incoming, outgoing) = self.halves();
+        let by_incoming = reached(incoming, &value_of);
+        outgoing.map_or(by_incoming, |outgoing| by_incoming.min(reached(outgoing, &value_of)))
     }
 
-    fn halves(&self) -> impl Iterator<Item = &Voters> {
-        core::iter::once(self.incoming()).chain(self.outgoing())
+    const fn halves(&self) -> (&Voters, Option<&Voters>) {
+        (self.incoming(), self.outgoing())
     }
 }
 
@@ -98,6 +102,11 @@ fn tally(voters: &Voters, vote_of: impl Fn(NodeId) -> Option<bool>) -> VoteOutco
 fn reached<T: Copy + Default + Ord>(voters: &Voters, value_of: impl Fn(NodeId) -> T) -> T {
     /// Larger sets go to the heap; few are.
     const ON_STACK: usize = 9;
+    // Most sets are of three.
+    if let [a, b, c] = voters.as_slice() {
+        let (a, b, c) = (value_of(*a), value_of(*b), value_of(*c));
+        return a.min(b).max(a.max(b).min(c));
+    }
     let (mut few, mut many) = ([T::default(); ON_STACK], Vec::new());
     let values = match few.get_mut(..voters.count()) {
         Some(few) => few,

@@ -38,6 +38,11 @@ impl Voters {
         self.0.contains(&id)
     }
 
+    /// The voters, in ascending order.
+    pub(super) const fn as_slice(&self) -> &[NodeId] {
+        &self.0
+    }
+
     /// How many are in one of the sets only.
     pub(crate) fn difference(&self, other: &Self) -> usize {
         let only = |a: &Self, b: &Self| a.iter().filter(|&id| !b.contains(id)).count();
