@@ -474,8 +474,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "read-answer-of-an-earlier-run",
         rule: "an answer to an earlier run answers nothing",
         file: "crates/raft-core/src/raft/reads.rs",
-        old: r"if upto.session() != self.issued.session() || upto <= self.answered {",
-        new: r"if upto.position() <= self.answered.position() {",
+        old: r"if upto.session() != self.session || upto.position() <= self.answered {",
+        new: r"if upto.position() <= self.answered {",
         killer: Killer::Simulator,
     },
     Mutant {

@@ -16,15 +16,17 @@ use crate::types::{LogIndex, NodeId, Timestamp};
 /// again.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct OwnReads {
-    issued: ReadId,
+    /// The run of the server. The reads of it are told apart by their positions.
+    session: u64,
+    issued: u64,
     /// The newest read that needs an answer from a leader.
-    wanted: ReadId,
-    asked: ReadId,
+    wanted: u64,
+    asked: u64,
     /// When the last question was asked. It covers all before it.
     asked_at: Timestamp,
-    answered: ReadId,
+    answered: u64,
     /// Questions that were not answered, each with the time when it was asked first.
-    questions: VecDeque<(ReadId, Timestamp)>,
+    questions: VecDeque<(u64, Timestamp)>,
     /// The newest answer: what was committed before this time is up to this index.
     known: Option<(Timestamp, LogIndex)>,
 }
@@ -35,20 +37,21 @@ const QUESTIONS_MAX: usize = 64;
 
 impl OwnReads {
     pub(super) const fn new(session: u64) -> Self {
-        let none = ReadId::new(session, 0);
         Self {
-            issued: none,
-            wanted: none,
-            asked: none,
+            session,
+            issued: 0,
+            wanted: 0,
+            asked: 0,
             asked_at: Timestamp::from_micros(0),
-            answered: none,
+            answered: 0,
             questions: VecDeque::new(),
             known: None,
         }
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
-        let Self { issued: _, wanted, asked: _, asked_at, answered, questions, known } = self;
+        let Self { session: _, issued: _, wanted, asked: _, asked_at, answered, questions, known } =
+            self;
         if wanted == answered {
             // It is not looked at before the next question sets it.
             *asked_at = Timestamp::default();
@@ -65,20 +68,24 @@ impl OwnReads {
 
     /// The run of the server.
     pub(super) const fn session(&self) -> u64 {
-        self.issued.session()
+        self.session
+    }
+
+    const fn id(&self, position: u64) -> ReadId {
+        ReadId::new(self.session, position)
     }
 
     /// Names a read that a leader is to be asked about.
     pub(super) const fn issue(&mut self) -> ReadId {
-        self.issued = self.issued.next();
+        let id = self.issue_answered();
         self.wanted = self.issued;
-        self.issued
+        id
     }
 
     /// Names a read that needs no question.
     pub(super) const fn issue_answered(&mut self) -> ReadId {
-        self.issued = self.issued.next();
-        self.issued
+        self.issued = self.issued.saturating_add(1);
+        self.id(self.issued)
     }
 
     /// An index that covers all that was committed `age` before `now`, if one is known.
@@ -101,7 +108,7 @@ impl OwnReads {
         if is_new && self.questions.len() < QUESTIONS_MAX {
             self.questions.push_back((self.asked, now));
         }
-        Some(self.asked)
+        Some(self.id(self.asked))
     }
 
     /// Asks again for what has waited for an answer longer than `patience`: the question or the
@@ -121,16 +128,17 @@ impl OwnReads {
 
     /// Takes the answer for all reads up to `upto`.
     pub(super) fn on_answer(&mut self, upto: ReadId, index: LogIndex) -> Answer {
-        if upto.session() != self.issued.session() || upto <= self.answered {
+        if upto.session() != self.session || upto.position() <= self.answered {
             return Answer::Stale;
         }
+        let upto = upto.position();
         if upto > self.wanted {
             return Answer::Unasked;
         }
-        let first = self.answered.next();
+        let first = self.id(self.answered).next();
         self.answered = upto;
         self.asked = self.asked.max(upto);
-        while let Some((_, asked_at)) = self.questions.pop_front_if(|(id, _)| *id <= upto) {
+        while let Some((_, asked_at)) = self.questions.pop_front_if(|(read, _)| *read <= upto) {
             self.known = Some((asked_at, index));
         }
         Answer::News { first }
