@@ -42,7 +42,7 @@ impl Log {
         self.terms.base()
     }
 
-    pub(crate) fn last(&self) -> LogId {
+    pub(crate) const fn last(&self) -> LogId {
         self.terms.last()
     }
 
@@ -83,6 +83,7 @@ impl Log {
     }
 
     /// Makes one batch of what was made since; it is as well to be written.
+    #[inline]
     pub(crate) fn seal(&mut self) -> Option<Entries> {
         self.tail.seal()
     }
@@ -101,6 +102,7 @@ impl Log {
 
     /// Entries from `from` to `upto`: as many as weigh `bytes_max`, but at least one if there is
     /// one.
+    #[inline]
     pub(crate) fn slice(&self, from: LogIndex, upto: LogIndex, bytes_max: usize) -> Slice {
         if from > upto.min(self.last().index) {
             return Slice::Here(Batch::default());
@@ -114,6 +116,7 @@ impl Log {
     }
 
     /// Lets the oldest entries up to `upto` leave memory while more than `bytes_max` is held.
+    #[inline]
     pub(crate) fn evict(&mut self, upto: LogIndex, bytes_max: usize) {
         self.tail.evict(upto, bytes_max);
     }

@@ -36,9 +36,15 @@ const FRESH_ENTRIES_MAX: usize = 1_024;
 impl Batch {
     pub(crate) fn new(entries: Entries) -> Self {
         let index = |entry: Option<&Entry>| entry.map_or(LogIndex::ZERO, |entry| entry.id.index);
-        let (first, last) = (index(entries.first()), index(entries.last()));
-        let bytes = entries.iter().map(weight).sum();
+        let all = &*entries;
+        let (first, last) = (index(all.first()), index(all.last()));
+        let bytes = all.iter().map(weight).sum();
         Self { entries, first, last, bytes }
+    }
+
+    /// The last of the entries; zero if there are none.
+    pub(crate) const fn last(&self) -> LogIndex {
+        self.last
     }
 
     /// The entries, and what they weigh together.
@@ -106,16 +112,19 @@ impl Tail {
     }
 
     /// Makes a batch of what was made since; it is as well to be written.
+    #[inline]
     pub(super) fn seal(&mut self) -> Option<Entries> {
-        if self.fresh.is_empty() {
-            return None;
-        }
+        if self.fresh.is_empty() { None } else { Some(self.seal_fresh()) }
+    }
+
+    #[inline(never)]
+    fn seal_fresh(&mut self) -> Entries {
         let entries = Entries::from(self.fresh.drain(..).collect::<Arc<[_]>>());
         if self.fresh.capacity() > FRESH_ENTRIES_MAX {
             self.fresh = Vec::new();
         }
         self.batches.push_back(Batch::new(entries.clone()));
-        Some(entries)
+        entries
     }
 
     /// Removes `from` and all after it.
@@ -142,7 +151,15 @@ impl Tail {
 
     /// Removes the oldest ones up to `upto` while all together weigh more than `bytes_max`, one by
     /// one. Their memory is free when the last one of their batch is gone.
+    #[inline]
     pub(super) fn evict(&mut self, upto: LogIndex, bytes_max: usize) {
+        if self.bytes > bytes_max {
+            self.evict_down_to(upto, bytes_max);
+        }
+    }
+
+    #[inline(never)]
+    fn evict_down_to(&mut self, upto: LogIndex, bytes_max: usize) {
         while self.bytes > bytes_max
             && let Some(batch) = self.batches.front_mut().filter(|batch| batch.first <= upto)
         {
@@ -159,7 +176,19 @@ impl Tail {
 
     /// Entries from `from`, which is in the log, to `upto`: as many as weigh `bytes_max`, but at
     /// least one. `None` if `from` has left memory.
+    #[inline]
     pub(super) fn slice(&self, from: LogIndex, upto: LogIndex, bytes_max: usize) -> Option<Batch> {
+        // Most lack what came last.
+        let is_wanted =
+            |batch: &&Batch| batch.first == from && batch.last == upto && batch.bytes <= bytes_max;
+        match self.batches.back().filter(is_wanted) {
+            Some(newest) => Some(newest.clone()),
+            None => self.slice_anywhere(from, upto, bytes_max),
+        }
+    }
+
+    #[inline(never)]
+    fn slice_anywhere(&self, from: LogIndex, upto: LogIndex, bytes_max: usize) -> Option<Batch> {
         let at = self.find(from)?;
         let Some(batch) = self.batches.get(at) else {
             return Some(self.gather(at, from, upto, bytes_max));
@@ -184,16 +213,17 @@ impl Tail {
 
     /// What the entries after `after`, up to `upto`, weigh together.
     pub(super) fn weight_between(&self, after: LogIndex, upto: LogIndex) -> usize {
-        let at = self.find(after.next()).unwrap_or(0);
         let is_within = |entry: &&Entry| after < entry.id.index && entry.id.index <= upto;
         let within =
             |entries: &[Entry]| entries.iter().filter(is_within).map(weight).sum::<usize>();
-        let batches = self.batches.range(at.min(self.batches.len())..);
-        let of_batches = batches.take_while(|batch| batch.first <= upto).map(|batch| {
+        let mut bytes = within(&self.fresh);
+        let mut at = self.find(after.next()).unwrap_or(0);
+        while let Some(batch) = self.batches.get(at).filter(|batch| batch.first <= upto) {
             let is_whole = after < batch.first && batch.last <= upto;
-            if is_whole { batch.bytes } else { within(&batch.entries) }
-        });
-        of_batches.sum::<usize>() + within(&self.fresh)
+            bytes += if is_whole { batch.bytes } else { within(&batch.entries) };
+            at += 1;
+        }
+        bytes
     }
 
     /// Gives back memory that is not used, and would not be soon.

@@ -12,32 +12,33 @@ pub(crate) struct TermRuns {
     /// The base, then the first entry of each run. Terms and indexes ascend strictly, but for the
     /// base, whose run may go on.
     starts: Vec<LogId>,
-    last: LogIndex,
+    /// The last entry, or the base. It is asked for with every step.
+    last: LogId,
 }
 
 impl TermRuns {
     /// The runs of an empty log after `base`.
     pub(crate) fn new(base: LogId) -> Self {
-        Self { starts: Vec::from([base]), last: base.index }
+        Self { starts: Vec::from([base]), last: base }
     }
 
     pub(crate) fn base(&self) -> LogId {
         self.starts.first().copied().unwrap_or_default()
     }
 
-    pub(crate) fn last(&self) -> LogId {
-        LogId { term: self.last_term(), index: self.last }
+    pub(crate) const fn last(&self) -> LogId {
+        self.last
     }
 
     /// Extends the log by one entry; false if `id` does not follow the last one.
     pub(crate) fn push(&mut self, id: LogId) -> bool {
-        if id.index != self.last.next() || id.term < self.last_term() {
+        if id.index != self.last.index.next() || id.term < self.last.term {
             return false;
         }
-        if id.term > self.last_term() {
+        if id.term > self.last.term {
             self.starts.push(id);
         }
-        self.last = id.index;
+        self.last = id;
         true
     }
 
@@ -55,8 +56,8 @@ impl TermRuns {
 
     /// Extends the log up to `last`, in the term of its last run; false if it ends later already.
     pub(crate) fn extend_to(&mut self, last: LogIndex) -> bool {
-        let extends = last >= self.last;
-        self.last = self.last.max(last);
+        let extends = last >= self.last.index;
+        self.last.index = self.last.index.max(last);
         extends
     }
 
@@ -64,7 +65,9 @@ impl TermRuns {
     pub(crate) fn truncate(&mut self, from: LogIndex) {
         let base = self.base();
         self.starts.retain(|start| start.index < from || *start == base);
-        self.last = self.last.min(from.prev()).max(base.index);
+        let index = self.last.index.min(from.prev()).max(base.index);
+        let term = self.starts.last().map_or(Term::ZERO, |start| start.term);
+        self.last = LogId { term, index };
     }
 
     /// Removes `upto` and all before it: it becomes the base. It must be in the log.
@@ -80,7 +83,7 @@ impl TermRuns {
 
     /// The id at `index`, if the log holds it or starts after it.
     pub(crate) fn id_at(&self, index: LogIndex) -> Option<LogId> {
-        if index > self.last {
+        if index > self.last.index {
             return None;
         }
         // Most questions are about the newest run.
@@ -97,11 +100,7 @@ impl TermRuns {
     /// The newest id at or before `index` of no later term than `term`; the base if there is none.
     pub(crate) fn newest_until(&self, index: LogIndex, term: Term) -> LogId {
         let runs_after = self.starts.partition_point(|s| s.term <= term);
-        let end = self.starts.get(runs_after).map_or(self.last, |next| next.index.prev());
+        let end = self.starts.get(runs_after).map_or(self.last.index, |next| next.index.prev());
         self.id_at(end.min(index)).unwrap_or_else(|| self.base())
-    }
-
-    fn last_term(&self) -> Term {
-        self.starts.last().map_or(Term::ZERO, |start| start.term)
     }
 }

@@ -133,6 +133,11 @@ impl Membership {
         self.0.promotions.iter().copied()
     }
 
+    /// Whether any learner is to become a voter.
+    pub(crate) fn has_promotions(&self) -> bool {
+        !self.0.promotions.is_empty()
+    }
+
     /// All members, in ascending order.
     pub fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
         let all = || self.quorum().voters().chain(self.learners());

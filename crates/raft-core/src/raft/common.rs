@@ -9,7 +9,7 @@ use super::disk::{Disk, acknowledges_more};
 use super::doubt::Doubt;
 use super::reads::{Answer, OwnReads};
 use super::repair::Repair;
-use super::rng::Rng;
+use super::rng::{Draw, Rng};
 use super::snapshot::Snapshots;
 use crate::config::Config;
 use crate::event::{Event, PeerFault};
@@ -58,8 +58,10 @@ pub(super) struct Common {
 /// It only spares a look. Servers that differ in nothing else do the same from here on, and are equal.
 #[derive(Clone, Copy, Debug)]
 enum News {
-    Some,
     None,
+    Some,
+    /// Role, term or leader may have changed, too.
+    Leadership,
 }
 
 impl Eq for News {}
@@ -397,7 +399,7 @@ impl Common {
         &self.log
     }
 
-    pub(super) fn last(&self) -> LogId {
+    pub(super) const fn last(&self) -> LogId {
         self.log.last()
     }
 
@@ -408,18 +410,34 @@ impl Common {
     /// Time never goes back here, whatever the driver's clock does.
     pub(super) fn advance_clock(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        self.news = News::Some;
+        if !self.has_news() {
+            self.news = News::Some;
+        }
+    }
+
+    pub(super) const fn on_role_changed(&mut self) {
+        self.news = News::Leadership;
+    }
+
+    /// Whether role, term or leader may have changed since the last output.
+    pub(super) const fn has_news_of_leadership(&self) -> bool {
+        matches!(self.news, News::Leadership)
     }
 
     /// Whether anything has happened since the last output. All that happens has a time at which it
     /// does.
     pub(super) const fn has_news(&self) -> bool {
-        matches!(self.news, News::Some)
+        !matches!(self.news, News::None)
     }
 
     /// A deadline between one and two election timeouts from now (paper §5.2).
     pub(super) fn draw_election_deadline(&mut self) -> Timestamp {
-        self.rng.draw_from_one_to_two(self.now, self.config.election_timeout)
+        self.draw_election().instant(self.config.election_timeout)
+    }
+
+    /// As [`Common::draw_election_deadline`], not worked out yet.
+    pub(super) const fn draw_election(&mut self) -> Draw {
+        self.rng.draw(self.now)
     }
 
     pub(super) fn enter_term(&mut self, term: Term) {
@@ -489,6 +507,7 @@ impl Common {
     }
 
     /// What was appended one by one is written and sent as one.
+    #[inline]
     pub(super) fn seal(&mut self) {
         if let Some(entries) = self.log.seal() {
             self.disk.write_entries(entries);
@@ -581,6 +600,7 @@ impl Common {
         (self.snapshots.own(), installing)
     }
 
+    #[inline]
     pub(super) fn commit_to(&mut self, index: LogIndex) {
         assert!(index <= self.last().index, "cannot commit what is not there");
         let before = self.commit;
@@ -591,6 +611,7 @@ impl Common {
     }
 
     /// Some of the memberships after `before` may be committed.
+    #[inline(never)]
     fn on_membership_committed(&mut self, before: LogIndex) {
         let Some((id, membership)) = self.memberships.at(self.commit) else { return };
         if id.index <= before || membership.is_joint() {
@@ -604,17 +625,21 @@ impl Common {
     }
 
     /// Sends in the current term, as soon as the disk allows.
+    #[inline(always)]
     pub(super) fn send(&mut self, to: NodeId, body: Body) {
         self.send_in_term(to, self.term(), body);
     }
 
     /// Sends in a term that we have not entered: for pre-votes.
+    ///
+    /// Inlined, since a message that is made where it stays is not copied, and what it waits for is
+    /// known where it is made.
+    #[inline(always)]
     pub(super) fn send_in_term(&mut self, to: NodeId, term: Term, body: Body) {
-        let missing = self.disk.missing(body.waits_for());
-        let message = Message { from: self.id(), to, term, body };
-        match missing {
-            Some(rests_on) => self.disk.withhold(rests_on, message),
-            None => self.outbox.messages.push(message),
+        let from = self.id();
+        match self.disk.missing(body.waits_for()) {
+            Some(rests_on) => self.disk.withhold(rests_on, Message { from, to, term, body }),
+            None => self.outbox.messages.push(Message { from, to, term, body }),
         }
     }
 
@@ -688,12 +713,9 @@ impl Common {
         }
     }
 
-    /// Takes back what was handed out before.
+    /// Takes back what was handed out before, but for the write: another one takes its place.
     pub(super) fn reuse(output: &mut Output) {
-        let Output { write, messages, commit, install, fetches, reads, events } = output;
-        if write.is_some() {
-            *write = None;
-        }
+        let Output { write: _, messages, commit, install, fetches, reads, events } = output;
         messages.clear();
         *commit = None;
         if install.is_some() {
@@ -715,10 +737,10 @@ impl Common {
         served.shrink_to_fit();
     }
 
-    /// Moves what has come up to `output`, which is empty; false if nothing has.
+    /// Moves what has come up to `output`, which is empty but for a write; false if nothing has.
     pub(super) fn take_output(&mut self, output: &mut Output) -> bool {
         self.news = News::None;
-        output.write = self.disk.take_write(self.log.last().index, self.now);
+        self.disk.take_write(&mut output.write, self.log.last().index, self.now);
         // Only what is durable here: a restarted state machine is never ahead of its log.
         let durable = self.commit.min(self.disk.durable_last());
         let applicable = self.repair.sound_until(durable);

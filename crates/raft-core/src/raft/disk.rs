@@ -26,8 +26,15 @@ pub(super) struct Disk {
     pending: Option<Pending>,
     /// The writes under way, the oldest first.
     under_way: VecDeque<UnderWay>,
-    /// Messages that promise what is not durable yet.
-    withheld: VecDeque<(WriteSeq, Message)>,
+    withheld: Withheld,
+}
+
+/// Messages that promise what is not durable yet, in the order in which they were made.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Withheld {
+    messages: Vec<Message>,
+    /// The write that each of them rests on.
+    grounds: Vec<WriteSeq>,
 }
 
 /// A write that is being collected.
@@ -68,7 +75,7 @@ impl Disk {
             durable_last: last,
             pending: None,
             under_way: VecDeque::new(),
-            withheld: VecDeque::new(),
+            withheld: Withheld { messages: Vec::new(), grounds: Vec::new() },
         }
     }
 
@@ -82,7 +89,7 @@ impl Disk {
             rebase.seq(seq);
             rebase.instant(since);
         }
-        withheld.iter_mut().for_each(|(seq, _)| rebase.seq(seq));
+        withheld.grounds.iter_mut().for_each(|seq| rebase.seq(seq));
     }
 
     /// The last write that is durable, and all before it.
@@ -120,6 +127,15 @@ impl Disk {
     }
 
     pub(super) fn write_entries(&mut self, entries: Entries) {
+        if self.pending.is_none() {
+            self.seq = self.seq.next();
+            self.pending = Some(Pending { append: entries, rare: None });
+        } else {
+            self.write_more(entries);
+        }
+    }
+
+    fn write_more(&mut self, entries: Entries) {
         let pending = self.pending();
         if pending.append.is_empty() {
             pending.append = entries;
@@ -174,28 +190,32 @@ impl Disk {
         rare.repair.retain(|entry| entry.id.index > upto.index);
     }
 
-    /// Hands out the collected write, if there is one, after which the log ends at `last`.
-    pub(super) fn take_write(&mut self, last: LogIndex, now: Timestamp) -> Option<Write> {
-        let Pending { append, rare } = self.pending.take()?;
+    /// Hands out the collected write, or that there is none, in place of `write`. The log ends at
+    /// `last` after it.
+    pub(super) fn take_write(&mut self, write: &mut Option<Write>, last: LogIndex, now: Timestamp) {
+        // First, so that the new one is made in its place: it is large.
+        if write.is_some() {
+            *write = None;
+        }
+        let Some(Pending { append, rare }) = self.pending.take() else { return };
         let seq = self.seq;
         self.under_way.push_back(UnderWay { seq, last, since: now });
-        let rare = rare.map_or_else(Rare::default, |rare| *rare);
-        let Rare { hard_state, reset, compact, truncate, settles_doubt, append: more, repair } =
-            rare;
-        let append =
-            if more.is_empty() { append } else { append.into_iter().chain(more).collect() };
-        Some(Write { seq, hard_state, reset, compact, truncate, settles_doubt, append, repair })
+        match rare {
+            None => *write = Some(Write { seq, append, ..Write::default() }),
+            Some(rare) => *write = Some(rare.into_write(seq, append)),
+        }
     }
 
     pub(super) fn rest(&mut self) {
         self.under_way.shrink_to_fit();
-        self.withheld.shrink_to_fit();
+        self.withheld.messages.shrink_to_fit();
+        self.withheld.grounds.shrink_to_fit();
     }
 
     /// Records that all writes up to `seq` are durable; false if `seq` was never handed out.
     pub(super) fn on_persisted(&mut self, seq: WriteSeq) -> bool {
-        let handed_out = self.under_way.back().map_or(self.durable, |write| write.seq);
-        if seq > handed_out {
+        let is_handed_out = seq < self.seq || (seq == self.seq && self.pending.is_none());
+        if !is_handed_out {
             return false;
         }
         self.durable = self.durable.max(seq);
@@ -216,29 +236,50 @@ impl Disk {
     }
 
     /// Keeps `message` back until `rests_on` is durable.
+    #[inline]
     pub(super) fn withhold(&mut self, rests_on: WriteSeq, message: Message) {
-        let mut same_ground = self.withheld.iter_mut().filter(|(seq, _)| *seq == rests_on);
+        if self.withheld.grounds.is_empty() {
+            self.withheld.messages.push(message);
+            self.withheld.grounds.push(rests_on);
+        } else {
+            self.withhold_too(rests_on, message);
+        }
+    }
+
+    #[inline(never)]
+    fn withhold_too(&mut self, rests_on: WriteSeq, message: Message) {
+        let Withheld { messages, grounds } = &mut self.withheld;
+        let mut same_ground =
+            messages.iter_mut().zip(&*grounds).filter(|(_, ground)| **ground == rests_on);
         // While a write takes long, the same questions may come again and again.
-        if !same_ground.any(|(_, withheld)| covers(withheld, &message)) {
-            self.withheld.push_back((rests_on, message));
+        if !same_ground.any(|(withheld, _)| covers(withheld, &message)) {
+            messages.push(message);
+            grounds.push(rests_on);
         }
     }
 
     /// Lets go of the messages whose ground is durable now.
     pub(super) fn release(&mut self, outbox: &mut Vec<Message>) {
-        for _ in 0..self.withheld.len() {
-            let Some((rests_on, message)) = self.withheld.pop_front() else { return };
-            if rests_on <= self.durable {
-                outbox.push(message);
-            } else {
-                self.withheld.push_back((rests_on, message));
-            }
+        let Withheld { messages, grounds } = &mut self.withheld;
+        let durable = self.durable;
+        if outbox.is_empty() && grounds.iter().all(|ground| *ground <= durable) {
+            // The lists change places, so that none is moved.
+            core::mem::swap(outbox, messages);
+            grounds.clear();
+            return;
         }
+        let mut ground = grounds.iter();
+        let free = messages.extract_if(.., |_| ground.next().is_some_and(|seq| *seq <= durable));
+        outbox.extend(free);
+        grounds.retain(|ground| *ground > durable);
     }
 
     /// What names entries that are no longer there is not said when the write that had them is durable.
     fn withdraw_acknowledgements_after(&mut self, last: LogIndex) {
-        self.withheld.retain(|(_, message)| !acknowledges_more(message, last));
+        let Withheld { messages, grounds } = &mut self.withheld;
+        let mut message = messages.iter();
+        grounds.retain(|_| message.next().is_some_and(|m| !acknowledges_more(m, last)));
+        messages.retain(|message| !acknowledges_more(message, last));
     }
 
     fn pending(&mut self) -> &mut Pending {
@@ -250,6 +291,16 @@ impl Disk {
 
     fn rare(&mut self) -> &mut Rare {
         self.pending().rare.get_or_insert_default()
+    }
+}
+
+impl Rare {
+    #[inline(never)]
+    fn into_write(self, seq: WriteSeq, first: Entries) -> Write {
+        let Self { hard_state, reset, compact, truncate, settles_doubt, append, repair } = self;
+        let append =
+            if append.is_empty() { first } else { first.into_iter().chain(append).collect() };
+        Write { seq, hard_state, reset, compact, truncate, settles_doubt, append, repair }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::canonical::Rebase;
 use super::common::Common;
+use super::rng::Draw;
 use super::{Cause, Next, doubt, repair, snapshot};
 use crate::event::PeerFault;
 use crate::message::{
@@ -13,7 +14,15 @@ use crate::types::{Entry, LogIndex, NodeId, Term, Timestamp};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Follower {
     leader: Option<NodeId>,
-    deadline: Timestamp,
+    deadline: Deadline,
+}
+
+/// When silence has lasted long enough.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Deadline {
+    At(Timestamp),
+    /// Between one and two election timeouts after the leader was heard.
+    Drawn(Draw),
 }
 
 impl Follower {
@@ -32,7 +41,7 @@ impl Follower {
             common.on_leader_heard();
         }
         let is_alone = common.is_eligible() && common.is_sure_to_be_alone();
-        let deadline = if is_alone { common.now() } else { deadline(common) };
+        let deadline = if is_alone { Deadline::At(common.now()) } else { deadline(common) };
         Self { leader: None, deadline }
     }
 
@@ -40,13 +49,21 @@ impl Follower {
         self.leader
     }
 
-    pub(super) const fn deadline(&self) -> Timestamp {
-        self.deadline
+    pub(super) fn deadline(&self, common: &Common) -> Timestamp {
+        match self.deadline {
+            Deadline::At(deadline) => deadline,
+            Deadline::Drawn(draw) => draw.instant(common.config().election_timeout),
+        }
     }
 
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
         let Self { leader: _, deadline } = self;
-        rebase.deadline(deadline);
+        let mut at = match *deadline {
+            Deadline::At(at) => at,
+            Deadline::Drawn(_) => Timestamp::default(),
+        };
+        rebase.deadline(&mut at);
+        *deadline = Deadline::At(at);
     }
 
     /// Silence has lasted long enough. One who cannot be elected, or whose disk is stuck, waits on.
@@ -102,7 +119,7 @@ impl Follower {
             }
             Body::Removed(m) => {
                 if common.on_removed(m.by) {
-                    self.deadline = Timestamp::NEVER;
+                    self.deadline = Deadline::At(Timestamp::NEVER);
                 }
             }
             Body::RepairRequest(m) => repair::on_request(common, from, m),
@@ -146,8 +163,12 @@ impl Follower {
 }
 
 /// When to campaign; never, for one who may not.
-fn deadline(common: &mut Common) -> Timestamp {
-    if common.is_eligible() { common.draw_election_deadline() } else { Timestamp::NEVER }
+fn deadline(common: &mut Common) -> Deadline {
+    if common.is_eligible() {
+        Deadline::Drawn(common.draw_election())
+    } else {
+        Deadline::At(Timestamp::NEVER)
+    }
 }
 
 /// AppendEntries, receiver's steps 2 to 5 (paper Figure 2).
@@ -173,10 +194,12 @@ fn on_append_entries(common: &mut Common, from: NodeId, m: AppendEntries) {
     let mut entries = m.entries;
     let is_known = |e: &&Entry| e.id.index < base || common.log().contains(e.id);
     let known = entries.iter().take_while(is_known).count();
-    entries.iter().take(known).for_each(|entry| {
-        repair::take_back(common, entry);
-    });
-    entries.skip(known);
+    if known > 0 {
+        entries.iter().take(known).for_each(|entry| {
+            repair::take_back(common, entry);
+        });
+        entries.skip(known);
+    }
     if let Some(first) = entries.first().map(|entry| entry.id.index) {
         if first <= common.commit() {
             return common.report_fault(from, PeerFault::ConflictsWithCommitted);

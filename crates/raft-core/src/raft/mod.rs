@@ -363,11 +363,16 @@ impl Raft {
     ///
     /// As [`Raft::poll_output`], but for those who carry an output out at once: its lists are used
     /// again, and few calls allocate. Whatever is still in `output` is dropped.
+    #[inline]
     #[must_use]
     pub fn poll_into(&mut self, output: &mut Output) -> bool {
-        if !self.common.has_news() {
-            return false;
-        }
+        self.common.has_news() && self.poll_news(output)
+    }
+
+    /// As [`Raft::poll_into`]. On its own: a driver asks until there is nothing, and that answer
+    /// costs a look.
+    #[inline(never)]
+    fn poll_news(&mut self, output: &mut Output) -> bool {
         Common::reuse(output);
         self.common.seal();
         match &mut self.role {
@@ -375,7 +380,9 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => {}
             Role::Leader(l) => l.pump(&mut self.common),
         }
-        self.report_leadership();
+        if self.common.has_news_of_leadership() {
+            self.report_leadership();
+        }
         let is_work = self.common.take_output(output);
         if output.is_a_sign_of_life() {
             self.rest();
@@ -505,6 +512,7 @@ impl Raft {
         }
     }
 
+    #[inline(never)]
     fn on_timeout(&mut self) -> Next {
         if self.common.now() < self.next_deadline() {
             return Next::Stay;
@@ -528,6 +536,7 @@ impl Raft {
         }
     }
 
+    #[inline(never)]
     fn on_fetched(&mut self, fetch: Fetch, entries: Vec<Entry>) {
         match (fetch.purpose, &mut self.role) {
             (FetchPurpose::Repair, _) => repair::on_fetched(&mut self.common, fetch, entries),
@@ -542,6 +551,7 @@ impl Raft {
     }
 
     /// A leader that can append nothing makes way for one that can, if that is any better.
+    #[inline(never)]
     fn on_storage_full(&mut self) {
         self.common.set_room(Room::None);
         match &mut self.role {
@@ -550,6 +560,7 @@ impl Raft {
         }
     }
 
+    #[inline(never)]
     fn on_installed(&mut self, meta: SnapshotMeta) {
         let (common, last) = (&mut self.common, meta.last);
         if let Role::Leader(leader) = &mut self.role {
@@ -576,6 +587,7 @@ impl Raft {
     }
 
     /// The only place that replaces the role.
+    #[inline(never)]
     fn transition(&mut self, next: Next) {
         let common = &mut self.common;
         let role = match next {
@@ -588,6 +600,7 @@ impl Raft {
             Next::Campaign(cause) => Role::Candidate(Candidate::new(common, cause)),
             Next::Lead => Role::Leader(Box::new(Leader::new(common))),
         };
+        common.on_role_changed();
         // Whoever was asked may not be the one who knows now.
         common.reads().ask_again();
         self.role = role;
@@ -626,7 +639,7 @@ impl Role {
 
     fn deadline(&self, common: &Common) -> Timestamp {
         match self {
-            Self::Follower(f) => f.deadline(),
+            Self::Follower(f) => f.deadline(common),
             Self::PreCandidate(c) => c.deadline(),
             Self::Candidate(c) => c.deadline(),
             Self::Leader(l) => l.deadline(common),

@@ -51,10 +51,9 @@ impl Repair {
     }
 
     /// The first entry that this server cannot vouch for.
+    #[inline]
     pub(super) fn first(&self) -> Option<LogIndex> {
-        let losses = self.0.as_ref()?;
-        let before = losses.lacks_state.then_some(LogIndex::ZERO.next());
-        before.or_else(|| losses.first_in_log())
+        self.0.as_ref()?.first()
     }
 
     /// The last entry that can be read from disk, if it comes before `upto`, with all in the log
@@ -169,6 +168,11 @@ impl Repair {
 }
 
 impl Losses {
+    fn first(&self) -> Option<LogIndex> {
+        let before = self.lacks_state.then_some(LogIndex::ZERO.next());
+        before.or_else(|| self.first_in_log())
+    }
+
     fn first_in_log(&self) -> Option<LogIndex> {
         let given = self.given.keys().next();
         self.lost.first().into_iter().chain(given).min().copied()

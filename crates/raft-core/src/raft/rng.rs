@@ -21,9 +21,24 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// An instant at least `shortest` after `now`, and less than twice that.
-    pub(super) fn draw_from_one_to_two(&mut self, now: Timestamp, shortest: Duration) -> Timestamp {
-        let random = self.next() % micros(shortest).max(1);
-        now.after(shortest).after_micros(random)
+    /// Draws an instant after `now`.
+    pub(super) const fn draw(&mut self, now: Timestamp) -> Draw {
+        Draw { now, random: self.next() }
+    }
+}
+
+/// An instant that was drawn. Most are never asked for, so it is not worked out before.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Draw {
+    now: Timestamp,
+    random: u64,
+}
+
+impl Draw {
+    /// The instant: at least `shortest` after the one at which it was drawn, and less than twice
+    /// that.
+    pub(super) fn instant(self, shortest: Duration) -> Timestamp {
+        let random = self.random % micros(shortest).max(1);
+        self.now.after(shortest).after_micros(random)
     }
 }

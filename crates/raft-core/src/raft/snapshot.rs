@@ -102,6 +102,7 @@ pub(super) fn on_offer(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
 }
 
 /// The state machine was written to disk as it was at `meta.last`.
+#[inline(never)]
 pub(super) fn on_taken(common: &mut Common, meta: SnapshotMeta) {
     let known = common.log().base().index > meta.last.index;
     if !known && common.describe(meta.last.index).as_ref() != Some(&meta) {
@@ -139,6 +140,7 @@ pub(super) fn on_installed(common: &mut Common, meta: SnapshotMeta) {
 }
 
 /// The driver has given up on a snapshot.
+#[inline(never)]
 pub(super) fn on_failed(common: &mut Common, last: LogId) {
     common.snapshots().installing.take_if(|install| install.snapshot.last == last);
 }

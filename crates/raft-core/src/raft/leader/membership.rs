@@ -84,7 +84,7 @@ impl Leader {
             if next != Next::Stay {
                 return next;
             }
-        } else if self.successor().is_none() {
+        } else if self.successor().is_none() && common.membership().has_promotions() {
             self.promote(common);
         }
         self.finish_transfer(common)
@@ -109,6 +109,7 @@ impl Leader {
         self.learners.follow(learners, || CatchUp::new(last, now));
     }
 
+    #[inline(never)]
     fn append_membership(&mut self, common: &mut Common, membership: Membership) -> LogId {
         let last = common.last().index;
         let id = common.append_membership(membership);
@@ -120,6 +121,7 @@ impl Leader {
     }
 
     /// Makes voters of the learners that were to become one as soon as they have caught up.
+    #[inline(never)]
     fn promote(&mut self, common: &mut Common) {
         let membership = common.membership();
         let waiting = membership.promotions();
@@ -157,6 +159,7 @@ fn thins_out(current: &Membership, wanted: &Membership) -> Option<NodeId> {
 }
 
 /// Tells those whom the membership of entry `by`, which is committed, has removed.
+#[inline(never)]
 fn tell_removed(common: &mut Common, by: LogId) {
     let Some(before) = common.previous_membership() else { return };
     let is_gone = |id: &NodeId| !common.membership().contains(*id) && *id != common.id();

@@ -526,10 +526,10 @@ fn give_state(common: &mut Common, peer: NodeId, upto: LogIndex) {
 
 /// Sends a follower the next entries that it lacks.
 fn feed(common: &mut Common, id: NodeId, progress: &mut Progress, batch: Batch) {
-    let (entries, bytes) = batch.into_parts();
     let before = progress.next().prev();
     let prev = common.log().id_at(before).expect("a follower is sent what follows the log's base");
-    let last = entries.last().map_or(before, |entry| entry.id.index);
+    let last = batch.last().max(before);
+    let (entries, bytes) = batch.into_parts();
     progress.on_sent(last, bytes);
     progress.tell_commit(common.commit().min(last));
     common.send_append(id, prev, entries);

@@ -140,8 +140,14 @@ impl Leader {
     /// We step down with that. From here on the successor may be elected at any moment, in spite of
     /// the promises that keep leaders in office; and the message may arrive late, so that the term
     /// could not be used again even if the successor lost.
+    #[inline]
     pub(super) fn finish_transfer(&self, common: &mut Common) -> Next {
-        let Some(&Transfer { to, heard, .. }) = self.transfer.as_deref() else { return Next::Stay };
+        self.transfer.as_deref().map_or(Next::Stay, |transfer| self.finish(common, *transfer))
+    }
+
+    #[inline(never)]
+    fn finish(&self, common: &mut Common, transfer: Transfer) -> Next {
+        let Transfer { to, heard, .. } = transfer;
         let matched = self.followers.get(to).map_or(LogIndex::ZERO, |p| p.matched());
         if !heard || matched < common.last().index {
             return Next::Stay;
