@@ -121,7 +121,9 @@ impl Cluster for Ours {
             std::mem::swap(&mut self.wire, &mut self.arrived);
             for message in self.arrived.drain(..) {
                 let at = usize::try_from(message.to.get()).unwrap() - 1;
-                self.servers[at].raft.step(now, Input::Message(message));
+                if let Some(server) = self.servers.get_mut(at) {
+                    server.raft.step(now, Input::Message(message));
+                }
             }
             self.poll();
         }
