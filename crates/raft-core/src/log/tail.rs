@@ -85,6 +85,7 @@ impl Tail {
     }
 
     /// Appends what came as one.
+    #[inline]
     pub(super) fn push(&mut self, entries: Entries) {
         assert!(self.fresh.is_empty(), "what was made before is sealed");
         if !entries.is_empty() {

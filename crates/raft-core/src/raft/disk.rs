@@ -126,6 +126,7 @@ impl Disk {
         self.pending();
     }
 
+    #[inline]
     pub(super) fn write_entries(&mut self, entries: Entries) {
         if self.pending.is_none() {
             self.seq = self.seq.next();
@@ -135,6 +136,7 @@ impl Disk {
         }
     }
 
+    #[inline(never)]
     fn write_more(&mut self, entries: Entries) {
         let pending = self.pending();
         if pending.append.is_empty() {

@@ -38,8 +38,10 @@ impl Deref for Entries {
     type Target = [Entry];
 
     fn deref(&self) -> &[Entry] {
-        let batch = self.batch.as_deref().unwrap_or_default();
-        batch.get(self.start..self.end).unwrap_or_default()
+        match &self.batch {
+            Some(batch) => batch.get(self.start..self.end).unwrap_or_default(),
+            None => &[],
+        }
     }
 }
 
