@@ -169,6 +169,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "minority-of-many-commits",
+        rule: "an entry is committed on a majority (paper §5.3)",
+        file: "crates/raft-core/src/membership/quorum.rs",
+        old: r"values.get(voters.majority() - 1)",
+        new: r"values.get(voters.majority().saturating_sub(2))",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "joint-counts-incoming-only",
         rule: "both halves of a joint membership decide (paper §6)",
         file: "crates/raft-core/src/membership/quorum.rs",
