@@ -93,16 +93,13 @@ impl Inode {
 
     /// What becomes of a sector when a part of it is written.
     fn with(&self, number: usize, within: usize, part: &[u8]) -> Sector {
-        let content = match part.try_into() {
-            Ok(whole) => whole,
-            Err(_) => {
-                let mut content = get(&self.cached, number).map_or([0; SECTOR_LEN], |old| **old);
-                let written = content.get_mut(within..within + part.len());
-                written.into_iter().for_each(|to| to.copy_from_slice(part));
-                content
-            }
-        };
-        (content != [0; SECTOR_LEN]).then(|| Arc::new(content))
+        if let Ok(whole) = part.try_into() {
+            return sector(whole);
+        }
+        let mut content = get(&self.cached, number).map_or([0; SECTOR_LEN], |old| **old);
+        let written = content.get_mut(within..within + part.len());
+        written.into_iter().for_each(|to| to.copy_from_slice(part));
+        sector(&content)
     }
 
     pub(super) fn zero(&mut self, len: u64) {
@@ -126,10 +123,19 @@ impl Inode {
 
     pub(super) fn sync(&mut self) {
         self.carry_out_cut();
-        for (number, sector) in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for (number, sector) in dirty.drain(..) {
             self.persist(number, sector);
         }
+        // Its room is of use until the next sync.
+        self.dirty = dirty;
         self.persist_len(self.len);
+    }
+
+    /// Whether the medium has all that was written, and a read returns what it has.
+    pub(super) fn is_settled(&self) -> bool {
+        let has_lens = self.len == self.durable_len && self.cut.is_none();
+        has_lens && self.dirty.is_empty() && self.ghosts.is_empty()
     }
 
     /// Some sectors are durable, others are lost while the cache still has them.
@@ -225,6 +231,10 @@ fn sector_at(offset: u64) -> usize {
 /// How many sectors so many bytes take.
 fn sectors(len: u64) -> usize {
     narrow(len.div_ceil(SECTOR))
+}
+
+fn sector(content: &[u8; SECTOR_LEN]) -> Sector {
+    (*content != [0; SECTOR_LEN]).then(|| Arc::new(*content))
 }
 
 fn get(sectors: &[Sector], number: usize) -> Option<&Arc<[u8; SECTOR_LEN]>> {

@@ -68,7 +68,8 @@ pub struct SimLock {
 #[derive(Clone, Debug)]
 struct State {
     rng: Rng,
-    inodes: Vec<Inode>,
+    /// Shared with copies of the disk until one of them changes it.
+    inodes: Vec<Arc<Inode>>,
     names: Names,
     faults: Faults,
     /// Counts crashes: what belongs to an earlier process does not work any more.
@@ -118,7 +119,14 @@ impl SimDisk {
     pub fn lose_power(&self) {
         let mut state = self.lock_state();
         let State { rng, inodes, names, .. } = &mut *state;
-        inodes.iter_mut().for_each(|inode| inode.lose_power(rng));
+        for inode in inodes {
+            if inode.is_settled() {
+                // The length is drawn all the same, and is what it was.
+                rng.coin();
+            } else {
+                Arc::make_mut(inode).lose_power(rng);
+            }
+        }
         names.lose_power(rng);
         state.end_process();
     }
@@ -187,11 +195,11 @@ impl SimDisk {
     /// What reading a file would return; `None` if there is no such file.
     #[must_use]
     pub fn file_bytes(&self, name: &str) -> Option<Vec<u8>> {
-        self.with_inode(name, |inode| {
-            let mut bytes = vec![0; narrow(inode.len())];
-            inode.read(0, &mut bytes);
-            bytes
-        })
+        let state = self.lock_state();
+        let inode = state.inodes.get(state.names.get(name)?)?;
+        let mut bytes = vec![0; narrow(inode.len())];
+        inode.read(0, &mut bytes);
+        Some(bytes)
     }
 
     /// Flips one bit of a file on the medium. Returns whether there is such a file.
@@ -232,7 +240,7 @@ impl SimDisk {
         inode.write(0, bytes);
         inode.sync();
         let id = state.inodes.len();
-        state.inodes.push(inode);
+        state.inodes.push(Arc::new(inode));
         state.names.create(name, id);
         state.names.sync();
     }
@@ -248,7 +256,7 @@ impl SimDisk {
     fn with_inode<T>(&self, name: &str, f: impl FnOnce(&mut Inode) -> T) -> Option<T> {
         let mut state = self.lock_state();
         let id = state.names.get(name)?;
-        state.inodes.get_mut(id).map(f)
+        state.inodes.get_mut(id).map(|inode| f(Arc::make_mut(inode)))
     }
 
     /// Counts a call and lets it happen, fail, or be the last.
@@ -290,7 +298,7 @@ impl State {
     }
 
     fn bytes_used(&self) -> u64 {
-        self.names.inodes().filter_map(|id| self.inodes.get(id)).map(Inode::len).sum()
+        self.names.inodes().filter_map(|id| self.inodes.get(id)).map(|inode| inode.len()).sum()
     }
 }
 
@@ -331,11 +339,11 @@ impl Disk for SimDisk {
             if let Some(id) = state.names.get(name)
                 && let Some(inode) = state.inodes.get_mut(id)
             {
-                inode.set_len(0);
+                Arc::make_mut(inode).set_len(0);
                 return Ok((id, state.life));
             }
             let id = state.inodes.len();
-            state.inodes.push(Inode::default());
+            state.inodes.push(Arc::default());
             state.names.create(name, id);
             Ok((id, state.life))
         })?;
@@ -407,8 +415,12 @@ impl SimFile {
         })
     }
 
-    fn inode<'a>(&self, state: &'a mut State) -> io::Result<&'a mut Inode> {
-        state.inodes.get_mut(self.inode).ok_or_else(io_error)
+    fn inode<'a>(&self, state: &'a State) -> io::Result<&'a Inode> {
+        state.inodes.get(self.inode).map(Arc::as_ref).ok_or_else(io_error)
+    }
+
+    fn inode_mut<'a>(&self, inodes: &'a mut [Arc<Inode>]) -> io::Result<&'a mut Inode> {
+        inodes.get_mut(self.inode).map(Arc::make_mut).ok_or_else(io_error)
     }
 }
 
@@ -428,7 +440,7 @@ impl DiskFile for SimFile {
             let part = state.rng.below(wide(bytes.len()));
             let part = bytes.get(..narrow(part)).unwrap_or_default();
             let State { rng, inodes, .. } = state;
-            let inode = inodes.get_mut(self.inode).ok_or_else(io_error)?;
+            let inode = self.inode_mut(inodes)?;
             match fault {
                 None => inode.write(offset, bytes),
                 Some(SimFault::Lost) => drop(inode.write_in_vain(offset, bytes)),
@@ -448,7 +460,7 @@ impl DiskFile for SimFile {
             or_fail(fault)?;
             let grows = len.saturating_sub(self.inode(state)?.len());
             state.check_space(grows)?;
-            self.inode(state)?.zero(len);
+            self.inode_mut(&mut state.inodes)?.zero(len);
             Ok(())
         })
     }
@@ -456,7 +468,7 @@ impl DiskFile for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.call(SimOp::SetLen, |state, fault| {
             or_fail(fault)?;
-            self.inode(state)?.set_len(len);
+            self.inode_mut(&mut state.inodes)?.set_len(len);
             Ok(())
         })
     }
@@ -470,11 +482,12 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.call(SimOp::Sync, |state, fault| {
+            let is_settled = self.inode(state)?.is_settled();
             let State { rng, inodes, .. } = state;
-            let inode = inodes.get_mut(self.inode).ok_or_else(io_error)?;
             match fault {
-                None => inode.sync(),
-                Some(_) => inode.fail_sync(rng),
+                None if is_settled => {}
+                None => self.inode_mut(inodes)?.sync(),
+                Some(_) => self.inode_mut(inodes)?.fail_sync(rng),
             }
             or_fail(fault)
         })
@@ -483,7 +496,9 @@ impl DiskFile for SimFile {
     fn evict(&self) -> io::Result<()> {
         self.call(SimOp::Evict, |state, fault| {
             or_fail(fault)?;
-            self.inode(state)?.evict();
+            if !self.inode(state)?.is_settled() {
+                self.inode_mut(&mut state.inodes)?.evict();
+            }
             Ok(())
         })
     }
