@@ -125,6 +125,10 @@ impl<'a, F: DiskFile> Window<'a, F> {
     fn take_buffer(&mut self, len: usize) -> BytesMut {
         let last = std::mem::take(&mut self.bytes).try_into_mut();
         let mut buffer = last.unwrap_or_default();
+        if buffer.capacity() < len {
+            // The system has zeros at hand.
+            return BytesMut::zeroed(len);
+        }
         // What is there already need not be written with zeros again.
         buffer.resize(len, 0);
         buffer
