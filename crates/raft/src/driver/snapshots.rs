@@ -369,7 +369,17 @@ impl Snapshots {
         self.sender.serving().collect()
     }
 
+    /// Whether no snapshot is on its way, as nearly always.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.sender.is_idle() && self.receiver.is_idle() && self.publishable.is_none()
+    }
+
+    #[inline]
     pub(super) fn next_deadline(&self) -> Timestamp {
+        if self.is_idle() {
+            return Timestamp::NEVER;
+        }
         self.sender.next_deadline().min(self.receiver.next_deadline())
     }
 
@@ -380,6 +390,9 @@ impl Snapshots {
         packets: &mut Vec<(NodeId, Packet)>,
         tasks: &mut Vec<SnapshotTask>,
     ) -> Vec<Received> {
+        if self.is_idle() {
+            return Vec::new();
+        }
         while let Some(action) = self.sender.poll(now) {
             match action {
                 SenderAction::Read { to, request } => {

@@ -284,6 +284,13 @@ impl Receiver {
         ask.into_iter().chain([ask_again, give_up]).min().unwrap_or(Timestamp::NEVER)
     }
 
+    /// Whether there is nothing to do until a snapshot is offered.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.transfer.is_none() && self.actions.is_empty()
+    }
+
     /// The next thing to do; `None` if there is nothing before [`Receiver::next_deadline`].
     pub fn poll(&mut self, now: Timestamp) -> Option<ReceiverAction> {
         if let Some(action) = self.actions.pop_front() {

@@ -166,6 +166,13 @@ impl Sender {
         idle.chain(ready).min().unwrap_or(Timestamp::NEVER)
     }
 
+    /// Whether there is nothing to do until somebody asks for something.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.peers.is_empty() && self.actions.is_empty()
+    }
+
     /// The next thing to do; `None` if there is nothing before [`Sender::next_deadline`].
     pub fn poll(&mut self, now: Timestamp) -> Option<SenderAction> {
         if self.peers.is_empty() {
