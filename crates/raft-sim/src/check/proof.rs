@@ -271,7 +271,10 @@ impl Proofs {
             lead.memberships.iter().any(|membership| decides(membership, has_answered))
         };
         let times = answered.iter().map(|(_, at)| *at).chain([lead.now]);
-        times.filter(|since| agrees(*since)).max()
+        // Only a later one than is known is worth counting for.
+        let later =
+            |known, since| if Some(since) > known && agrees(since) { Some(since) } else { known };
+        times.fold(None, later)
     }
 
     /// Until when a leader may have a lease; `None` if it may not.

@@ -90,17 +90,17 @@ impl<A: App> World<A> {
             Medium::Snapshots => &node.shelf_disk,
         };
         // Only where something is: most of a file may be zeros for later.
-        let mut used = Vec::new();
-        for name in disk.file_names() {
+        let files = disk.file_names().into_iter().map(|name| {
             let bytes = disk.file_bytes(&name).unwrap_or_default();
-            let places = (0u64..).zip(bytes).filter(|(_, byte)| *byte != 0);
-            used.extend(places.map(|(offset, _)| (name.clone(), offset)));
-        }
-        let len = u64::try_from(used.len()).expect("an address fits into 64 bits");
+            (name, bytes)
+        });
+        let files: Vec<_> = files.collect();
+        let used = || files.iter().flat_map(|(name, bytes)| used(bytes).map(move |at| (name, at)));
+        let len = u64::try_from(used().count()).expect("an address fits into 64 bits");
         let chosen = usize::try_from((place >> 8).checked_rem(len)?).expect("it is below a length");
-        let (name, offset) = &used[chosen];
+        let (name, offset) = used().nth(chosen)?;
         let bit = u32::try_from(place & 7).expect("it is below 8");
-        disk.flip_bit(name, *offset, bit);
+        disk.flip_bit(name, offset, bit);
         node.is_damaged = true;
         node.wounds += u32::from(of == Medium::Log);
         self.tally.hit(Class::BitRot, self.standing(at));
@@ -164,17 +164,21 @@ impl<A: App> World<A> {
 /// A place near the end of what the newest segment holds that was written to: the file and the offset
 /// of a byte that is not zero, behind the header.
 fn near_the_end(disk: &SimDisk, back: u64) -> Option<(String, u64)> {
-    const HEADER_BYTES: usize = 4096;
-    let names = disk.file_names().into_iter().rev().filter(|name| name.ends_with(".seg"));
-    let (name, used) = names
-        .map(|name| {
-            let bytes = disk.file_bytes(&name).unwrap_or_default();
-            let places = (0u64..).zip(bytes).skip(HEADER_BYTES).filter(|(_, byte)| *byte != 0);
-            (name, places.map(|(offset, _)| offset).collect::<Vec<_>>())
-        })
-        .find(|(_, used)| !used.is_empty())?;
+    const HEADER_BYTES: u64 = 4096;
     // Most writes are small.
     let window = 16 << (back & 7);
     let nth = usize::try_from((back >> 3) % window).expect("it is small");
-    Some((name, used[used.len().saturating_sub(1 + nth)]))
+    let mut names = disk.file_names().into_iter().rev().filter(|name| name.ends_with(".seg"));
+    names.find_map(|name| {
+        let bytes = disk.file_bytes(&name).unwrap_or_default();
+        let behind = |offset: &u64| *offset >= HEADER_BYTES;
+        let offset = used(&bytes).rev().take_while(behind).take(1 + nth).last()?;
+        Some((name, offset))
+    })
+}
+
+/// Where something is in a file, ascending.
+fn used(bytes: &[u8]) -> impl DoubleEndedIterator<Item = u64> {
+    let places = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
+    places.map(|(at, _)| u64::try_from(at).expect("an address fits into 64 bits"))
 }

@@ -549,7 +549,10 @@ impl<A: App> World<A> {
                     self.queue.push(second, Event::Packet(transit(bytes.clone(), false)));
                 }
                 let flip = was.corrupted.then(|| self.network.flip(at, target, bytes.len()));
-                let bytes = flip.map_or_else(|| bytes.clone(), |flip| corrupt(&bytes, flip));
+                let bytes = match flip {
+                    Some(flip) => corrupt(&bytes, flip),
+                    None => bytes,
+                };
                 let event = Event::Packet(transit(bytes, was.corrupted));
                 self.queue.push(first, event);
             }
