@@ -16,6 +16,7 @@ mod tests;
 mod transfers;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,7 +37,7 @@ use self::proposals::{Parked, Waiting};
 use self::reads::Reads;
 use self::snapshots::{Received, Snapshots};
 pub use self::snapshots::{
-    SnapshotDone, SnapshotOptions, SnapshotPolicy, SnapshotTask, TransferDone,
+    Sending, SnapshotDone, SnapshotOptions, SnapshotPolicy, SnapshotTask, TransferDone,
 };
 pub use self::transfers::TransferRefusal;
 use self::transfers::Transfers;
@@ -415,8 +416,20 @@ impl<P, R> Driver<P, R> {
 
     /// What is being sent, and to whom.
     #[must_use]
-    pub fn sending(&self) -> Vec<Serving> {
+    pub fn serving(&self) -> Vec<Serving> {
         self.snapshots.serving()
+    }
+
+    /// What is being sent, by its age.
+    #[must_use]
+    pub fn sending(&self) -> Sending {
+        self.snapshots.sending()
+    }
+
+    /// Lets no more than so many bytes per second be sent from here on, and no more than
+    /// [`SnapshotOptions::sender`] does.
+    pub fn set_sending_rate(&mut self, bytes_per_second: Option<NonZeroU64>) {
+        self.snapshots.set_sending_rate(bytes_per_second);
     }
 
     /// Whether a snapshot is being taken.

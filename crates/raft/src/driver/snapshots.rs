@@ -1,5 +1,7 @@
 //! When a snapshot is taken, whom it is sent to, and whose is received.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use raft_core::{ClusterId, GroupId, Install, LogIndex, NodeId, SnapshotMeta, Timestamp};
 use raft_net::{Packet, SnapshotOutcome, SnapshotReply, SnapshotRequest};
@@ -194,6 +196,17 @@ struct Growth {
     begun: u64,
 }
 
+/// What is being sent of snapshots.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sending {
+    /// Nothing.
+    Nothing,
+    /// The newest one.
+    Newest,
+    /// One after which another was begun: what follows it may soon be gone from the log.
+    Superseded,
+}
+
 /// Whether a snapshot is being taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Taking {
@@ -367,6 +380,18 @@ impl Snapshots {
 
     pub(super) fn serving(&self) -> Vec<Serving> {
         self.sender.serving().collect()
+    }
+
+    pub(super) fn sending(&self) -> Sending {
+        match self.sender.serving().map(|serving| serving.last.index).min() {
+            None => Sending::Nothing,
+            Some(oldest) if oldest < self.growth.from => Sending::Superseded,
+            Some(_) => Sending::Newest,
+        }
+    }
+
+    pub(super) fn set_sending_rate(&mut self, bytes_per_second: Option<NonZeroU64>) {
+        self.sender.set_rate(bytes_per_second);
     }
 
     /// Whether no snapshot is on its way, as nearly always.

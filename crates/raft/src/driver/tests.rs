@@ -4,6 +4,7 @@ use raft_core::{
     Config, Entry, EntryPayload, LogId, Membership, Restored, RoleKind, SnapshotMeta, Term,
     WriteSeq,
 };
+use raft_net::SnapshotRequest;
 use raft_snapshot::MemoryDisk;
 
 use super::*;
@@ -954,4 +955,21 @@ fn the_tail_that_stays_is_bounded_by_entries_and_by_bytes() {
     snapshots.on_append(100 * 1000);
     snapshots.begin(LogIndex::new(2000));
     assert_eq!(snapshots.compact_to(LogIndex::new(2000)), LogIndex::new(1950));
+}
+
+#[test]
+fn what_is_sent_is_superseded_once_another_snapshot_was_begun() {
+    let mut snapshots = Snapshots::new(n(1), LogIndex::ZERO, options().snapshots);
+    let last = LogId::new(Term::new(1), LogIndex::new(10));
+    snapshots.begin(last.index);
+    snapshots.end();
+    assert_eq!(snapshots.sending(), Sending::Nothing);
+    snapshots.on_request(Timestamp::default(), n(2), SnapshotRequest::Manifest { last, offset: 0 });
+    assert_eq!(snapshots.sending(), Sending::Newest);
+
+    snapshots.begin(last.index.next());
+
+    assert_eq!(snapshots.sending(), Sending::Superseded);
+    snapshots.on_gone(n(2));
+    assert_eq!(snapshots.sending(), Sending::Nothing);
 }

@@ -273,9 +273,9 @@ impl Builder {
         self
     }
 
-    /// How fast the snapshots that this node takes are written, within the bound. Counts for state
-    /// machines that can be frozen; the others wait until they are written. Default:
-    /// [`SnapshotPace::FollowsLog`].
+    /// How fast the snapshots that this node takes are written, and how fast it sends them, within the
+    /// bound. State machines that cannot be frozen wait until one is written, and it is written as fast
+    /// as it goes. Default: [`SnapshotPace::FollowsLog`].
     #[must_use]
     pub const fn snapshot_pace(mut self, pace: SnapshotPace) -> Self {
         self.snapshot_pace = pace;

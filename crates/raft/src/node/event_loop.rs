@@ -22,7 +22,7 @@ use super::librarian::Librarian;
 use super::peers::Peers;
 use super::worker::Worker;
 use super::writing::Tempo;
-use crate::driver::{Driver, Leftover, Requests, SnapshotDone};
+use crate::driver::{Driver, Leftover, Requests, SnapshotDone, TransferDone};
 use crate::error::{ReadError, StopReason};
 use crate::log_store::LogStore;
 use crate::snapshot::{Kept, SnapshotError, SnapshotMetrics};
@@ -127,6 +127,8 @@ impl<S: StateMachine> EventLoop<S> {
         if now >= self.driver.next_deadline() {
             self.driver.on_timeout(now);
         }
+        let rate = self.tempo.pace().on_sending(now, self.driver.sending());
+        self.driver.set_sending_rate(rate);
         while let Some(requests) = self.driver.poll(now) {
             self.carry_out(now, requests)?;
         }
@@ -168,7 +170,12 @@ impl<S: StateMachine> EventLoop<S> {
                 self.snapshots.on_installed(meta.last);
                 self.driver.on_snapshot(now, SnapshotDone::Restored { meta });
             }
-            Happening::Transfer(done) => self.driver.on_transfer(now, done),
+            Happening::Transfer(done) => {
+                if let TransferDone::Read { outcome: Ok(bytes), .. } = &done {
+                    self.tempo.pace().on_moved(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                }
+                self.driver.on_transfer(now, done);
+            }
             Happening::Stop(reason) => return Err(reason),
         }
         Ok(())
@@ -306,7 +313,7 @@ impl<S: StateMachine> EventLoop<S> {
             metrics.snapshots = self.snapshots.metrics.clone();
             metrics.snapshots.is_taking = self.driver.is_taking_snapshot();
             metrics.snapshots.receiving = self.driver.receiving();
-            metrics.snapshots.sending = self.driver.sending();
+            metrics.snapshots.sending = self.driver.serving();
             metrics.snapshots.bytes_per_second = self.tempo.pace().current();
         });
     }

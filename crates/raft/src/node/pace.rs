@@ -1,4 +1,4 @@
-//! How fast a snapshot may be written, by what the log notices of it.
+//! How fast a snapshot may be written or sent, by what the log notices of it.
 //!
 //! | The log | The rate |
 //! |---|---|
@@ -10,6 +10,10 @@
 //! A round is some writes of the log, and some time. What is usual is the mean time from handing a
 //! write to the log until it is durable, as it was in rounds without a snapshot; at the floor, a
 //! snapshot is taken to make no difference.
+//!
+//! What is written and what is sent go at the same rate, each. But a follower must catch up some day: if
+//! another snapshot is begun while one is sent, the log may soon be without what follows it. From then
+//! on they are sent as fast as the bound allows, until none is.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -17,20 +21,23 @@ use std::time::Duration;
 
 use raft_core::{Timestamp, WriteSeq};
 
-/// How fast the snapshots that a node takes are written.
+use crate::driver::Sending;
+
+/// How fast the snapshots that a node takes are written, and how fast it sends them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SnapshotPace {
     /// As fast as the disk and the bound allow while the log is idle. While it is in use, no faster
     /// than it hardly notices: writes of the log may take a quarter longer than without a snapshot.
-    /// But never slower than 8 MiB a second, or the bound if that is less.
+    /// But never slower than 8 MiB a second, or the bound if that is less; and a follower to which one
+    /// is sent is not left behind: if that takes until another is taken, it goes on without regard.
     #[default]
     FollowsLog,
     /// As fast as the disk and the bound allow.
     Constant,
 }
 
-/// Decides how fast a snapshot may be written. It is told what the log does, and when.
+/// Decides how fast a snapshot may be written or sent. It is told what the log does, and when.
 #[derive(Debug)]
 pub(super) struct Pace {
     kind: SnapshotPace,
@@ -44,7 +51,19 @@ pub(super) struct Pace {
     /// Bytes per second while the log is in use.
     rate: u64,
     is_writing: bool,
+    sends: Sends,
     round: Round,
+}
+
+/// How snapshots are sent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Sends {
+    #[default]
+    None,
+    /// As the log lets them.
+    Paced,
+    /// As fast as the bound allows.
+    Hurried,
 }
 
 /// What has happened since a time.
@@ -80,6 +99,7 @@ impl Pace {
             usual: None,
             rate: Self::START,
             is_writing: false,
+            sends: Sends::None,
             round: Round::default(),
         }
     }
@@ -110,29 +130,62 @@ impl Pace {
     }
 
     /// A snapshot is written from here on.
-    pub(super) fn begin(&mut self, now: Timestamp) {
+    pub(super) fn begin_writing(&mut self, now: Timestamp) {
+        let was_at_work = self.is_at_work();
         self.is_writing = true;
+        self.turn(now, was_at_work);
+    }
+
+    /// No snapshot is written from here on.
+    pub(super) fn end_writing(&mut self, now: Timestamp) {
+        let was_at_work = self.is_at_work();
+        self.is_writing = false;
+        self.turn(now, was_at_work);
+    }
+
+    /// This is sent from here on; gives at how many bytes per second.
+    pub(super) fn on_sending(&mut self, now: Timestamp, sending: Sending) -> Option<NonZeroU64> {
+        let was_at_work = self.is_at_work();
+        self.sends = match (sending, self.sends) {
+            (Sending::Nothing, _) => Sends::None,
+            (Sending::Newest, Sends::None | Sends::Paced) => Sends::Paced,
+            (Sending::Newest, Sends::Hurried) | (Sending::Superseded, _) => Sends::Hurried,
+        };
+        self.turn(now, was_at_work);
+        match self.sends {
+            Sends::None | Sends::Paced => self.rate(now),
+            Sends::Hurried => self.bound,
+        }
+    }
+
+    /// So much of one was written or sent.
+    pub(super) const fn on_moved(&mut self, bytes: u64) {
+        self.round.bytes += bytes;
+    }
+
+    const fn is_at_work(&self) -> bool {
+        self.is_writing || !matches!(self.sends, Sends::None)
+    }
+
+    /// What was gathered while snapshots were at work says nothing of the time without, nor the other
+    /// way round.
+    fn turn(&mut self, now: Timestamp, was_at_work: bool) {
+        if self.is_at_work() == was_at_work {
+            return;
+        }
         self.rate = Self::START;
         self.round = Round { since: now, ..Round::default() };
     }
 
-    /// So much of it was written.
-    pub(super) const fn on_written(&mut self, bytes: u64) {
-        self.round.bytes += bytes;
-    }
-
-    /// No snapshot is written from here on.
-    pub(super) fn end(&mut self, now: Timestamp) {
-        self.is_writing = false;
-        self.round = Round { since: now, ..Round::default() };
-    }
-
-    /// The rate while the log is in use, if a snapshot is being written.
+    /// The rate while the log is in use, if a snapshot is being written or sent.
     pub(super) fn current(&self) -> Option<NonZeroU64> {
         match self.kind {
-            SnapshotPace::FollowsLog if self.is_writing => NonZeroU64::new(self.busy_rate()),
-            SnapshotPace::FollowsLog => None,
-            SnapshotPace::Constant => self.bound.filter(|_| self.is_writing),
+            SnapshotPace::FollowsLog if self.is_writing || self.sends == Sends::Paced => {
+                NonZeroU64::new(self.busy_rate())
+            }
+            SnapshotPace::FollowsLog | SnapshotPace::Constant => {
+                self.bound.filter(|_| self.is_at_work())
+            }
         }
     }
 
@@ -141,7 +194,8 @@ impl Pace {
         self.bound.map_or(rate, |bound| bound.get().min(rate))
     }
 
-    /// Bytes per second at which a snapshot may be written; `None` is as fast as it goes.
+    /// Bytes per second at which a snapshot may be written, or sent without hurry; `None` is as fast as
+    /// it goes.
     pub(super) fn rate(&self, now: Timestamp) -> Option<NonZeroU64> {
         match self.kind {
             SnapshotPace::Constant => self.bound,
@@ -169,10 +223,11 @@ impl Pace {
 
     fn judge(&mut self, round: Round, elapsed: Duration) {
         let took = round.took / round.writes.max(1);
-        let Some(usual) = self.usual.filter(|_| self.is_writing) else { return self.learn(took) };
+        let Some(usual) = self.usual.filter(|_| self.is_at_work()) else { return self.learn(took) };
         let is_slow = took > usual + usual / 4 + Self::SLACK;
         // So little is not what makes a log slow; and what is faster than usual is usual without.
-        if self.rate <= Self::FLOOR || took < usual {
+        let is_slight = self.rate <= Self::FLOOR && self.sends != Sends::Hurried;
+        if is_slight || took < usual {
             self.learn(took);
         }
         self.rate = if is_slow {
@@ -219,12 +274,12 @@ mod tests {
         /// rate of the snapshot.
         fn run(&mut self, millis: u64, takes: impl Fn(u64) -> u64) {
             for _ in 0..millis {
-                let rate = if self.pace.is_writing { self.rate().min(400 * MIB) } else { 0 };
+                let rate = if self.pace.is_at_work() { self.rate().min(400 * MIB) } else { 0 };
                 self.seq += 1;
                 self.pace.on_submitted(self.now, WriteSeq::new(self.seq));
                 let durable = self.now.after(Duration::from_micros(takes(rate)));
                 self.pace.on_durable(durable, WriteSeq::new(self.seq));
-                self.pace.on_written(rate / 1000);
+                self.pace.on_moved(rate / 1000);
                 self.written += rate / 1000;
                 self.now = self.now.after(Duration::from_millis(1));
             }
@@ -240,7 +295,7 @@ mod tests {
     fn an_idle_log_bounds_nothing() {
         for bound in [None, Some(100 * MIB)] {
             let mut world = World::new(bound);
-            world.pace.begin(world.now);
+            world.pace.begin_writing(world.now);
             assert_eq!(world.rate(), bound.unwrap_or(u64::MAX));
             world.run(1_000, shared);
             assert!(world.rate() < bound.unwrap_or(u64::MAX), "{}", world.rate());
@@ -256,7 +311,7 @@ mod tests {
     fn a_write_that_does_not_end_is_no_idleness() {
         let mut world = World::new(None);
         world.pace.on_submitted(world.now, WriteSeq::new(1));
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
 
         world.now = world.now.after(Duration::from_secs(10));
 
@@ -267,7 +322,7 @@ mod tests {
     fn the_rate_settles_where_the_log_hardly_notices() {
         let mut world = World::new(None);
         world.run(1_000, shared);
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
         world.run(1_000, shared);
         let before = world.written;
 
@@ -282,7 +337,7 @@ mod tests {
     fn a_log_that_notices_nothing_lets_it_be_as_fast_as_the_disk() {
         let mut world = World::new(None);
         world.run(1_000, |_| 500);
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
 
         world.run(2_000, |_| 500);
 
@@ -294,7 +349,7 @@ mod tests {
     fn no_log_is_so_slow_that_a_snapshot_ends_never() {
         let mut world = World::new(None);
         world.run(1_000, |_| 500);
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
 
         for _ in 0..50 {
             world.run(100, |_| 5_000_000);
@@ -306,7 +361,7 @@ mod tests {
     fn a_load_that_grows_meanwhile_is_not_held_against_the_snapshot() {
         let mut world = World::new(None);
         world.run(1_000, shared);
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
         world.run(1_000, shared);
 
         world.run(20_000, |rate| 4 * shared(rate));
@@ -320,7 +375,7 @@ mod tests {
     #[test]
     fn without_knowing_what_is_usual_it_is_slow_until_it_is_known() {
         let mut world = World::new(None);
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
         world.run(1, shared);
         assert_eq!(world.rate(), Pace::FLOOR);
 
@@ -333,12 +388,70 @@ mod tests {
     fn the_bound_counts_whatever_the_log_notices() {
         let mut world = World::new(Some(MIB));
         world.run(1_000, |_| 500);
-        world.pace.begin(world.now);
+        world.pace.begin_writing(world.now);
         for _ in 0..20 {
             world.run(100, |_| 500);
             assert_eq!(world.rate(), MIB);
         }
         let constant = Pace::new(SnapshotPace::Constant, None);
         assert_eq!((constant.rate(world.now), constant.sync_bytes(world.now)), (None, None));
+    }
+
+    #[test]
+    fn what_is_sent_goes_by_the_log_as_well() {
+        let mut world = World::new(Some(100 * MIB));
+        world.run(1_000, shared);
+        world.pace.on_sending(world.now, Sending::Newest);
+        world.run(2_000, |rate| 4 * shared(rate));
+
+        let rate = world.pace.on_sending(world.now, Sending::Newest);
+
+        assert_eq!(rate.map(NonZeroU64::get), Some(world.rate()));
+        assert!(world.rate() < 20 * MIB, "{} MiB/s", world.rate() / MIB);
+    }
+
+    #[test]
+    fn what_was_superseded_while_it_was_sent_is_sent_in_a_hurry_and_the_next_one_too() {
+        let bound = NonZeroU64::new(100 * MIB);
+        let mut world = World::new(bound.map(NonZeroU64::get));
+        world.run(1_000, shared);
+        world.pace.on_sending(world.now, Sending::Newest);
+        world.run(1_000, |rate| 4 * shared(rate));
+        assert_ne!(world.pace.on_sending(world.now, Sending::Newest), bound);
+
+        for sending in [Sending::Superseded, Sending::Newest, Sending::Newest] {
+            assert_eq!(world.pace.on_sending(world.now, sending), bound);
+            world.run(1_000, |rate| 4 * shared(rate));
+        }
+
+        world.pace.on_sending(world.now, Sending::Nothing);
+        assert_ne!(world.pace.on_sending(world.now, Sending::Newest), bound, "one without hurry");
+    }
+
+    #[test]
+    fn who_sends_in_a_hurry_does_not_take_that_for_the_usual() {
+        let mut world = World::new(None);
+        world.run(1_000, |_| 500);
+        world.pace.on_sending(world.now, Sending::Superseded);
+        let usual = world.pace.usual;
+
+        world.run(5_000, |_| 5_000);
+
+        assert_eq!(world.pace.usual, usual);
+    }
+
+    #[test]
+    fn one_that_is_sent_while_another_is_written_does_not_begin_anew() {
+        let mut world = World::new(None);
+        world.run(1_000, shared);
+        world.pace.begin_writing(world.now);
+        world.run(2_000, |rate| 4 * shared(rate));
+        let rate = world.rate();
+        assert!(rate < Pace::START);
+
+        world.pace.on_sending(world.now, Sending::Newest);
+        world.pace.end_writing(world.now);
+
+        assert_eq!(world.rate(), rate);
     }
 }

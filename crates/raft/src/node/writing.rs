@@ -148,7 +148,7 @@ enum Step {
 
 impl<'a> Pacing<'a> {
     fn begin(tempo: &'a Tempo) -> Self {
-        tempo.pace().begin(tempo.clock.now());
+        tempo.pace().begin_writing(tempo.clock.now());
         Self { tempo, bucket: TokenBucket::new(None), unsynced: 0 }
     }
 
@@ -167,7 +167,7 @@ impl<'a> Pacing<'a> {
         let now = self.tempo.clock.now();
         self.bucket.spend(now, bytes);
         let mut pace = self.tempo.pace();
-        pace.on_written(bytes);
+        pace.on_moved(bytes);
         self.unsynced += bytes;
         let is_due = pace.sync_bytes(now).is_some_and(|most| self.unsynced >= most);
         if is_due {
@@ -179,7 +179,7 @@ impl<'a> Pacing<'a> {
 
 impl Drop for Pacing<'_> {
     fn drop(&mut self) {
-        self.tempo.pace().end(self.tempo.clock.now());
+        self.tempo.pace().end_writing(self.tempo.clock.now());
     }
 }
 

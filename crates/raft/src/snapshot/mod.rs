@@ -141,8 +141,8 @@ pub struct SnapshotMetrics {
     pub installed: u64,
     /// Whether one is being taken.
     pub is_taking: bool,
-    /// Bytes per second that it gets while the log is in use, see
-    /// [`SnapshotPace`](crate::SnapshotPace); `None` if none is being taken, or nothing bounds it.
+    /// Bytes per second that it gets while the log is in use, and as many those that are sent, see
+    /// [`SnapshotPace`](crate::SnapshotPace); `None` if none is taken or sent, or nothing bounds it.
     pub bytes_per_second: Option<NonZeroU64>,
     /// The one that is being received.
     pub receiving: Option<raft_snapshot::Progress>,

@@ -108,6 +108,12 @@ impl Sender {
         }
     }
 
+    /// Sends no more than so many bytes per second from here on, nor more than its limits allow.
+    pub fn set_rate(&mut self, bytes_per_second: Option<NonZeroU64>) {
+        let bounds = [self.limits.bytes_per_second, bytes_per_second];
+        self.bucket.set_rate(bounds.into_iter().flatten().min());
+    }
+
     /// A peer asks for something.
     pub fn on_request(&mut self, now: Timestamp, from: NodeId, request: Request) {
         self.release_idle(now);
