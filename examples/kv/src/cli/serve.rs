@@ -68,7 +68,7 @@ pub(super) struct Options {
     /// Bytes per second at which snapshots are written, sent and received [default: 134217728].
     #[arg(long, value_name = "BYTES")]
     snapshot_rate: Option<NonZeroU64>,
-    /// Write snapshots at that rate whatever the log notices of it.
+    /// Write and send snapshots at that rate whatever the log notices of it.
     #[arg(long)]
     snapshot_constant: bool,
     /// Start without entries of the log that are damaged and that no other node can give back, and
