@@ -77,15 +77,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::a_lost_entry_at_the_snapshots_end"),
     },
     Mutant {
-        name: "only-voter-forgets-who-leaves",
-        rule: "the only voter that comes back keeps its promise to a leader that is about to leave",
-        file: "crates/raft-core/src/raft/common.rs",
-        old: r"        is_settled && !self.has_other_voters()",
-        new: r"        let _ = is_settled;
-        !self.has_other_voters()",
-        killer: Killer::Tests("raft-core::a_voter_that_comes_back_as_the_only_one"),
-    },
-    Mutant {
         name: "candidacy-before-disk",
         rule: "a candidate's term and vote are durable before it asks (thesis §3.8)",
         file: "crates/raft-core/src/message.rs",

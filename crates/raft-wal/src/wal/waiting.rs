@@ -84,10 +84,13 @@ impl Waiting {
         self.0.push((seq, Waiter::Thread(sleeper)));
     }
 
-    /// Adds a task, which waits for one batch at a time.
+    /// Adds a task, unless it waits for this batch already. It may wait for others as well.
     pub(super) fn add_task(&mut self, seq: BatchSeq, task: &Waker) {
-        self.0.retain(|(_, known)| !matches!(known, Waiter::Task(known) if known.will_wake(task)));
-        self.0.push((seq, Waiter::Task(task.clone())));
+        let is_same =
+            |known: &Waiter| matches!(known, Waiter::Task(known) if known.will_wake(task));
+        if !self.0.iter().any(|(known_seq, known)| *known_seq == seq && is_same(known)) {
+            self.0.push((seq, Waiter::Task(task.clone())));
+        }
     }
 
     /// A thread that can carry out the next write; it waits no longer.
@@ -160,13 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_task_waits_once_and_writes_nothing() {
+    fn a_task_that_waits_for_two_batches_is_woken_for_each_and_writes_nothing() {
         let mut waiting = Waiting::default();
-        waiting.add_task(BatchSeq::new(1), Waker::noop());
-        waiting.add_task(BatchSeq::new(2), Waker::noop());
+        for seq in [1, 2, 1, 2] {
+            waiting.add_task(BatchSeq::new(seq), Waker::noop());
+        }
 
         assert!(waiting.next_sleeper().is_none());
-        assert_eq!(waiting.upto(BatchSeq::new(1)).0.len(), 0, "it asked for another since");
+        assert_eq!(waiting.upto(BatchSeq::new(1)).0.len(), 1);
         assert_eq!(waiting.upto(BatchSeq::new(2)).0.len(), 1);
     }
 }

@@ -198,22 +198,20 @@ fn a_rate_that_changes_counts_from_the_next_chunk_on_and_never_beyond_the_limit(
     let mut millis_for_a_mebibyte = |now: u64, rate: Option<u64>| {
         sender.set_rate(rate.and_then(NonZeroU64::new));
         sender.on_request(at(now), node(2), chunk(0));
-        actions(&mut sender, at(now));
+        drop(actions(&mut sender, at(now)));
         sender.on_read(at(now), node(2), chunk(0), Ok(Bytes::from(vec![0; MIB])));
         sender.on_request(at(now), node(2), chunk(1));
-        (now..).find(|millis| actions(&mut sender, at(*millis)).contains(&read_of(2, 1))).map(
-            |end| {
-                sender.on_read(at(end), node(2), chunk(1), Err(Refusal::Unknown));
-                end - now
-            },
-        )
+        let mut is_next = |millis: &u64| actions(&mut sender, at(*millis)).contains(&read_of(2, 1));
+        let end = (now..now + 1_000).find(|millis| is_next(millis)).expect("it goes on");
+        sender.on_read(at(end), node(2), chunk(1), Err(Refusal::Unknown));
+        end - now
     };
 
     // What may be borrowed is 20 ms.
-    assert_eq!(millis_for_a_mebibyte(1_000, Some(10 << 20)), Some(80));
-    assert_eq!(millis_for_a_mebibyte(2_000, Some(20 << 20)), Some(30));
-    assert_eq!(millis_for_a_mebibyte(3_000, Some(1 << 30)), Some(0));
-    assert_eq!(millis_for_a_mebibyte(4_000, None), Some(0));
+    assert_eq!(millis_for_a_mebibyte(1_000, Some(10 << 20)), 80);
+    assert_eq!(millis_for_a_mebibyte(2_000, Some(20 << 20)), 30);
+    assert_eq!(millis_for_a_mebibyte(3_000, Some(1 << 30)), 0);
+    assert_eq!(millis_for_a_mebibyte(4_000, None), 0);
     assert_eq!(sender.bucket.ready_at(), at(4_010 - 20), "at the limit, no faster");
 }
 
