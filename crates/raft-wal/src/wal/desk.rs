@@ -3,7 +3,8 @@
 //! The writer's thread comes for what was appended. A caller who waits for the disk anyway, and
 //! finds nobody there, does the write and the sync itself: it hands nothing over and need not be
 //! woken. Whoever comes while a sync runs waits, and one of them carries out the next. Nobody else is
-//! woken before its batch is durable: a thread that looks in vain takes time from those that work.
+//! woken before its batch is durable: a thread that looks in vain takes time from those that work. Those
+//! who are woken wake each other, while the next write is on its way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
@@ -168,7 +169,7 @@ impl<D: Disk> Desk<D> {
                 hall.durable = *seq;
                 hall.waiting.upto(*seq)
             }
-            Ok(Step::Idle | Step::Starved) => Awakened::default(),
+            Ok(Step::Idle | Step::Starved) => Awakened::nobody(),
             Err(error) => {
                 hall.stopped = Some(Arc::clone(error));
                 hall.waiting.all()

@@ -1,8 +1,7 @@
 //! Who waits for a batch to be durable: tasks, and threads that sleep.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::Thread;
 
@@ -20,9 +19,13 @@ enum Waiter {
 }
 
 /// Whose wait is over, and what they are to be told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use]
-pub(super) struct Awakened(Vec<(Waiter, News)>);
+pub(super) struct Awakened {
+    news: News,
+    tasks: Vec<Waker>,
+    threads: Vec<Arc<Sleeper>>,
+}
 
 /// What a thread is woken for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,44 +40,65 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) struct Sleeper {
     thread: Thread,
-    news: AtomicU8,
+    told: Mutex<Option<Told>>,
 }
 
-const NO_NEWS: u8 = 0;
-const DURABLE: u8 = 1;
-const LOOK: u8 = 2;
+/// News, and those to whom a thread passes them on before it goes its way.
+#[derive(Debug)]
+struct Told {
+    news: News,
+    others: Vec<Arc<Sleeper>>,
+}
 
 impl Sleeper {
     /// This thread.
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { thread: std::thread::current(), news: AtomicU8::new(NO_NEWS) })
+        Arc::new(Self { thread: std::thread::current(), told: Mutex::new(None) })
     }
 
+    /// Wakes it, and nobody else.
     pub(super) fn tell(&self, news: News) {
-        let news = match news {
-            News::Durable => DURABLE,
-            News::Look => LOOK,
-        };
-        self.news.store(news, Ordering::Release);
+        self.pass(news, Vec::new());
+    }
+
+    fn pass(&self, news: News, others: Vec<Arc<Self>>) {
+        *self.told() = Some(Told { news, others });
         self.thread.unpark();
     }
 
-    /// What it has been told.
-    pub(super) fn news(&self) -> Option<News> {
-        match self.news.load(Ordering::Acquire) {
-            NO_NEWS => None,
-            DURABLE => Some(News::Durable),
-            _ => Some(News::Look),
-        }
+    fn told(&self) -> MutexGuard<'_, Option<Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns once there is news; whoever else unparks the thread does not matter.
+    /// What it has been told, and does not know yet.
+    #[cfg(test)]
+    pub(super) fn news(&self) -> Option<News> {
+        self.told().as_ref().map(|told| told.news)
+    }
+
+    /// Returns once there is news and others have it from here; whoever else unparks the thread does
+    /// not matter.
     pub(super) fn sleep(&self) -> News {
         loop {
-            if let Some(news) = self.news() {
+            let told = self.told().take();
+            if let Some(Told { news, others }) = told {
+                Self::tell_all(news, others);
                 return news;
             }
             std::thread::park();
+        }
+    }
+
+    /// Wakes two of them, each of which wakes its half of the others.
+    ///
+    /// To wake a thread takes long. Who has the seat would leave the disk idle until it has woken them all,
+    /// and by then they would all wait again: for one another's sync.
+    fn tell_all(news: News, mut threads: Vec<Arc<Self>>) {
+        let half = threads.split_off(threads.len().div_ceil(2));
+        for mut threads in [threads, half] {
+            if let Some(first) = threads.pop() {
+                first.pass(news, threads);
+            }
         }
     }
 }
@@ -104,32 +128,42 @@ impl Waiting {
 
     /// Those who wait for `durable` or what came before it.
     pub(super) fn upto(&mut self, durable: BatchSeq) -> Awakened {
-        let over = self.0.extract_if(.., |(seq, _)| *seq <= durable);
-        Awakened(over.map(|(_, waiter)| (waiter, News::Durable)).collect())
+        Awakened::new(News::Durable, self.0.extract_if(.., |(seq, _)| *seq <= durable))
     }
 
     /// Everybody: nothing more becomes durable.
     pub(super) fn all(&mut self) -> Awakened {
-        Awakened(self.0.drain(..).map(|(_, waiter)| (waiter, News::Look)).collect())
+        Awakened::new(News::Look, self.0.drain(..))
     }
 }
 
 impl Awakened {
-    /// Wakes all of them.
+    pub(super) fn nobody() -> Self {
+        Self::new(News::Look, [])
+    }
+
+    fn new(news: News, over: impl IntoIterator<Item = (BatchSeq, Waiter)>) -> Self {
+        let (mut tasks, mut threads) = (Vec::new(), Vec::new());
+        for (_, waiter) in over {
+            match waiter {
+                Waiter::Task(task) => tasks.push(task),
+                Waiter::Thread(sleeper) => threads.push(sleeper),
+            }
+        }
+        Self { news, tasks, threads }
+    }
+
+    /// Wakes the tasks, and the threads through one another.
     ///
     /// # Errors
     ///
     /// If a task panicked. The others have been woken.
     pub(super) fn wake(self) -> Result<(), WalError> {
+        Sleeper::tell_all(self.news, self.threads);
         let mut outcome = Ok(());
-        for (waiter, news) in self.0 {
-            match waiter {
-                Waiter::Task(task) => {
-                    if catch_unwind(AssertUnwindSafe(|| task.wake())).is_err() {
-                        outcome = Err(WalError::Panicked);
-                    }
-                }
-                Waiter::Thread(sleeper) => sleeper.tell(news),
+        for task in self.tasks {
+            if catch_unwind(AssertUnwindSafe(|| task.wake())).is_err() {
+                outcome = Err(WalError::Panicked);
             }
         }
         outcome
@@ -140,14 +174,18 @@ impl Awakened {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_those_are_woken_whose_batch_is_durable_and_one_to_write_the_next() {
-        let mut waiting = Waiting::default();
-        let sleepers = [1, 2, 3, 4].map(|seq| {
+    fn sleepers<const N: usize>(waiting: &mut Waiting, seqs: [u64; N]) -> [Arc<Sleeper>; N] {
+        seqs.map(|seq| {
             let sleeper = Sleeper::new();
             waiting.add_sleeper(BatchSeq::new(seq), Arc::clone(&sleeper));
             sleeper
-        });
+        })
+    }
+
+    #[test]
+    fn only_those_are_woken_whose_batch_is_durable_and_one_to_write_the_next() {
+        let mut waiting = Waiting::default();
+        let sleepers = sleepers(&mut waiting, [1, 2, 3, 4]);
         let news = || sleepers.each_ref().map(|sleeper| sleeper.news());
         let (durable, look) = (Some(News::Durable), Some(News::Look));
 
@@ -163,6 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_the_seat_wakes_two_threads_and_they_the_others() {
+        let mut waiting = Waiting::default();
+        let mut asleep = sleepers(&mut waiting, [1; 64]).to_vec();
+
+        waiting.upto(BatchSeq::new(1)).wake().expect("no task is there to panic");
+        for told in [2, 4, 8, 16, 32, 2] {
+            let (awake, rest) = asleep.into_iter().partition(|sleeper| sleeper.news().is_some());
+            let awake: Vec<Arc<Sleeper>> = awake;
+            assert_eq!(awake.len(), told);
+            assert!(awake.iter().all(|sleeper| sleeper.sleep() == News::Durable));
+            asleep = rest;
+        }
+        assert!(asleep.is_empty());
+    }
+
+    #[test]
     fn a_task_that_waits_for_two_batches_is_woken_for_each_and_writes_nothing() {
         let mut waiting = Waiting::default();
         for seq in [1, 2, 1, 2] {
@@ -170,7 +224,7 @@ mod tests {
         }
 
         assert!(waiting.next_sleeper().is_none());
-        assert_eq!(waiting.upto(BatchSeq::new(1)).0.len(), 1);
-        assert_eq!(waiting.upto(BatchSeq::new(2)).0.len(), 1);
+        assert_eq!(waiting.upto(BatchSeq::new(1)).tasks.len(), 1);
+        assert_eq!(waiting.upto(BatchSeq::new(2)).tasks.len(), 1);
     }
 }
