@@ -23,6 +23,35 @@ pub(super) struct Planted {
     original: String,
 }
 
+/// A program that runs tests.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct TestProgram {
+    path: PathBuf,
+    /// Where its package is: what the tests look for, they look for there.
+    package: PathBuf,
+}
+
+impl TestProgram {
+    /// What one of cargo's messages is about, if that is such a program.
+    fn named_in(message: &str) -> Option<Self> {
+        let message: serde_json::Value = serde_json::from_str(message).ok()?;
+        if !message.pointer("/profile/test")?.as_bool()? {
+            return None;
+        }
+        let manifest = Path::new(message.get("manifest_path")?.as_str()?);
+        let path = message.get("executable")?.as_str()?.into();
+        Some(Self { path, package: manifest.parent()?.to_path_buf() })
+    }
+
+    /// Runs those whose name contains `filter`.
+    pub(super) fn command(&self, filter: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg("--quiet").arg(filter).current_dir(&self.package);
+        command.env("CARGO_MANIFEST_DIR", &self.package);
+        command
+    }
+}
+
 impl Scratch {
     /// Brings the copy up to date. Files that are the same are left alone, for the sake of cargo.
     pub(super) fn make(workspace: &Workspace) -> anyhow::Result<Self> {
@@ -73,19 +102,24 @@ impl Scratch {
         Ok(self.target().join("mutants").join(program))
     }
 
-    /// Builds something.
-    pub(super) fn cargo(&self, arguments: &str) -> anyhow::Result<()> {
-        let mut command = cargo_at(&self.dir, arguments);
-        let output = self.in_it(&mut command).output().context("cargo cannot be run")?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "it does not build:\n{errors}");
-        Ok(())
+    /// Builds the tests of a package, and gives their programs.
+    pub(super) fn build_tests(&self, package: &str) -> anyhow::Result<Vec<TestProgram>> {
+        let tests = "test --quiet --all-features --no-run --message-format json-render-diagnostics";
+        let messages = self.cargo(&format!("{tests} --package {package}"))?;
+        let programs: Vec<_> = messages.lines().filter_map(TestProgram::named_in).collect();
+        ensure!(!programs.is_empty(), "cargo has built no tests of {package}");
+        Ok(programs)
     }
 
-    /// Has a command use the copy's own place for what is built.
-    pub(super) fn in_it<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// Builds something, and gives what cargo says of it.
+    fn cargo(&self, arguments: &str) -> anyhow::Result<String> {
+        let mut command = cargo_at(&self.dir, arguments);
         // Warnings are of no interest in a bug.
-        command.env("CARGO_TARGET_DIR", self.target()).env("RUSTFLAGS", "--cap-lints=warn")
+        command.env("CARGO_TARGET_DIR", self.target()).env("RUSTFLAGS", "--cap-lints=warn");
+        let output = command.output().context("cargo cannot be run")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "it does not build:\n{errors}");
+        String::from_utf8(output.stdout).context("cargo prints text")
     }
 
     fn target(&self) -> PathBuf {
@@ -116,4 +150,24 @@ fn remove_others(dir: &Path, kept: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_tests_are_told_from_others() {
+        let message = |test: bool| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/a/raft/Cargo.toml",
+                    "profile":{{"test":{test}}},"executable":"/t/raft-1"}}"#
+            )
+        };
+        let program = TestProgram { path: "/t/raft-1".into(), package: "/a/raft".into() };
+
+        assert_eq!(TestProgram::named_in(&message(true)), Some(program));
+        assert_eq!(TestProgram::named_in(&message(false)), None);
+        assert_eq!(TestProgram::named_in(r#"{"reason":"build-finished","success":true}"#), None);
+    }
 }
