@@ -107,6 +107,8 @@ impl<D: Disk> Writer<D> {
         }
         let path = self.temporary.path();
         self.file.write_full_at(self.written, &self.chunk).doing("write", &path)?;
+        // So that the disk does not wait for the next sync.
+        self.file.write_out(self.written, wide(self.chunk.len()));
         let mut crc = Hasher::new();
         crc.update(&self.chunk);
         self.crc.combine(&crc);

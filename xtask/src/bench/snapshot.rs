@@ -87,6 +87,7 @@ pub(super) fn run(program: &Path, directory: &Directory, options: &Options) -> a
     println!("node {behind} goes away; writing {} MiB", options.mebibytes);
     cluster.kill(behind)?;
     fill(address, bytes)?;
+    comes_to_rest(cluster.client(other)?, Info::ask(address)?.number("raft_applied")?)?;
     let mut steps = Vec::new();
     let (took, memory) = watched(cluster.pid(other)?, || snapshot(cluster.client(other)?))?;
     steps.push(Step { what: "write", way: Way::Disk, took, memory, p99: None });
@@ -258,6 +259,18 @@ fn answers(address: SocketAddr) -> anyhow::Result<()> {
         ensure!(start.elapsed() < PATIENCE, "a node does not answer within {PATIENCE:?}");
         std::thread::sleep(PAUSE);
     }
+    Ok(())
+}
+
+/// Waits until a node has applied so much, and whatever that left to do is done.
+fn comes_to_rest(address: SocketAddr, applied: u64) -> anyhow::Result<()> {
+    const REST: Duration = Duration::from_secs(1);
+    let start = Instant::now();
+    while Info::ask(address)?.number("raft_applied")? < applied {
+        ensure!(start.elapsed() < PATIENCE, "a node is behind after {PATIENCE:?}");
+        std::thread::sleep(PAUSE);
+    }
+    std::thread::sleep(REST);
     Ok(())
 }
 

@@ -175,6 +175,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     /// If the call exists and fails.
     fn evict(&self) -> io::Result<()>;
 
+    /// Has the system begin to write out `len` bytes from `offset` on, and forget what was written
+    /// already. Hardly waits, and makes nothing durable; whatever fails, the next sync reports. A disk
+    /// without such a call does nothing.
+    fn write_out(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Maps the first `len` bytes for reading; `None` if this disk has no maps. The caller
     /// promises that nobody writes to them or cuts the file below `len` any more.
     ///
