@@ -54,17 +54,21 @@ fn cli() -> Command {
         .subcommand(Command::new("ci").about("Everything that CI checks, in its order"))
         .subcommand(Command::new("test").about("All tests: suite, doctest, matrix, no-std"))
         .subcommands(ci::steps().filter(|step| step.name != sim::STEP.name).map(step))
-        .subcommand(sim::Options::augment_args(step(&sim::STEP)))
+        // What options say of themselves is not what the command does.
+        .subcommand(sim::Options::augment_args(step(&sim::STEP)).about(sim::STEP.about))
         .subcommand(step(&powerloss::STEP))
-        .subcommand(fuzz::Options::augment_args(
-            Command::new("fuzz").about("Look for bytes that a decoder cannot bear"),
-        ))
-        .subcommand(mutants::Options::augment_args(
-            Command::new("mutants").about("Planted bugs, and how soon the simulator finds each"),
-        ))
-        .subcommand(bench::Options::augment_args(
-            Command::new("bench").about("Measure a cluster on this machine"),
-        ))
+        .subcommand(
+            fuzz::Options::augment_args(Command::new("fuzz"))
+                .about("Look for bytes that a decoder cannot bear"),
+        )
+        .subcommand(
+            mutants::Options::augment_args(Command::new("mutants"))
+                .about("Planted bugs, and how soon the simulator finds each"),
+        )
+        .subcommand(
+            bench::Options::augment_args(Command::new("bench"))
+                .about("Measure this machine's clusters, logs and cores, beside others"),
+        )
 }
 
 fn run(matches: &ArgMatches) -> anyhow::Result<()> {
@@ -104,6 +108,9 @@ mod tests {
             let matches = cli().get_matches_from(["xtask", step.name]);
 
             assert_eq!(matches.subcommand_name(), Some(step.name));
+            let cli = cli();
+            let about = cli.find_subcommand(step.name).and_then(Command::get_about);
+            assert_eq!(about.map(ToString::to_string).as_deref(), Some(step.about));
         }
     }
 }
