@@ -228,6 +228,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::promotion"),
     },
     Mutant {
+        name: "every-change-is-made-already",
+        rule: "a change is refused for a reason",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"        if wanted == *current {",
+        new: r"        if wanted == *current || true {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "nobody-is-promoted",
         rule: "a learner that was to become a voter becomes one (thesis §4.2.1)",
         file: "crates/raft-core/src/raft/leader/membership.rs",

@@ -10,6 +10,7 @@ use raft_core::{
 };
 
 use super::World;
+use super::refusals::Asked;
 use crate::app::App;
 use crate::check::{Rule, Violation, ensure, survives};
 use crate::schedule::{Change, Class};
@@ -24,12 +25,16 @@ pub(super) struct Operator {
     asked: u32,
     /// By number: the node that was asked, and the entry that it appended.
     waiting: BTreeMap<u32, (NodeId, LogId)>,
+    /// Of those that were refused, until the operator is told why: how the node stood.
+    refused: BTreeMap<u32, Asked>,
 }
 
 /// A change as it is asked for, and who votes once it is complete.
 struct Wish {
     change: MembershipChange,
     voters: BTreeSet<NodeId>,
+    has_voters: bool,
+    is_so_already: bool,
 }
 
 impl<A: App> World<A> {
@@ -50,10 +55,14 @@ impl<A: App> World<A> {
         let node = &mut self.nodes[leader];
         let (id, now) = (node.id, node.clock.at(self.now));
         let Some(process) = &mut node.process else { return Ok(()) };
-        let before = process.driver.raft().status().membership_id;
+        let raft = process.driver.raft();
+        let before = raft.status().membership_id;
+        let asked = Asked::new(raft, wish.is_so_already, wish.has_voters);
         process.driver.change_membership(now, &wish.change, call);
         let first = process.driver.raft().status().membership_id;
-        if first != before {
+        if first == before {
+            self.operator.refused.insert(call, asked);
+        } else {
             let deadline = now.after(self.settings.driver.request_timeout);
             node.operators.on_call(call);
             node.operators.on_taken(call, deadline.as_micros());
@@ -73,52 +82,54 @@ impl<A: App> World<A> {
         let id = |target| Some(self.nodes[self.find(target)?].id);
         // Who has an address can be told from who has none.
         let address = |id: NodeId| format!("node-{id}");
-        let change = match change {
+        let to_vote = |id| membership.promotions().any(|promoted| promoted == id);
+        let (change, is_so_already) = match change {
             Change::AddVoter(target) => {
                 let id = id(target)?;
                 voters.insert(id);
-                edit.add_voter(id, address(id))
+                (edit.add_voter(id, address(id)), membership.is_voter(id) || to_vote(id))
             }
             Change::AddLearner(target) => {
                 let id = id(target)?;
                 voters.remove(&id);
-                edit.add_learner(id, address(id))
+                (edit.add_learner(id, address(id)), membership.is_learner(id) && !to_vote(id))
             }
             Change::Promote(target) => {
                 let id = id(target)?;
                 voters.insert(id);
-                edit.promote(id)
+                (edit.promote(id), membership.is_voter(id))
             }
             Change::Demote(target) => {
                 let id = id(target)?;
                 voters.remove(&id);
-                edit.demote(id)
+                (edit.demote(id), membership.is_learner(id) && !to_vote(id))
             }
             Change::Remove(target) => {
                 let id = id(target)?;
                 voters.remove(&id);
-                edit.remove(id)
+                (edit.remove(id), false)
             }
-            Change::Many { parts } => membership.members().fold(edit, |edit, id| {
+            Change::Many { parts } => membership.members().fold((edit, true), |(edit, so), id| {
                 match parts >> (2 * (id.get() % 16)) & 3 {
                     1 => {
                         voters.insert(id);
-                        edit.promote(id)
+                        (edit.promote(id), so && membership.is_voter(id))
                     }
                     2 => {
                         voters.remove(&id);
-                        edit.demote(id)
+                        (edit.demote(id), so && membership.is_learner(id) && !to_vote(id))
                     }
                     3 => {
                         voters.remove(&id);
-                        edit.remove(id)
+                        (edit.remove(id), false)
                     }
-                    _ => edit,
+                    _ => (edit, so),
                 }
             }),
         };
+        let has_voters = !voters.is_empty();
         voters.extend(membership.promotions().filter(|id| self.is_hurt(*id)));
-        Some(Wish { change, voters })
+        Some(Wish { change, voters, has_voters, is_so_already })
     }
 
     /// Takes what the operator is told.
@@ -130,11 +141,7 @@ impl<A: App> World<A> {
     ) -> Result<(), Violation> {
         let id = self.nodes[at].id;
         let Some((_, first)) = self.operator.waiting.remove(&call) else {
-            let is_refused = matches!(outcome, Err(ChangeRefusal::Refused(_)));
-            self.tally.reach_if(is_refused, Point::ChangeRefused);
-            return ensure(is_refused, Rule::Callers, || {
-                format!("{id} answers change {call} again, or one that it refused: {outcome:?}")
-            });
+            return self.on_refused(id, call, outcome);
         };
         self.nodes[at].operators.on_answer(call);
         let agreed = self.checks.committed.id_at(first.index);
@@ -161,6 +168,25 @@ impl<A: App> World<A> {
                 format!("{id} refuses the change that it has appended at {first}: {error}")
             }),
         }
+    }
+
+    /// Takes why a change was refused.
+    fn on_refused(
+        &mut self,
+        id: NodeId,
+        call: u32,
+        outcome: Result<LogId, ChangeRefusal>,
+    ) -> Result<(), Violation> {
+        let asked = self.operator.refused.remove(&call);
+        let (Some(asked), Err(ChangeRefusal::Refused(error))) = (asked, outcome) else {
+            return ensure(false, Rule::Callers, || {
+                format!("{id} answers change {call} again, or one that it refused: {outcome:?}")
+            });
+        };
+        self.tally.reach(Point::ChangeRefused);
+        ensure(asked.justifies(error, &self.checks.committed), Rule::Membership, || {
+            format!("{id} refuses change {call} without reason: {error}")
+        })
     }
 
     /// Checks why a server answers no read.

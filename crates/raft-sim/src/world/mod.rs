@@ -14,6 +14,7 @@ mod notes;
 mod process;
 mod queue;
 mod record;
+mod refusals;
 mod rehearsal;
 mod shelf;
 mod start;
