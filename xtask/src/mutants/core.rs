@@ -228,6 +228,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::promotion"),
     },
     Mutant {
+        name: "nobody-is-handed-over-to",
+        rule: "a transfer is refused for a reason",
+        file: "crates/raft-core/src/raft/leader/transfer.rs",
+        old: r"if !common.membership().quorum().incoming().contains(to) {",
+        new: r"if common.membership().contains(to) {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "every-change-is-made-already",
         rule: "a change is refused for a reason",
         file: "crates/raft-core/src/raft/leader/membership.rs",

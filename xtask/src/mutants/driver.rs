@@ -170,7 +170,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/raft/src/driver/transfers.rs",
         old: r"transfer.to == leader);",
         new: r"transfer.to == leader || leader.get() > 0);",
-        killer: Killer::Tests("raft::driver::transfers::tests::who_else_is_elected_is_no_success"),
+        killer: Killer::Simulator,
     },
     Mutant {
         name: "who-came-back-waits-too-long",

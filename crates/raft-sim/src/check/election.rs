@@ -96,6 +96,11 @@ impl Elections {
         Ok(!are_sure && membership.quorum().voters().count() > 1)
     }
 
+    /// Whether a server was elected in `since` or later.
+    pub(crate) fn has_led(&self, id: NodeId, since: Term) -> bool {
+        self.leaders.range(since..).any(|(_, (leader, _))| *leader == id)
+    }
+
     pub(crate) fn terms_led(&self) -> usize {
         self.leaders.len()
     }

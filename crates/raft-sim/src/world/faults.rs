@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use raft::driver::TransferRefusal;
 use raft_core::{LogIndex, Membership};
 
 use super::network::{Weather, micros};
@@ -12,9 +11,6 @@ use crate::app::App;
 use crate::check::Violation;
 use crate::schedule::{Class, Fault, Storm, Target};
 use crate::tally::{Point, Standing};
-
-/// The caller of what no client asks for.
-const OPERATOR: u32 = u32::MAX;
 
 /// What ends a fault.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -184,31 +180,6 @@ impl<A: App> World<A> {
         self.tally.hit(Class::ClockLeap, self.standing(at));
         self.nodes[at].clock.leap(self.now, micros(by));
         self.turn(at).map(|()| None)
-    }
-
-    /// An operator has the leader hand over.
-    fn transfer(&mut self, to: Target) -> Result<(), Violation> {
-        let (Some(leader), Some(to)) = (self.leader(), self.find(to)) else { return Ok(()) };
-        let id = self.nodes[to].id;
-        let node = &mut self.nodes[leader];
-        let now = node.clock.at(self.now);
-        let Some(process) = node.process.as_mut().filter(|_| node.pauses == 0) else {
-            return Ok(());
-        };
-        process.driver.transfer(now, id, OPERATOR);
-        self.tally.hit(Class::Transfer, self.standing(to));
-        self.turn(leader)
-    }
-
-    pub(super) fn note_transfer(&mut self, outcome: Result<(), TransferRefusal>) {
-        let point = match outcome {
-            Ok(()) => Point::TransferDone,
-            Err(TransferRefusal::OtherLeader { .. }) => Point::TransferOvertaken,
-            Err(
-                TransferRefusal::Refused(_) | TransferRefusal::Failed | TransferRefusal::TimedOut,
-            ) => return,
-        };
-        self.tally.reach(point);
     }
 
     /// The memberships by which somebody may count, now or later.

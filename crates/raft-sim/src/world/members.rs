@@ -10,7 +10,8 @@ use raft_core::{
 };
 
 use super::World;
-use super::refusals::Asked;
+use super::refusals::{Aim, Asked};
+use super::transfers::Transfer;
 use crate::app::App;
 use crate::check::{Rule, Violation, ensure, survives};
 use crate::schedule::{Change, Class};
@@ -26,15 +27,33 @@ pub(super) struct Operator {
     /// By number: the node that was asked, and the entry that it appended.
     waiting: BTreeMap<u32, (NodeId, LogId)>,
     /// Of those that were refused, until the operator is told why: how the node stood.
-    refused: BTreeMap<u32, Asked>,
+    refused: BTreeMap<u32, (Asked, Aim)>,
+    /// Those that were begun, and have not ended; what a node forgets when it crashes, stays.
+    transfers: BTreeMap<u32, Transfer>,
+}
+
+impl Operator {
+    fn next(&mut self) -> u32 {
+        self.asked += 1;
+        self.asked
+    }
+
+    pub(super) fn on_transfer(&mut self, transfer: Transfer) -> u32 {
+        let call = self.next();
+        self.transfers.insert(call, transfer);
+        call
+    }
+
+    pub(super) fn take_transfer(&mut self, call: u32) -> Option<Transfer> {
+        self.transfers.remove(&call)
+    }
 }
 
 /// A change as it is asked for, and who votes once it is complete.
 struct Wish {
     change: MembershipChange,
     voters: BTreeSet<NodeId>,
-    has_voters: bool,
-    is_so_already: bool,
+    aim: Aim,
 }
 
 impl<A: App> World<A> {
@@ -49,19 +68,18 @@ impl<A: App> World<A> {
         if voters.count() > VOTERS_MAX || !self.survives(&Quorum::Majority(voters)) {
             return Ok(());
         }
-        self.operator.asked += 1;
-        let call = self.operator.asked;
+        let call = self.operator.next();
         let standing = self.standing(change.target().and_then(|t| self.find(t)).unwrap_or(leader));
         let node = &mut self.nodes[leader];
         let (id, now) = (node.id, node.clock.at(self.now));
         let Some(process) = &mut node.process else { return Ok(()) };
         let raft = process.driver.raft();
         let before = raft.status().membership_id;
-        let asked = Asked::new(raft, wish.is_so_already, wish.has_voters);
+        let asked = Asked::new(raft);
         process.driver.change_membership(now, &wish.change, call);
         let first = process.driver.raft().status().membership_id;
         if first == before {
-            self.operator.refused.insert(call, asked);
+            self.operator.refused.insert(call, (asked, wish.aim));
         } else {
             let deadline = now.after(self.settings.driver.request_timeout);
             node.operators.on_call(call);
@@ -127,9 +145,13 @@ impl<A: App> World<A> {
                 }
             }),
         };
-        let has_voters = !voters.is_empty();
+        let aim = match is_so_already {
+            true => Aim::AsBefore,
+            false if voters.is_empty() => Aim::NoVoters,
+            false => Aim::Others,
+        };
         voters.extend(membership.promotions().filter(|id| self.is_hurt(*id)));
-        Some(Wish { change, voters, has_voters, is_so_already })
+        Some(Wish { change, voters, aim })
     }
 
     /// Takes what the operator is told.
@@ -178,13 +200,14 @@ impl<A: App> World<A> {
         outcome: Result<LogId, ChangeRefusal>,
     ) -> Result<(), Violation> {
         let asked = self.operator.refused.remove(&call);
-        let (Some(asked), Err(ChangeRefusal::Refused(error))) = (asked, outcome) else {
+        let (Some((asked, aim)), Err(ChangeRefusal::Refused(error))) = (asked, outcome) else {
             return ensure(false, Rule::Callers, || {
                 format!("{id} answers change {call} again, or one that it refused: {outcome:?}")
             });
         };
         self.tally.reach(Point::ChangeRefused);
-        ensure(asked.justifies(error, &self.checks.committed), Rule::Membership, || {
+        let is_so = asked.justifies_no_change(aim, error, &self.checks.committed);
+        ensure(is_so, Rule::Membership, || {
             format!("{id} refuses change {call} without reason: {error}")
         })
     }

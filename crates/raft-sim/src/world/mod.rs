@@ -18,6 +18,7 @@ mod refusals;
 mod rehearsal;
 mod shelf;
 mod start;
+mod transfers;
 mod turned;
 
 use std::collections::BTreeMap;

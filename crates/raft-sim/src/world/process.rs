@@ -320,7 +320,9 @@ impl<A: App> World<A> {
             self.note_answer(at, call)?;
             self.lose(call)?;
         }
-        transfers.into_iter().for_each(|(_, outcome)| self.note_transfer(outcome));
+        for (call, outcome) in transfers {
+            self.on_transfer(at, call, outcome)?;
+        }
         for (call, outcome) in changes {
             self.on_change(at, call, outcome)?;
         }

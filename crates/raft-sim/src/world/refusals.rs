@@ -1,12 +1,14 @@
-//! Whether there is a reason when a leader refuses to change the members.
+//! Whether there is a reason when a leader refuses what an operator asks for.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "reasons of later versions are none")]
 
-use raft_core::{ChangeError, LogId, LogIndex, Membership, NodeId, Raft, RoleKind, Status, Term};
+use raft_core::{
+    ChangeError, LogId, LogIndex, Membership, NodeId, Raft, RoleKind, Status, Term, TransferError,
+};
 
 use crate::check::Committed;
 
-/// How a server stood when it was asked to change the members.
+/// How a server stood when it was asked.
 #[derive(Debug)]
 pub(super) struct Asked {
     role: RoleKind,
@@ -15,14 +17,21 @@ pub(super) struct Asked {
     successor: Option<NodeId>,
     membership: Membership,
     membership_id: LogId,
-    /// The members are as they were to become.
-    is_so_already: bool,
-    /// Somebody was to vote afterwards.
-    has_voters: bool,
+}
+
+/// What a change was to lead to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Aim {
+    /// The members are so already.
+    AsBefore,
+    /// Nobody would vote.
+    NoVoters,
+    /// Others would be members, or vote.
+    Others,
 }
 
 impl Asked {
-    pub(super) fn new(raft: &Raft, is_so_already: bool, has_voters: bool) -> Self {
+    pub(super) fn new(raft: &Raft) -> Self {
         let Status { role, hard_state, commit, membership, membership_id, .. } = raft.status();
         Self {
             role,
@@ -31,13 +40,30 @@ impl Asked {
             successor: raft.successor(),
             membership: membership.clone(),
             membership_id,
-            is_so_already,
-            has_voters,
         }
     }
 
-    /// Whether what the server gave as its reason was so.
-    pub(super) fn justifies(&self, error: ChangeError, committed: &Committed) -> bool {
+    pub(super) const fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Whether what the server gave as its reason not to hand over was so.
+    pub(super) fn justifies_no_transfer(&self, error: TransferError) -> bool {
+        match error {
+            TransferError::NotLeader { .. } => self.role != RoleKind::Leader,
+            TransferError::UnknownMember { id } => !self.membership.contains(id),
+            TransferError::NotAVoter { id } => !self.membership.quorum().incoming().contains(id),
+            _ => false,
+        }
+    }
+
+    /// Whether what the server gave as its reason not to change the members was so.
+    pub(super) fn justifies_no_change(
+        &self,
+        aim: Aim,
+        error: ChangeError,
+        committed: &Committed,
+    ) -> bool {
         let is_open = self.membership.is_joint() || self.commit < self.membership_id.index;
         let newest = committed.id_at(self.commit);
         match error {
@@ -45,8 +71,8 @@ impl Asked {
             ChangeError::Transferring { to } => self.successor == Some(to),
             ChangeError::NotReady => newest.is_none_or(|newest| newest.term < self.term),
             ChangeError::Pending { id } => id == self.membership_id && is_open,
-            ChangeError::Unchanged => self.is_so_already,
-            ChangeError::NoVoters => !self.has_voters,
+            ChangeError::Unchanged => aim == Aim::AsBefore,
+            ChangeError::NoVoters => aim == Aim::NoVoters,
             ChangeError::UnknownMember { id } => !self.membership.contains(id),
             ChangeError::NotCaughtUp { id } => !self.membership.is_voter(id),
             // Nobody names the membership that he means.
