@@ -56,6 +56,81 @@ struct Wish {
     aim: Aim,
 }
 
+/// What a change does to one server.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    AddVoter,
+    AddLearner,
+    Promote,
+    Demote,
+    Remove,
+}
+
+impl Part {
+    /// What a change of many does to a member, if anything.
+    const fn of_many(parts: u32, id: NodeId) -> Option<Self> {
+        match parts >> (2 * (id.get() % 16)) & 3 {
+            1 => Some(Self::Promote),
+            2 => Some(Self::Demote),
+            3 => Some(Self::Remove),
+            _ => None,
+        }
+    }
+
+    fn edit(self, change: MembershipChange, id: NodeId) -> MembershipChange {
+        // Who has an address can be told from who has none.
+        let address = || format!("node-{id}");
+        match self {
+            Self::AddVoter => change.add_voter(id, address()),
+            Self::AddLearner => change.add_learner(id, address()),
+            Self::Promote => change.promote(id),
+            Self::Demote => change.demote(id),
+            Self::Remove => change.remove(id),
+        }
+    }
+
+    const fn makes_voter(self) -> bool {
+        match self {
+            Self::AddVoter | Self::Promote => true,
+            Self::AddLearner | Self::Demote | Self::Remove => false,
+        }
+    }
+
+    /// Whether it leaves a server as it is.
+    fn is_so_already(self, membership: &Membership, id: NodeId) -> bool {
+        let is_to_vote = || membership.promotions().any(|promoted| promoted == id);
+        match self {
+            Self::AddVoter => membership.is_voter(id) || is_to_vote(),
+            Self::Promote => membership.is_voter(id),
+            Self::AddLearner | Self::Demote => membership.is_learner(id) && !is_to_vote(),
+            Self::Remove => false,
+        }
+    }
+}
+
+impl Wish {
+    fn new(membership: &Membership, parts: &[(NodeId, Part)]) -> Self {
+        let mut voters: BTreeSet<_> = membership.quorum().incoming().iter().collect();
+        let mut change = MembershipChange::new();
+        for &(id, part) in parts {
+            change = part.edit(change, id);
+            if part.makes_voter() {
+                voters.insert(id);
+            } else {
+                voters.remove(&id);
+            }
+        }
+        let aim = if parts.iter().all(|(id, part)| part.is_so_already(membership, *id)) {
+            Aim::AsBefore
+        } else if voters.is_empty() {
+            Aim::NoVoters
+        } else {
+            Aim::Others
+        };
+        Self { change, voters, aim }
+    }
+}
+
 impl<A: App> World<A> {
     /// An operator has the leader change the members.
     pub(super) fn change_members(&mut self, change: Change) -> Result<(), Violation> {
@@ -95,63 +170,21 @@ impl<A: App> World<A> {
     fn wish(&self, leader: usize, change: Change) -> Option<Wish> {
         let process = self.nodes[leader].process.as_ref()?;
         let membership = process.driver.raft().status().membership;
-        let mut voters: BTreeSet<_> = membership.quorum().incoming().iter().collect();
-        let edit = MembershipChange::new();
-        let id = |target| Some(self.nodes[self.find(target)?].id);
-        // Who has an address can be told from who has none.
-        let address = |id: NodeId| format!("node-{id}");
-        let to_vote = |id| membership.promotions().any(|promoted| promoted == id);
-        let (change, is_so_already) = match change {
-            Change::AddVoter(target) => {
-                let id = id(target)?;
-                voters.insert(id);
-                (edit.add_voter(id, address(id)), membership.is_voter(id) || to_vote(id))
+        let one = |target, part| Some(vec![(self.nodes[self.find(target)?].id, part)]);
+        let parts = match change {
+            Change::AddVoter(target) => one(target, Part::AddVoter)?,
+            Change::AddLearner(target) => one(target, Part::AddLearner)?,
+            Change::Promote(target) => one(target, Part::Promote)?,
+            Change::Demote(target) => one(target, Part::Demote)?,
+            Change::Remove(target) => one(target, Part::Remove)?,
+            Change::Many { parts } => {
+                let part = |id| Some((id, Part::of_many(parts, id)?));
+                membership.members().filter_map(part).collect()
             }
-            Change::AddLearner(target) => {
-                let id = id(target)?;
-                voters.remove(&id);
-                (edit.add_learner(id, address(id)), membership.is_learner(id) && !to_vote(id))
-            }
-            Change::Promote(target) => {
-                let id = id(target)?;
-                voters.insert(id);
-                (edit.promote(id), membership.is_voter(id))
-            }
-            Change::Demote(target) => {
-                let id = id(target)?;
-                voters.remove(&id);
-                (edit.demote(id), membership.is_learner(id) && !to_vote(id))
-            }
-            Change::Remove(target) => {
-                let id = id(target)?;
-                voters.remove(&id);
-                (edit.remove(id), false)
-            }
-            Change::Many { parts } => membership.members().fold((edit, true), |(edit, so), id| {
-                match parts >> (2 * (id.get() % 16)) & 3 {
-                    1 => {
-                        voters.insert(id);
-                        (edit.promote(id), so && membership.is_voter(id))
-                    }
-                    2 => {
-                        voters.remove(&id);
-                        (edit.demote(id), so && membership.is_learner(id) && !to_vote(id))
-                    }
-                    3 => {
-                        voters.remove(&id);
-                        (edit.remove(id), false)
-                    }
-                    _ => (edit, so),
-                }
-            }),
         };
-        let aim = match is_so_already {
-            true => Aim::AsBefore,
-            false if voters.is_empty() => Aim::NoVoters,
-            false => Aim::Others,
-        };
-        voters.extend(membership.promotions().filter(|id| self.is_hurt(*id)));
-        Some(Wish { change, voters, aim })
+        let mut wish = Wish::new(membership, &parts);
+        wish.voters.extend(membership.promotions().filter(|id| self.is_hurt(*id)));
+        Some(wish)
     }
 
     /// Takes what the operator is told.

@@ -54,7 +54,9 @@ impl<A: App> World<A> {
             Err(TransferRefusal::Refused(error)) => (asked.justifies_no_transfer(error), None),
             Err(TransferRefusal::Failed | TransferRefusal::TimedOut) => (true, None),
         };
-        self.tally.reach_if(point.is_some(), point.unwrap_or(Point::TransferDone));
+        if let Some(point) = point {
+            self.tally.reach(point);
+        }
         ensure(is_so, Rule::Callers, || {
             format!("{id} says that a transfer to {to} has ended with {outcome:?}")
         })

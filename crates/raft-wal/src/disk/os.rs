@@ -175,6 +175,11 @@ impl DiskFile for OsFile {
         Ok(())
     }
 
+    #[cfg(not(target_os = "linux"))]
+    fn evict(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     #[cfg(target_os = "linux")]
     fn write_out(&self, offset: u64, len: u64) {
         let Some(len) = NonZero::new(len) else { return };
@@ -183,11 +188,6 @@ impl DiskFile for OsFile {
         if let Err(error) = rustix::fs::fadvise(&self.0, offset, Some(len), advice) {
             tracing::trace!(%error, "the system takes no advice about a file");
         }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn evict(&self) -> io::Result<()> {
-        Ok(())
     }
 
     #[cfg(feature = "mmap")]
