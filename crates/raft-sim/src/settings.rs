@@ -445,10 +445,12 @@ impl Stream {
     pub(crate) const REHEARSALS: u64 = 6;
     pub(crate) const TURNS: u64 = 7;
     pub(crate) const NEWEST: u64 = 8;
+    pub(crate) const PARTING: u64 = 9;
     pub(crate) const CLIENTS: u64 = 1 << 16;
     pub(crate) const NODES: u64 = 2 << 16;
     pub(crate) const DISKS: u64 = 3 << 16;
     pub(crate) const LINKS: u64 = 4 << 16;
     pub(crate) const STARTS: u64 = 5 << 16;
     pub(crate) const SHELVES: u64 = 6 << 16;
+    pub(crate) const BASES: u64 = 7 << 16;
 }

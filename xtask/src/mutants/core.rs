@@ -639,7 +639,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
             self.make_way(common);",
         new: r"        if common.room() == Room::None && self.transfer.is_some() {
             self.make_way(common);",
-        killer: Killer::Tests("raft-core::room"),
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "base-of-a-change-ignored",
+        rule: "a change is made to the membership that it names",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"if change.base().is_some_and(|base| base != current) {",
+        new: r"if change.base().is_some_and(|base| base.index > current.index) {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "only-outdated-changes-are-made",
+        rule: "a change is made to the membership that it names",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"if change.base().is_some_and(|base| base != current) {",
+        new: r"if change.base().is_some_and(|base| base == current) {",
+        killer: Killer::Simulator,
     },
     Mutant {
         name: "change-while-pending",

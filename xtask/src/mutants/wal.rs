@@ -337,4 +337,32 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r#"        // Their name"#,
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "compacted-segments-stay",
+        rule: "what was compacted is gone from the disk",
+        file: "crates/raft-wal/src/log/room.rs",
+        old: r"        if compacts {
+            self.delete_unused();",
+        new: r"        if compacts && self.active.segment.number == 0 {
+            self.delete_unused();",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "lost-entries-of-another-term",
+        rule: "what is known of lost entries is so",
+        file: "crates/raft-wal/src/recovery/replay.rs",
+        old: r"let term = term.filter(|term| *term == log.last().term);",
+        new: r"let term = term.filter(|term| *term != log.last().term);",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "full-chunk-never-written",
+        rule: "a snapshot of any length can be taken",
+        file: "crates/raft-snapshot/src/writer.rs",
+        old: r"        if part.len() == room {
+            self.write_chunk()",
+        new: r"        if part.len() == room && self.written == 0 {
+            self.write_chunk()",
+        killer: Killer::Simulator,
+    },
 ];

@@ -18,6 +18,7 @@ mod proof;
 mod reads;
 mod recovery;
 mod replicas;
+mod space;
 mod voter;
 
 use std::fmt;
@@ -40,6 +41,7 @@ pub(crate) use self::proof::{Lead, Proofs};
 pub(crate) use self::reads::Reads;
 pub(crate) use self::recovery::check_recovery;
 pub(crate) use self::replicas::Replicas;
+pub(crate) use self::space::Space;
 pub(crate) use self::voter::{Question, Voter};
 use crate::world::Mirror;
 
@@ -111,6 +113,8 @@ pub enum Rule {
     Membership,
     /// What is kept in memory is bounded.
     BoundedMemory,
+    /// What a log has forgotten is gone from the disk.
+    BoundedSpace,
     /// What was sent is what arrives, or nothing.
     Codec,
     /// Once faults stop hitting a quorum, commands are committed.
@@ -154,6 +158,7 @@ impl Rule {
             Self::OneMembershipChange => "one-membership-change",
             Self::Membership => "membership",
             Self::BoundedMemory => "bounded-memory",
+            Self::BoundedSpace => "bounded-space",
             Self::Codec => "codec",
             Self::Progress => "progress",
             Self::Invariant => "invariant",

@@ -29,6 +29,12 @@ struct Goal {
 impl<A: App> World<A> {
     /// Ends the faults for a quorum, and waits until it makes progress.
     pub(crate) fn settle(&mut self) -> Result<(), Violation> {
+        self.break_disks_for_good()?;
+        self.come_to_progress()?;
+        self.check_superseded()
+    }
+
+    fn come_to_progress(&mut self) -> Result<(), Violation> {
         let Some(goal) = self.spare_quorum()? else { return Ok(()) };
         if goal.rests_first {
             let client = self.clients.pop();
@@ -136,8 +142,13 @@ impl<A: App> World<A> {
             return Some(quorum);
         }
         let mut candidates = quorum.clone();
+        // First a leader that is of no use: those who follow it must get rid of it.
+        let mut useless = self.leader().filter(|at| !self.stores_entries(*at));
         while !candidates.is_empty() {
-            let at = candidates.swap_remove(random.position(candidates.len()));
+            let drawn = random.position(candidates.len());
+            let useless =
+                useless.take().and_then(|leader| candidates.iter().position(|at| *at == leader));
+            let at = candidates.swap_remove(useless.unwrap_or(drawn));
             let id = self.nodes[at].id;
             // Who is about to vote changes how many are needed.
             let may_vote_soon = memberships.iter().any(|m| m.promotions().any(|other| other == id));
@@ -170,6 +181,28 @@ impl<A: App> World<A> {
         let (after, calls) = (self.checks.committed.last(), self.checks.history.calls().len());
         let rests_first = Random::of(self.seed, Stream::REST).below(4) == 0;
         Ok(Some(Goal { quorum, after, calls, rests_first }))
+    }
+
+    /// In some runs, the leader stores nothing from now on, unless it is spared.
+    ///
+    /// The others hear that all is well, and must get rid of it.
+    fn break_disks_for_good(&mut self) -> Result<(), Violation> {
+        /// As long as it takes to use up what a log keeps in reserve.
+        const UNTIL_FULL: Duration = Duration::from_secs(20);
+        const STEP: Duration = Duration::from_millis(100);
+        let Some(leader) = self.leader() else { return Ok(()) };
+        match Random::of(self.seed, Stream::PARTING).below(12) {
+            0 => {
+                drop(self.fill_disk(leader));
+                let end = self.now + micros(UNTIL_FULL);
+                while self.now < end && self.stores_entries(leader) {
+                    self.run_until(self.now + micros(STEP))?;
+                }
+            }
+            1 => drop(self.stall(leader, u64::MAX)),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// How long progress may take: some elections, and what those who lag have to catch up with,
@@ -241,8 +274,10 @@ impl<A: App> World<A> {
     /// such a leader cannot read. The others may follow
     /// that one, and go on without it: they would be wrong to depose a leader who serves them.
     fn is_out_of_reach(&self, at: usize) -> bool {
-        let is_bad =
-            |leader: usize| self.nodes[leader].is_damaged || self.nodes[leader].is_shelf_faulty;
+        let is_bad = |leader: usize| {
+            let node = &self.nodes[leader];
+            node.is_damaged || node.is_shelf_faulty || node.stalled_until > self.now
+        };
         self.leader().is_some_and(|leader| !self.network.is_open(at, leader) || is_bad(leader))
     }
 

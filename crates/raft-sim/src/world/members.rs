@@ -10,11 +10,13 @@ use raft_core::{
 };
 
 use super::World;
-use super::refusals::{Aim, Asked};
+use super::refusals::{Aim, Asked, Purpose};
 use super::transfers::Transfer;
 use crate::app::App;
 use crate::check::{Rule, Violation, ensure, survives};
+use crate::random::Random;
 use crate::schedule::{Change, Class};
+use crate::settings::Stream;
 use crate::tally::Point;
 
 /// More voters than anybody would have.
@@ -26,8 +28,10 @@ pub(super) struct Operator {
     asked: u32,
     /// By number: the node that was asked, and the entry that it appended.
     waiting: BTreeMap<u32, (NodeId, LogId)>,
+    /// The entries in whose place others are, as the operator was told.
+    superseded: Vec<LogId>,
     /// Of those that were refused, until the operator is told why: how the node stood.
-    refused: BTreeMap<u32, (Asked, Aim)>,
+    refused: BTreeMap<u32, (Asked, Purpose)>,
     /// Those that were begun, and have not ended; what a node forgets when it crashes, stays.
     transfers: BTreeMap<u32, Transfer>,
 }
@@ -131,6 +135,16 @@ impl Wish {
     }
 }
 
+/// The membership that an operator says he means to change, if he says so: mostly the right one.
+fn draw_base(seed: u64, call: u32, current: LogId) -> Option<LogId> {
+    let mut random = Random::of(seed, Stream::BASES + u64::from(call));
+    match random.below(8) {
+        0 => Some(LogId { index: current.index.prev(), ..current }),
+        1..=3 => Some(current),
+        _ => None,
+    }
+}
+
 impl<A: App> World<A> {
     /// An operator has the leader change the members.
     pub(super) fn change_members(&mut self, change: Change) -> Result<(), Violation> {
@@ -143,7 +157,7 @@ impl<A: App> World<A> {
         if voters.count() > VOTERS_MAX || !self.survives(&Quorum::Majority(voters)) {
             return Ok(());
         }
-        let call = self.operator.next();
+        let (call, seed) = (self.operator.next(), self.seed);
         let standing = self.standing(change.target().and_then(|t| self.find(t)).unwrap_or(leader));
         let node = &mut self.nodes[leader];
         let (id, now) = (node.id, node.clock.at(self.now));
@@ -151,11 +165,19 @@ impl<A: App> World<A> {
         let raft = process.driver.raft();
         let before = raft.status().membership_id;
         let asked = Asked::new(raft);
-        process.driver.change_membership(now, &wish.change, call);
+        let Wish { mut change, aim, .. } = wish;
+        let base = draw_base(seed, call, before);
+        if let Some(base) = base {
+            change = change.based_on(base);
+        }
+        process.driver.change_membership(now, &change, call);
         let first = process.driver.raft().status().membership_id;
         if first == before {
-            self.operator.refused.insert(call, (asked, wish.aim));
+            self.operator.refused.insert(call, (asked, Purpose { aim, base }));
         } else {
+            ensure(base.is_none_or(|base| base == before), Rule::Membership, || {
+                format!("{id} changes {before} as was meant for {base:?}")
+            })?;
             let deadline = now.after(self.settings.driver.request_timeout);
             node.operators.on_call(call);
             node.operators.on_taken(call, deadline.as_micros());
@@ -211,6 +233,7 @@ impl<A: App> World<A> {
             }
             Err(ChangeRefusal::Superseded) => {
                 self.tally.reach(Point::ChangeSuperseded);
+                self.operator.superseded.push(first);
                 ensure(agreed != Some(first), Rule::Membership, || {
                     format!("{id} says that another entry took the place of {first}")
                 })
@@ -225,6 +248,16 @@ impl<A: App> World<A> {
         }
     }
 
+    /// Of no change that was superseded, as the operator was told, anything is committed later.
+    pub(super) fn check_superseded(&self) -> Result<(), Violation> {
+        let committed = &self.checks.committed;
+        self.operator.superseded.iter().try_for_each(|first| {
+            ensure(committed.id_at(first.index) != Some(*first), Rule::Membership, || {
+                format!("the change at {first} was said to be superseded, and is made")
+            })
+        })
+    }
+
     /// Takes why a change was refused.
     fn on_refused(
         &mut self,
@@ -233,13 +266,13 @@ impl<A: App> World<A> {
         outcome: Result<LogId, ChangeRefusal>,
     ) -> Result<(), Violation> {
         let asked = self.operator.refused.remove(&call);
-        let (Some((asked, aim)), Err(ChangeRefusal::Refused(error))) = (asked, outcome) else {
+        let (Some((asked, purpose)), Err(ChangeRefusal::Refused(error))) = (asked, outcome) else {
             return ensure(false, Rule::Callers, || {
                 format!("{id} answers change {call} again, or one that it refused: {outcome:?}")
             });
         };
         self.tally.reach(Point::ChangeRefused);
-        let is_so = asked.justifies_no_change(aim, error, &self.checks.committed);
+        let is_so = asked.justifies_no_change(purpose, error, &self.checks.committed);
         ensure(is_so, Rule::Membership, || {
             format!("{id} refuses change {call} without reason: {error}")
         })

@@ -217,7 +217,18 @@ impl Mirror {
             let same = found.id_at(index) == self.disk.id_at(index);
             is_there &= same || found.is_faulty(index);
         }
-        is_there && states.any(|state| state == found.hard_state)
+        let is_said_rightly = cut.is_some() || is_reset || self.has_terms_of(found.faulty);
+        is_there && is_said_rightly && states.any(|state| state == found.hard_state)
+    }
+
+    /// Whether what is faulty is of the term that the log gives, where it gives one.
+    fn has_terms_of(&self, faulty: &[Faulty]) -> bool {
+        faulty.iter().all(|f| {
+            let Some(term) = f.term else { return true };
+            let last = f.last.unwrap_or(LogIndex::new(u64::MAX));
+            let mut lost = self.disk.ids().filter(|id| f.first <= id.index && id.index <= last);
+            lost.all(|id| id.term == term)
+        })
     }
 
     pub(crate) const fn pending(&self) -> &VecDeque<Pending> {

@@ -15,7 +15,7 @@ use raft_wal::sim::SimDisk;
 use super::mirror::Mirror;
 use super::notes::Noticed;
 use crate::app::App;
-use crate::check::{Callers, Counted, Doubt, Monotone, Office, Proofs, Voter};
+use crate::check::{Callers, Counted, Doubt, Monotone, Office, Proofs, Space, Voter};
 use crate::random::Random;
 use crate::schedule::{Class, Wayward};
 use crate::tracked::Tracked;
@@ -85,6 +85,7 @@ pub(super) struct Process<A: App> {
     pub(super) writes: u32,
     /// Bytes of the log that are known to be durable.
     pub(super) durable_bytes: u64,
+    pub(super) space: Space,
     /// Whether the log has room for entries, as far as the driver was told.
     pub(super) has_room: bool,
     /// A turn is due that takes what has gathered.

@@ -454,8 +454,26 @@ impl<A: App> World<A> {
         let has_all = node.mirror.forgotten().next().is_none();
         self.tally.reach_if(had_forgotten && has_all, Point::NewestRegained);
         self.record_durable(at);
+        self.check_space(at)?;
         self.rehearse(at)?;
         self.hand_over(at, Happening::Durable(seq))
+    }
+
+    /// What was compacted is gone from the disk, where nothing kept it from going.
+    fn check_space(&mut self, at: usize) -> Result<(), Violation> {
+        let segment_bytes = self.settings.log.segment_bytes;
+        let Node { id, ref mut process, ref mirror, ref disk, is_damaged, planned, .. } =
+            self.nodes[at];
+        let Some(process) = process else { return Ok(()) };
+        process.space.on_durable(mirror.durable_last().index, process.durable_bytes);
+        // A compaction that was submitted has still to be carried out.
+        let is_settled = mirror.pending().is_empty() && !is_damaged && planned.is_none();
+        if !is_settled || !process.space.is_due() {
+            return Ok(());
+        }
+        let is_segment = |name: &&String| name.ends_with(".seg");
+        let segments = disk.file_names().iter().filter(is_segment).count();
+        process.space.check(id, mirror.base().index, segments, segment_bytes)
     }
 
     pub(super) fn on_idle(

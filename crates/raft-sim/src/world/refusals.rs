@@ -8,6 +8,14 @@ use raft_core::{
 
 use crate::check::Committed;
 
+/// What an operator wants of a leader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purpose {
+    pub(super) aim: Aim,
+    /// The membership that he means to change, if he says.
+    pub(super) base: Option<LogId>,
+}
+
 /// How a server stood when it was asked.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -60,7 +68,7 @@ impl Asked {
     /// Whether what the server gave as its reason not to change the members was so.
     pub(super) fn justifies_no_change(
         &self,
-        aim: Aim,
+        Purpose { aim, base }: Purpose,
         error: ChangeError,
         committed: &Committed,
     ) -> bool {
@@ -75,8 +83,10 @@ impl Asked {
             ChangeError::NoVoters => aim == Aim::NoVoters,
             ChangeError::UnknownMember { id } => !self.membership.contains(id),
             ChangeError::NotCaughtUp { id } => !self.membership.is_voter(id),
-            // Nobody names the membership that he means.
-            ChangeError::Outdated { .. } | _ => false,
+            ChangeError::Outdated { current } => {
+                current == self.membership_id && base.is_some_and(|base| base != current)
+            }
+            _ => false,
         }
     }
 }

@@ -96,10 +96,15 @@ impl<A: App> World<A> {
             Chore::Take { meta, frozen } => {
                 let (last, is_joint) = (meta.last, meta.membership.is_joint());
                 let done = running.shelf.take(meta, frozen);
+                let node = &mut self.nodes[at];
                 if matches!(done, SnapshotDone::Taken { .. }) {
-                    self.nodes[at].mirror.on_snapshot(last);
+                    node.mirror.on_snapshot(last);
                     self.tally.reach(Point::SnapshotTaken);
                     self.tally.reach_if(is_joint, Point::SnapshotInJoint);
+                } else {
+                    ensure(node.is_shelf_faulty || node.is_damaged, Rule::Recovery, || {
+                        format!("{} takes no snapshot of {last}, though its disk works", node.id)
+                    })?;
                 }
                 Some(Happening::Snapshot(done))
             }

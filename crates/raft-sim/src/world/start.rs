@@ -12,7 +12,7 @@ use super::node::{Node, Process};
 use super::process::End;
 use super::{Checks, Found, World};
 use crate::app::App;
-use crate::check::{Appender, Counted, Rule, Violation};
+use crate::check::{Appender, Counted, Rule, Space, Violation};
 use crate::check::{check_doubt, check_recovery, ensure, survives};
 use crate::random::Random;
 use crate::settings::{CLUSTER, Stream};
@@ -256,6 +256,7 @@ impl<A: App> World<A> {
             is_flushing: false,
             writes: 0,
             durable_bytes,
+            space: Space::default(),
             has_room: true,
             is_turn_due: false,
             wakes_at: u64::MAX,
