@@ -355,4 +355,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"let damage = chosen.damage.filter(|_| false).or(unreadable);",
         killer: Killer::Tests("raft::node::restore"),
     },
+    Mutant {
+        name: "transfers-wait-for-ever",
+        rule: "every caller is told in time",
+        file: "crates/raft/src/driver/transfers.rs",
+        old: r"        if self.deadline() > now {
+            return Vec::new();
+        }
+        self.end(Err(TransferRefusal::TimedOut))",
+        new: r"        if self.deadline() > now || self.under_way.is_some() {
+            return Vec::new();
+        }
+        self.end(Err(TransferRefusal::TimedOut))",
+        killer: Killer::Simulator,
+    },
 ];

@@ -179,7 +179,6 @@ impl<A: App> World<A> {
                 format!("{id} changes {before} as was meant for {base:?}")
             })?;
             let deadline = now.after(self.settings.driver.request_timeout);
-            node.operators.on_call(call);
             node.operators.on_taken(call, deadline.as_micros());
             self.operator.waiting.insert(call, (id, first));
             self.tally.hit(Class::MemberChange, standing);

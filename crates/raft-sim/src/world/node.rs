@@ -61,7 +61,7 @@ pub(super) struct Node<A: App> {
     pub(super) counted: Counted,
     pub(super) proofs: Proofs,
     pub(super) callers: Callers,
-    /// Those who wait for a change of the members.
+    /// Those who wait for a change of the members, or of the leader.
     pub(super) operators: Callers,
 }
 

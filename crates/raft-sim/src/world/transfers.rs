@@ -30,6 +30,8 @@ impl<A: App> World<A> {
         let asked = Asked::new(process.driver.raft());
         let call = self.operator.on_transfer(Transfer { to, asked });
         process.driver.transfer(now, to, call);
+        let deadline = now.after(self.settings.driver.request_timeout);
+        node.operators.on_taken(call, deadline.as_micros());
         self.tally.hit(Class::Transfer, self.standing(at));
         self.turn(leader)
     }
@@ -45,6 +47,7 @@ impl<A: App> World<A> {
         let Some(Transfer { to, asked }) = self.operator.take_transfer(call) else {
             return ensure(false, Rule::Callers, || format!("{id} answers transfer {call} again"));
         };
+        self.nodes[at].operators.on_answer(call);
         let has_led = |leader| self.checks.elections.has_led(leader, asked.term());
         let (is_so, point) = match outcome {
             Ok(()) => (has_led(to), Some(Point::TransferDone)),
@@ -52,6 +55,7 @@ impl<A: App> World<A> {
                 (has_led(leader), Some(Point::TransferOvertaken))
             }
             Err(TransferRefusal::Refused(error)) => (asked.justifies_no_transfer(error), None),
+            // Who waits is told in time; more is not known of these.
             Err(TransferRefusal::Failed | TransferRefusal::TimedOut) => (true, None),
         };
         if let Some(point) = point {
