@@ -225,7 +225,7 @@ impl Settings {
         let policy = &mut settings.driver.snapshots.policy;
         (policy.log_entries_max, policy.trailing_entries) = (500, 100);
         settings.clients.count = 3;
-        settings.clients.pause_max = Duration::from_millis(200);
+        settings.clients.pause_max = Duration::from_millis(240);
         settings.chaos = Duration::from_mins(20);
         settings
     }
