@@ -365,4 +365,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             self.write_chunk()",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "old-snapshots-stay",
+        rule: "old snapshots make way for new ones",
+        file: "crates/raft-snapshot/src/store/mod.rs",
+        old: r"let Some(oldest) = catalogue.retire(self.options().retain) else { return Ok(()) };",
+        new: r"let Some(oldest) = catalogue.retire(self.options().retain + 4) else { return Ok(()) };",
+        killer: Killer::Simulator,
+    },
 ];

@@ -101,6 +101,7 @@ impl<A: App> World<A> {
                     node.mirror.on_snapshot(last);
                     self.tally.reach(Point::SnapshotTaken);
                     self.tally.reach_if(is_joint, Point::SnapshotInJoint);
+                    self.check_shelf_space(at)?;
                 } else {
                     ensure(node.is_shelf_faulty || node.is_damaged, Rule::Recovery, || {
                         format!("{} takes no snapshot of {last}, though its disk works", node.id)
@@ -114,6 +115,19 @@ impl<A: App> World<A> {
             Some(told) => self.hand_over(at, told),
             None => Ok(()),
         }
+    }
+
+    /// Old snapshots make way for new ones.
+    fn check_shelf_space(&self, at: usize) -> Result<(), Violation> {
+        /// One that is being received, and one that is being sent.
+        const SLACK: usize = 2;
+        let node = &self.nodes[at];
+        let names = node.shelf_disk.file_names();
+        let there = names.iter().filter(|name| name.ends_with(".data")).count();
+        let most = self.settings.snapshots.retain + SLACK;
+        ensure(there <= most || node.is_shelf_faulty || node.is_damaged, Rule::BoundedSpace, || {
+            format!("{} has {there} snapshots, at most {most}: {names:?}", node.id)
+        })
     }
 
     /// A snapshot holds what is committed, and the membership that is in force there.
