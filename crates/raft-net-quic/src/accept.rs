@@ -61,7 +61,7 @@ async fn answer(shared: &Arc<Shared>, incoming: Incoming, deadline: tokio::time:
 
 async fn greet(shared: &Arc<Shared>, connection: &Connection) -> Result<(), GreetError> {
     let (agreement, ack, mut control) = greet::accept(shared, connection).await?;
-    let peer = shared.member(agreement.peer)?;
+    let peer = shared.caller(agreement.peer, connection.remote_address())?;
     let session = admit(shared, &peer, connection, agreement)?;
     let acknowledged = greet::acknowledge(&mut control, &ack).await;
     // The session is in use, so somebody must see its end even if it comes at once.

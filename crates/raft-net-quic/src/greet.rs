@@ -82,7 +82,7 @@ fn certified_node(
     if identity.cluster != shared.local().cluster {
         return Err(CloseCode::ClusterMismatch);
     }
-    shared.member(identity.node).map(|peer| peer.id())
+    shared.caller(identity.node, connection.remote_address()).map(|peer| peer.id())
 }
 
 async fn first_frame(

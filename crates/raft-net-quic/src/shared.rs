@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use quinn::Endpoint;
 use raft_core::{GroupId, NodeId, Timestamp};
-use raft_net::{CloseCode, FrameReader, FrameWriter, Inbound, Integrity, Lane, LocalNode};
+use raft_net::{
+    CloseCode, FrameReader, FrameWriter, Inbound, Integrity, Lane, LocalNode, PeerEvent,
+};
 use tokio::runtime::Handle;
 
 use crate::config::{QuicConfig, Security};
@@ -136,26 +139,30 @@ impl Shared {
         f(&mut self.members.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The peer, if it may connect.
+    /// The peer that calls from `address`, if it may connect; a stranger is reported.
     ///
     /// # Errors
     ///
     /// The code to refuse it with, if not.
-    pub(crate) fn member(&self, id: NodeId) -> Result<Arc<Peer>, CloseCode> {
-        self.with_members(|members| match members.peers.get(&id) {
+    pub(crate) fn caller(&self, id: NodeId, address: SocketAddr) -> Result<Arc<Peer>, CloseCode> {
+        let peer = self.with_members(|members| match members.peers.get(&id) {
             Some(peer) => Ok(Arc::clone(peer)),
             None if members.removed.contains(&id) => Err(CloseCode::Removed),
             None => Err(CloseCode::NotAMember),
-        })
+        });
+        if matches!(peer, Err(CloseCode::NotAMember)) {
+            self.inbound().on_event(PeerEvent::Stranger { id, address });
+        }
+        peer
     }
 
-    pub(crate) fn client_config(&self, remote: std::net::SocketAddr) -> quinn::ClientConfig {
+    pub(crate) fn client_config(&self, remote: SocketAddr) -> quinn::ClientConfig {
         let mut config = quinn::ClientConfig::new(Arc::clone(&self.tls.client));
         config.transport_config(self.tuning.of(Role::Dialler, remote));
         config
     }
 
-    pub(crate) fn server_config(&self, remote: std::net::SocketAddr) -> quinn::ServerConfig {
+    pub(crate) fn server_config(&self, remote: SocketAddr) -> quinn::ServerConfig {
         server_config(&self.tls, &self.tuning, remote)
     }
 
@@ -177,7 +184,7 @@ const INCOMING_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
 pub(crate) fn server_config(
     tls: &TlsConfigs,
     tuning: &Tuning,
-    remote: std::net::SocketAddr,
+    remote: SocketAddr,
 ) -> quinn::ServerConfig {
     let mut config = quinn::ServerConfig::with_crypto(Arc::clone(&tls.server));
     config

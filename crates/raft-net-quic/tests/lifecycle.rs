@@ -305,6 +305,19 @@ async fn rejections_are_reported_once() {
 }
 
 #[tokio::test]
+async fn strangers_are_turned_away_and_named() {
+    let pki = Pki::new();
+    let (mut one, two) = (Node::start(pki.config(1)), Node::start(pki.config(2)));
+    two.knows(&[&one]);
+
+    let stranger = PeerEvent::Stranger { id: id(2), address: two.address() };
+    assert_eq!(one.event().await, stranger);
+
+    one.knows(&[&two]);
+    one.up(2).await;
+}
+
+#[tokio::test]
 async fn silent_peer_is_given_up() {
     let pki = Pki::new();
     let mut config = pki.config(2);

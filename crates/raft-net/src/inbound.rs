@@ -1,5 +1,7 @@
 //! What a transport reports.
 
+use std::net::SocketAddr;
+
 use raft_core::NodeId;
 
 use crate::close::CloseCode;
@@ -41,6 +43,16 @@ pub enum PeerEvent {
         peer: NodeId,
         /// Who refuses, and why.
         reason: RejectReason,
+    },
+    /// A node of the cluster that is no peer has called, and was turned away. It will call again, and is
+    /// taken if it is a peer by then.
+    ///
+    /// Who was a peer and no longer is, is no stranger.
+    Stranger {
+        /// Who it is, by its certificate if there are any.
+        id: NodeId,
+        /// Where it called from, which is where it listens, unless an address is translated between.
+        address: SocketAddr,
     },
     /// Packets that had been queued were discarded.
     Dropped {

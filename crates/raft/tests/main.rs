@@ -21,4 +21,5 @@ mod persistence;
 mod quic;
 mod reads;
 mod snapshots;
+mod strangers;
 mod transfer;

@@ -369,4 +369,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         self.end(Err(TransferRefusal::TimedOut))",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "strangers-never-heard",
+        rule: "who has taken the place of all that a node knew is heard",
+        file: "crates/raft/src/node/peers.rs",
+        old: r"let has_room = self.strangers.len() < STRANGERS_MAX || self.strangers.contains_key(&id);",
+        new: r"let has_room = self.strangers.contains_key(&id);",
+        killer: Killer::Tests("raft::strangers"),
+    },
 ];

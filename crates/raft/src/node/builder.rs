@@ -159,7 +159,8 @@ impl Builder {
     /// start; only addresses may change.
     ///
     /// Once the membership has been changed, the log says who belongs to the cluster, and where they
-    /// listen. A node that was away meanwhile finds those who came later if they are given here.
+    /// listen. A node that was away meanwhile finds those who came later if they are given here, and hears
+    /// them in any case once they call.
     #[must_use]
     pub fn bootstrap(mut self, members: Membership) -> Self {
         self.origin = Origin::Founder(members);
@@ -168,7 +169,7 @@ impl Builder {
 
     /// Has the node join a cluster that exists, whose members are these: as far as anybody knows, and
     /// without this node. It waits until the leader adds it
-    /// ([`Node::change_membership`]), then receives everything.
+    /// ([`Node::change_membership`]), then receives everything, also from a leader who is none of these.
     ///
     /// Its id must be new: one that was ever a member must not come back with an empty log. Once it
     /// has a log, that says who the members are; only those that it does not name are looked for

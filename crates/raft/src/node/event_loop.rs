@@ -5,6 +5,7 @@
 //! closes; the state machine ends what it was given, and snapshots are given up; the log closes;
 //! everybody learns the reason.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,7 +227,19 @@ impl<S: StateMachine> EventLoop<S> {
                 self.driver.on_unreachable(now, peer);
             }
             PeerEvent::Down { peer, .. } => self.driver.on_gone(now, peer),
+            PeerEvent::Stranger { id, address } => self.on_stranger(id, address),
             PeerEvent::Rejected { .. } | _ => {}
+        }
+    }
+
+    /// A node that hears no leader may know none of those who are members now: they have taken the
+    /// place of all it knew, while it was away or before it came.
+    fn on_stranger(&mut self, id: NodeId, address: SocketAddr) {
+        if self.driver.raft().leader().is_none()
+            && let Some(peers) = self.peers.welcome(id, address)
+        {
+            info!(node = %self.driver.raft().id(), peer = %id, %address, "hears a stranger");
+            self.transport.update_peers(peers);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whom a node is connected with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use raft_core::{LogId, LogIndex, Membership, NodeId};
@@ -10,11 +11,13 @@ use raft_core::{LogId, LogIndex, Membership, NodeId};
 /// Those of the membership before the newest one stay: who was removed is to hear of it. Of those
 /// that were given at the start, the ones that no membership has named yet stay as well: a node
 /// that catches up passes through memberships of the past, and needs a leader who is in none of
-/// them.
+/// them. So do strangers who have called while nobody was heard who leads: all who were known may be
+/// gone.
 #[derive(Debug)]
 pub(super) struct Peers {
     id: NodeId,
     given: Option<Membership>,
+    strangers: BTreeMap<NodeId, SocketAddr>,
     named: BTreeSet<NodeId>,
     newest: (LogId, Arc<Membership>),
     before: Option<Arc<Membership>>,
@@ -37,7 +40,8 @@ impl Peers {
                     let named = named_by(at, &membership).collect();
                     let newest = (at, membership);
                     let given = given.clone();
-                    peers = Some(Self { id, given, named, newest, before: None });
+                    let strangers = BTreeMap::new();
+                    peers = Some(Self { id, given, strangers, named, newest, before: None });
                 }
             }
         }
@@ -55,6 +59,21 @@ impl Peers {
         }
         self.take(at, Arc::clone(membership));
         Some(self.addresses())
+    }
+
+    /// Takes a stranger who called from `address`; gives the peers, unless there are too many of those.
+    pub(super) fn welcome(
+        &mut self,
+        id: NodeId,
+        address: SocketAddr,
+    ) -> Option<BTreeMap<NodeId, String>> {
+        /// More than a cluster has members.
+        const STRANGERS_MAX: usize = 16;
+        let has_room = self.strangers.len() < STRANGERS_MAX || self.strangers.contains_key(&id);
+        has_room.then(|| {
+            self.strangers.insert(id, address);
+            self.addresses()
+        })
     }
 
     /// Everybody to connect with, and where they listen.
@@ -75,6 +94,9 @@ impl Peers {
         newest.members().for_each(|id| add(newest, id));
         if let Some(before) = &self.before {
             before.members().for_each(|id| add(before, id));
+        }
+        for (id, address) in self.strangers.iter().filter(|(id, _)| !self.named.contains(id)) {
+            addresses.entry(*id).or_insert_with(|| address.to_string());
         }
         addresses
     }
@@ -154,6 +176,31 @@ mod tests {
         let later = peers.update(at(6), &Arc::new(members(&[1, 2, 4], 1))).expect("others");
 
         assert_eq!((ids(&removed), ids(&later)), (vec![2, 3], vec![2, 4]));
+    }
+
+    #[test]
+    fn a_stranger_is_heard_until_the_log_names_it() {
+        let mut peers = peers(&[2, 3], &[(1, &[1, 2, 3])]);
+        let address = "127.0.0.1:9".parse().expect("an address");
+
+        let welcomed = peers.welcome(n(4), address).expect("room");
+        peers.update(at(5), &Arc::new(members(&[1, 2, 3, 4], 1))).expect("others");
+        peers.update(at(6), &Arc::new(members(&[1, 2, 3], 1))).expect("others");
+        let gone = peers.update(at(7), &Arc::new(members(&[1, 2], 1))).expect("others");
+
+        assert_eq!(welcomed.get(&n(4)).map(String::as_str), Some("127.0.0.1:9"));
+        assert_eq!(ids(&gone), [2, 3]);
+    }
+
+    #[test]
+    fn strangers_are_not_more_than_some() {
+        let mut peers = peers(&[2, 3], &[(1, &[1, 2, 3])]);
+        let address = "127.0.0.1:9".parse().expect("an address");
+
+        let welcomed = (10..100).filter(|id| peers.welcome(n(*id), address).is_some()).count();
+
+        assert_eq!(welcomed, 16);
+        assert!(peers.welcome(n(10), address).is_some(), "it may have moved");
     }
 
     #[test]
