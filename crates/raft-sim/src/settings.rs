@@ -446,6 +446,7 @@ impl Stream {
     pub(crate) const TURNS: u64 = 7;
     pub(crate) const NEWEST: u64 = 8;
     pub(crate) const PARTING: u64 = 9;
+    pub(crate) const QUESTIONS: u64 = 10;
     pub(crate) const CLIENTS: u64 = 1 << 16;
     pub(crate) const NODES: u64 = 2 << 16;
     pub(crate) const DISKS: u64 = 3 << 16;

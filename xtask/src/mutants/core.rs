@@ -846,4 +846,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"(now <= asked_at.after(age * 8 + Duration::from_secs(1))).then_some(index)",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "removed-whatever-a-snapshot-says",
+        rule: "who was removed is a member again by a later membership",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        self.memberships = MembershipHistory::of(*membership_id, membership.clone());
+        self.return_if_member();",
+        new: r"        self.memberships = MembershipHistory::of(*membership_id, membership.clone());",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "followers-are-not-answered",
+        rule: "reads come to an end on every node",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"            common.send(peer, Body::ReadIndexReply(ReadIndexReply { upto, index }));",
+        new: r"            if peer.get() != 3 {
+                common.send(peer, Body::ReadIndexReply(ReadIndexReply { upto, index }));
+            }",
+        killer: Killer::Simulator,
+    },
 ];

@@ -277,6 +277,7 @@ impl Common {
         let index = entry.id.index;
         if let EntryPayload::Membership(membership) = &entry.payload {
             self.memberships.insert(entry.id, (**membership).clone());
+            self.return_if_member();
         }
         let seq = self.disk.write_again(entry);
         self.repair.on_given(index, seq);
@@ -524,9 +525,14 @@ impl Common {
 
     /// A membership takes effect as soon as it is in the log (paper §6).
     fn adopt(&mut self, id: LogId, membership: Membership) {
-        let returns = membership.contains(self.id());
-        self.removed_by.take_if(|by| returns && by.index < id.index);
         self.memberships.push(id, membership);
+        self.return_if_member();
+    }
+
+    /// Who was removed is a member again by a later membership, wherever it comes from.
+    fn return_if_member(&mut self) {
+        let (id, is_member) = (self.membership_id(), self.membership().contains(self.id()));
+        self.removed_by.take_if(|by| is_member && by.index < id.index);
     }
 
     pub(super) fn truncate(&mut self, from: LogIndex) {
@@ -545,6 +551,7 @@ impl Common {
         assert!(last.index > self.commit, "committed entries are never removed");
         self.log = Log::new(TermRuns::new(*last), Entries::default());
         self.memberships = MembershipHistory::of(*membership_id, membership.clone());
+        self.return_if_member();
         self.repair = Repair::default();
         self.disk.write_reset(*last);
         self.withdraw_acknowledgements_after(last.index);
@@ -578,6 +585,7 @@ impl Common {
     pub(super) fn recover_to(&mut self, snapshot: &SnapshotMeta) {
         let SnapshotMeta { last, membership_id, membership } = snapshot;
         self.memberships.begin_with(*membership_id, membership.clone(), last.index);
+        self.return_if_member();
         self.repair.on_state();
         self.compact_log(last.index);
     }

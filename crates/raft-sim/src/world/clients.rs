@@ -80,14 +80,26 @@ impl<A: App> World<A> {
     }
 
     fn ask(&mut self, number: u16, target: usize, ask: Ask<A>) -> Result<(), Violation> {
+        let client = &mut self.clients[usize::from(number)];
         if !self.nodes[target].is_awake() {
             // It cannot be reached. A client would try another one.
-            self.clients[usize::from(number)].is_disappointed = true;
+            client.is_disappointed = true;
             return Ok(());
         }
+        let level = draw_level(&mut client.random, &self.settings, self.checks.reads.seen());
+        self.ask_for(number, target, ask, level).map(drop)
+    }
+
+    /// Has a client ask a node that is awake; names the call.
+    pub(super) fn ask_for(
+        &mut self,
+        number: u16,
+        target: usize,
+        ask: Ask<A>,
+        level: ReadLevel,
+    ) -> Result<u32, Violation> {
         let client = &mut self.clients[usize::from(number)];
         client.waiting += 1;
-        let level = draw_level(&mut client.random, &self.settings, self.checks.reads.seen());
         // Calls of one client that wait at the same time are calls of several.
         let name = client.name << 12 | u32::from(number) << 4 | u32::from(client.waiting & 15);
         let happening = |call| match &ask {
@@ -112,7 +124,7 @@ impl<A: App> World<A> {
         let happening = happening(call);
         let node = &mut self.nodes[target];
         node.callers.on_call(call);
-        self.hand_over(target, happening)
+        self.hand_over(target, happening).map(|()| call)
     }
 
     /// Sends all clients away but one, who waits for nobody any more: whom it asked may be held for

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use raft_core::{LogIndex, Quorum};
+use raft_core::{LogIndex, Quorum, ReadLevel};
 
+use super::clients::position;
 use super::network::micros;
 use super::{Checks, Event, World};
-use crate::app::App;
-use crate::check::{Rule, Violation, survives};
+use crate::app::{App, Ask};
+use crate::check::{Outcome, Rule, Violation, survives};
 use crate::random::Random;
 use crate::settings::Stream;
 use crate::tally::Point;
@@ -49,7 +50,58 @@ impl<A: App> World<A> {
             return Ok(());
         }
         self.tally.reach_if(goal.quorum.len() < self.nodes.len(), Point::QuorumHealed);
-        self.compare_states()
+        self.compare_states()?;
+        self.come_to_answers(&goal)
+    }
+
+    /// Asks every node that has come as far as the others, again and again, until it has answered.
+    fn come_to_answers(&mut self, goal: &Goal) -> Result<(), Violation> {
+        let mut random = Random::of(self.seed, Stream::QUESTIONS);
+        let mut wanting = goal.quorum.clone();
+        let end = self.now + self.patience(goal);
+        while self.now < end {
+            wanting.retain(|at| self.is_expected(*at));
+            let mut asked = Vec::new();
+            for at in wanting.iter().copied() {
+                let question = self.draw_question(&mut random);
+                if let Some(question) = question.filter(|_| self.nodes[at].is_awake()) {
+                    asked.push((at, self.ask_for(0, at, question, ReadLevel::Linearizable)?));
+                }
+            }
+            let calls = asked.iter().map(|(_, call)| *call);
+            self.wait_for(calls.collect(), end)?;
+            let outcome = |call: u32| &self.checks.history.calls()[position(call)].outcome;
+            let is_answered = |call| matches!(outcome(call), Outcome::Answered(..));
+            wanting.retain(|at| !asked.iter().any(|(of, call)| of == at && is_answered(*call)));
+            if wanting.is_empty() {
+                return Ok(());
+            }
+        }
+        if self.may_wait_for_others(goal) || self.is_led_in_vain(goal) {
+            return Ok(());
+        }
+        let silent: Vec<_> = wanting.iter().map(|at| self.nodes[*at].id).collect();
+        Err(Violation { rule: Rule::Progress, what: format!("{silent:?} answer no read") })
+    }
+
+    fn draw_question(&self, random: &mut Random) -> Option<Ask<A>> {
+        const DRAWS: usize = 100;
+        let mut asks = (0..DRAWS).map(|_| self.app.draw(random));
+        asks.find(|ask| matches!(ask, Ask::Query(_)))
+    }
+
+    /// Goes on until nobody waits for any of `calls`, or `end`.
+    fn wait_for(&mut self, calls: Vec<u32>, end: u64) -> Result<(), Violation> {
+        const STEP: Duration = Duration::from_millis(20);
+        loop {
+            self.run_until(self.now + micros(STEP))?;
+            let waits = |call: &u32| {
+                matches!(self.checks.history.calls()[position(*call)].outcome, Outcome::Waiting)
+            };
+            if self.now >= end || !calls.iter().any(waits) {
+                return Ok(());
+            }
+        }
     }
 
     /// Goes on until something is so; `false` if there is an excuse why it never is.

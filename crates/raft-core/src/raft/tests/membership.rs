@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::cluster::*;
 use crate::error::{ChangeError, ProposeError};
 use crate::event::{Event, RoleKind};
+use crate::io::ReadLevel;
 use crate::membership::{Membership, MembershipChange, Quorum, Voters};
 use crate::message::{Body, Removed};
 use crate::restored::{RestoreError, Restored};
@@ -501,6 +502,28 @@ fn a_server_that_was_removed_and_added_again_is_a_member_like_others() {
     assert_ne!(cluster.raft(3).next_deadline(), crate::Timestamp::NEVER);
     cluster.hear(3, 2, 2, Body::Removed(Removed { by }));
     assert_ne!(cluster.raft(3).next_deadline(), crate::Timestamp::NEVER);
+}
+
+/// The log that has the membership is gone by then: it learns it from a snapshot.
+#[test]
+fn a_server_that_was_removed_and_added_again_with_a_snapshot_is_a_member_like_others() {
+    let mut cluster = led_by_1();
+    cluster.change(1, &change().remove(n(3))).unwrap();
+    cluster.settle();
+    cluster.isolate(3);
+    cluster.change(1, &change().add_learner(n(3), "")).unwrap();
+    cluster.settle();
+    cluster.compact(1);
+    cluster.heal();
+
+    cluster.heartbeat(1);
+    cluster.settle();
+    cluster.install(3);
+    cluster.settle();
+
+    assert!(membership(&cluster, 3).contains(n(3)));
+    assert_eq!(cluster.raft(3).status().removed_by, None);
+    assert!(cluster.read_at(3, ReadLevel::Linearizable).is_ok());
 }
 
 /// It knows more than those who say so.
