@@ -853,7 +853,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         old: r"        self.memberships = MembershipHistory::of(*membership_id, membership.clone());
         self.return_if_member();",
         new: r"        self.memberships = MembershipHistory::of(*membership_id, membership.clone());",
-        killer: Killer::Simulator,
+        killer: Killer::Tests("raft-core::added_again"),
     },
     Mutant {
         name: "followers-are-not-answered",
@@ -863,6 +863,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"            if peer.get() != 3 {
                 common.send(peer, Body::ReadIndexReply(ReadIndexReply { upto, index }));
             }",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "learners-have-no-address",
+        rule: "a change makes of the members what was asked for",
+        file: "crates/raft-core/src/membership/change.rs",
+        old: r"                self.make_learner(*id);
+                self.addresses.insert(*id, address.clone());",
+        new: r"                self.make_learner(*id);
+                drop(address.clone());",
         killer: Killer::Simulator,
     },
 ];

@@ -58,6 +58,45 @@ struct Wish {
     change: MembershipChange,
     voters: BTreeSet<NodeId>,
     aim: Aim,
+    members: Members,
+}
+
+/// Who is to be what.
+#[derive(Debug, Eq, PartialEq)]
+struct Members {
+    all: BTreeMap<NodeId, String>,
+    /// Those who vote, or will once they have caught up.
+    voters: BTreeSet<NodeId>,
+}
+
+impl Members {
+    fn of(membership: &Membership) -> Self {
+        let address = |id| membership.address(id).unwrap_or_default().to_owned();
+        let incoming = membership.quorum().incoming().iter();
+        let settled = incoming.clone().chain(membership.learners());
+        Self {
+            all: settled.map(|id| (id, address(id))).collect(),
+            voters: incoming.chain(membership.promotions()).collect(),
+        }
+    }
+
+    fn edit(&mut self, part: Part, id: NodeId) {
+        match part {
+            Part::AddVoter | Part::AddLearner => drop(self.all.insert(id, address_of(id))),
+            Part::Promote | Part::Demote => {}
+            Part::Remove => drop(self.all.remove(&id)),
+        }
+        if part.makes_voter() {
+            self.voters.insert(id);
+        } else {
+            self.voters.remove(&id);
+        }
+    }
+}
+
+/// Who has an address can be told from who has none.
+fn address_of(id: NodeId) -> String {
+    format!("node-{id}")
 }
 
 /// What a change does to one server.
@@ -82,11 +121,9 @@ impl Part {
     }
 
     fn edit(self, change: MembershipChange, id: NodeId) -> MembershipChange {
-        // Who has an address can be told from who has none.
-        let address = || format!("node-{id}");
         match self {
-            Self::AddVoter => change.add_voter(id, address()),
-            Self::AddLearner => change.add_learner(id, address()),
+            Self::AddVoter => change.add_voter(id, address_of(id)),
+            Self::AddLearner => change.add_learner(id, address_of(id)),
             Self::Promote => change.promote(id),
             Self::Demote => change.demote(id),
             Self::Remove => change.remove(id),
@@ -115,9 +152,10 @@ impl Part {
 impl Wish {
     fn new(membership: &Membership, parts: &[(NodeId, Part)]) -> Self {
         let mut voters: BTreeSet<_> = membership.quorum().incoming().iter().collect();
-        let mut change = MembershipChange::new();
+        let (mut change, mut members) = (MembershipChange::new(), Members::of(membership));
         for &(id, part) in parts {
             change = part.edit(change, id);
+            members.edit(part, id);
             if part.makes_voter() {
                 voters.insert(id);
             } else {
@@ -131,7 +169,7 @@ impl Wish {
         } else {
             Aim::Others
         };
-        Self { change, voters, aim }
+        Self { change, voters, aim, members }
     }
 }
 
@@ -165,16 +203,21 @@ impl<A: App> World<A> {
         let raft = process.driver.raft();
         let before = raft.status().membership_id;
         let asked = Asked::new(raft);
-        let Wish { mut change, aim, .. } = wish;
+        let Wish { mut change, aim, members, .. } = wish;
         let base = draw_base(seed, call, before);
         if let Some(base) = base {
             change = change.based_on(base);
         }
         process.driver.change_membership(now, &change, call);
-        let first = process.driver.raft().status().membership_id;
+        let status = process.driver.raft().status();
+        let first = status.membership_id;
         if first == before {
             self.operator.refused.insert(call, (asked, Purpose { aim, base }));
         } else {
+            let becomes = Members::of(status.membership);
+            ensure(becomes == members, Rule::Membership, || {
+                format!("{id} makes {becomes:?} of what is to be {members:?}")
+            })?;
             ensure(base.is_none_or(|base| base == before), Rule::Membership, || {
                 format!("{id} changes {before} as was meant for {base:?}")
             })?;
