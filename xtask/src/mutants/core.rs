@@ -875,4 +875,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 drop(address.clone());",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "any-write-is-trouble",
+        rule: "a leader with whom nothing is wrong stays in office",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"if !self.has_other_voters() || self.now < since.after(timeout / 2) {",
+        new: r"if !self.has_other_voters() || self.now < since {",
+        killer: Killer::Simulator,
+    },
 ];

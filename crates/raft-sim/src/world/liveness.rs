@@ -9,9 +9,9 @@ use super::clients::position;
 use super::network::micros;
 use super::{Checks, Event, World};
 use crate::app::{App, Ask};
-use crate::check::{Outcome, Rule, Violation, survives};
+use crate::check::{Outcome, Rule, Violation, ensure, survives};
 use crate::random::Random;
-use crate::settings::Stream;
+use crate::settings::{Settings, Stream};
 use crate::tally::Point;
 
 /// What is asked of a quorum that is spared.
@@ -51,7 +51,34 @@ impl<A: App> World<A> {
         }
         self.tally.reach_if(goal.quorum.len() < self.nodes.len(), Point::QuorumHealed);
         self.compare_states()?;
-        self.come_to_answers(&goal)
+        self.come_to_answers(&goal)?;
+        self.stay_in_office(&goal)
+    }
+
+    /// Nobody takes the place of a leader with whom nothing is wrong.
+    fn stay_in_office(&mut self, goal: &Goal) -> Result<(), Violation> {
+        let election = self.settings.protocol.election_timeout;
+        let is_voter = |id| self.memberships_in_play().all(|membership| membership.is_voter(id));
+        let reign = |world: &Self| {
+            let leader = world.leader().filter(|at| goal.quorum.contains(at))?;
+            let status = world.nodes[leader].process.as_ref()?.driver.raft().status();
+            Some((status.id, status.hard_state.term))
+        };
+        let Some(before) = reign(self).filter(|(id, _)| is_voter(*id) && self.is_calm()) else {
+            return Ok(());
+        };
+        self.run_until(self.now + micros(election * 10))?;
+        let after = reign(self);
+        ensure(after == Some(before), Rule::Progress, || {
+            format!("{before:?} led, and now {after:?}, though nothing was wrong")
+        })
+    }
+
+    /// Whether what is usual here is far from what makes elections.
+    fn is_calm(&self) -> bool {
+        let Settings { network, disk, turn_delay_max, protocol, .. } = &self.settings;
+        let trip = 2 * network.delay_max + 4 * *turn_delay_max + 4 * disk.sync_max;
+        network.loss_per_million == 0 && trip < protocol.election_timeout / 4
     }
 
     /// Asks every node that has come as far as the others, again and again, until it has answered.
