@@ -117,7 +117,8 @@ pub enum Rule {
     BoundedSpace,
     /// What was sent is what arrives, or nothing.
     Codec,
-    /// Once faults stop hitting a quorum, commands are committed.
+    /// Once faults stop hitting a quorum, commands are committed, every node answers, and a leader with
+    /// whom nothing is wrong stays.
     Progress,
     /// A node found its own state impossible.
     Invariant,

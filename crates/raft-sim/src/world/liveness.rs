@@ -3,21 +3,20 @@
 
 use std::time::Duration;
 
-use raft_core::{LogIndex, Quorum, ReadLevel};
+use raft_core::{LogIndex, Quorum};
 
-use super::clients::position;
 use super::network::micros;
 use super::{Checks, Event, World};
-use crate::app::{App, Ask};
-use crate::check::{Outcome, Rule, Violation, ensure, survives};
+use crate::app::App;
+use crate::check::{Rule, Violation, survives};
 use crate::random::Random;
-use crate::settings::{Settings, Stream};
+use crate::settings::Stream;
 use crate::tally::Point;
 
 /// What is asked of a quorum that is spared.
 #[derive(Debug)]
-struct Goal {
-    quorum: Vec<usize>,
+pub(super) struct Goal {
+    pub(super) quorum: Vec<usize>,
     /// Everything committed before; what comes must be later.
     after: LogIndex,
     /// Calls that were made before.
@@ -50,85 +49,7 @@ impl<A: App> World<A> {
             return Ok(());
         }
         self.tally.reach_if(goal.quorum.len() < self.nodes.len(), Point::QuorumHealed);
-        self.compare_states()?;
-        self.come_to_answers(&goal)?;
-        self.stay_in_office(&goal)
-    }
-
-    /// Nobody takes the place of a leader with whom nothing is wrong.
-    fn stay_in_office(&mut self, goal: &Goal) -> Result<(), Violation> {
-        let election = self.settings.protocol.election_timeout;
-        let is_voter = |id| self.memberships_in_play().all(|membership| membership.is_voter(id));
-        let reign = |world: &Self| {
-            let leader = world.leader().filter(|at| goal.quorum.contains(at))?;
-            let status = world.nodes[leader].process.as_ref()?.driver.raft().status();
-            Some((status.id, status.hard_state.term))
-        };
-        let Some(before) = reign(self).filter(|(id, _)| is_voter(*id) && self.is_calm()) else {
-            return Ok(());
-        };
-        self.run_until(self.now + micros(election * 10))?;
-        let after = reign(self);
-        ensure(after == Some(before), Rule::Progress, || {
-            format!("{before:?} led, and now {after:?}, though nothing was wrong")
-        })
-    }
-
-    /// Whether what is usual here is far from what makes elections.
-    fn is_calm(&self) -> bool {
-        let Settings { network, disk, turn_delay_max, protocol, .. } = &self.settings;
-        let trip = 2 * network.delay_max + 4 * *turn_delay_max + 4 * disk.sync_max;
-        network.loss_per_million == 0 && trip < protocol.election_timeout / 4
-    }
-
-    /// Asks every node that has come as far as the others, again and again, until it has answered.
-    fn come_to_answers(&mut self, goal: &Goal) -> Result<(), Violation> {
-        let mut random = Random::of(self.seed, Stream::QUESTIONS);
-        let mut wanting = goal.quorum.clone();
-        let end = self.now + self.patience(goal);
-        while self.now < end {
-            wanting.retain(|at| self.is_expected(*at));
-            let mut asked = Vec::new();
-            for at in wanting.iter().copied() {
-                let question = self.draw_question(&mut random);
-                if let Some(question) = question.filter(|_| self.nodes[at].is_awake()) {
-                    asked.push((at, self.ask_for(0, at, question, ReadLevel::Linearizable)?));
-                }
-            }
-            let calls = asked.iter().map(|(_, call)| *call);
-            self.wait_for(calls.collect(), end)?;
-            let outcome = |call: u32| &self.checks.history.calls()[position(call)].outcome;
-            let is_answered = |call| matches!(outcome(call), Outcome::Answered(..));
-            wanting.retain(|at| !asked.iter().any(|(of, call)| of == at && is_answered(*call)));
-            if wanting.is_empty() {
-                return Ok(());
-            }
-        }
-        if self.may_wait_for_others(goal) || self.is_led_in_vain(goal) {
-            return Ok(());
-        }
-        let silent: Vec<_> = wanting.iter().map(|at| self.nodes[*at].id).collect();
-        Err(Violation { rule: Rule::Progress, what: format!("{silent:?} answer no read") })
-    }
-
-    fn draw_question(&self, random: &mut Random) -> Option<Ask<A>> {
-        const DRAWS: usize = 100;
-        let mut asks = (0..DRAWS).map(|_| self.app.draw(random));
-        asks.find(|ask| matches!(ask, Ask::Query(_)))
-    }
-
-    /// Goes on until nobody waits for any of `calls`, or `end`.
-    fn wait_for(&mut self, calls: Vec<u32>, end: u64) -> Result<(), Violation> {
-        const STEP: Duration = Duration::from_millis(20);
-        loop {
-            self.run_until(self.now + micros(STEP))?;
-            let waits = |call: &u32| {
-                matches!(self.checks.history.calls()[position(*call)].outcome, Outcome::Waiting)
-            };
-            if self.now >= end || !calls.iter().any(waits) {
-                return Ok(());
-            }
-        }
+        self.check_peace(&goal)
     }
 
     /// Goes on until something is so; `false` if there is an excuse why it never is.
@@ -157,7 +78,7 @@ impl<A: App> World<A> {
 
     /// Whether those who are spared may be unable to elect a leader without the others: the vote of one
     /// that may have lost its newest write counts only if every voter gives one.
-    fn may_wait_for_others(&self, goal: &Goal) -> bool {
+    pub(super) fn may_wait_for_others(&self, goal: &Goal) -> bool {
         let spared = |id| goal.quorum.iter().map(|at| &self.nodes[*at]).find(|node| node.id == id);
         let is_sure = |id| {
             let process = spared(id).and_then(|node| node.process.as_ref());
@@ -173,7 +94,7 @@ impl<A: App> World<A> {
     /// Whether some who are spared follow a leader who is not, and who hears too few that store
     /// entries, itself included. Nothing is committed then; but the leader serves reads, and whoever
     /// took its place would serve none unless he reached more, which it cannot know.
-    fn is_led_in_vain(&self, goal: &Goal) -> bool {
+    pub(super) fn is_led_in_vain(&self, goal: &Goal) -> bool {
         let Some(leader) = self.leader().filter(|leader| !goal.quorum.contains(leader)) else {
             return false;
         };
@@ -286,7 +207,7 @@ impl<A: App> World<A> {
 
     /// How long progress may take: some elections, and what those who lag have to catch up with,
     /// one entry after the other if the configuration wants it so.
-    fn patience(&self, goal: &Goal) -> u64 {
+    pub(super) fn patience(&self, goal: &Goal) -> u64 {
         let settings = &self.settings;
         let known = goal.quorum.iter().map(|at| self.nodes[*at].mirror.durable_last().index);
         let applied = known.min().unwrap_or_default();
@@ -386,15 +307,5 @@ impl<A: App> World<A> {
             "not everybody has everything"
         };
         format!("{lack} after {}: {}", goal.after, states.join("; "))
-    }
-
-    /// Compares the states of all nodes that have applied equally much.
-    fn compare_states(&mut self) -> Result<(), Violation> {
-        let Self { nodes, checks, .. } = self;
-        nodes.iter().try_for_each(|node| {
-            let Some(process) = &node.process else { return Ok(()) };
-            let state = A::digest(&process.machine.state_machine().0);
-            checks.replicas.on_state(node.id, process.machine.applied(), state)
-        })
     }
 }

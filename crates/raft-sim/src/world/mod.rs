@@ -11,6 +11,7 @@ mod network;
 mod newest;
 mod node;
 mod notes;
+mod peace;
 mod process;
 mod queue;
 mod record;

@@ -95,7 +95,7 @@ impl Peers {
         if let Some(before) = &self.before {
             before.members().for_each(|id| add(before, id));
         }
-        for (id, address) in self.strangers.iter().filter(|(id, _)| !self.named.contains(id)) {
+        for (id, address) in &self.strangers {
             addresses.entry(*id).or_insert_with(|| address.to_string());
         }
         addresses
@@ -103,6 +103,7 @@ impl Peers {
 
     fn take(&mut self, at: LogId, membership: Arc<Membership>) {
         self.named.extend(named_by(at, &membership));
+        self.strangers.retain(|id, _| !membership.contains(*id));
         let (_, before) = std::mem::replace(&mut self.newest, (at, membership));
         self.before = Some(before);
     }
@@ -180,16 +181,19 @@ mod tests {
 
     #[test]
     fn a_stranger_is_heard_until_the_log_names_it() {
-        let mut peers = peers(&[2, 3], &[(1, &[1, 2, 3])]);
+        let log: [(u64, &[u64]); 4] =
+            [(1, &[1, 2, 3]), (2, &[1, 2, 3, 4]), (3, &[1, 2, 3]), (4, &[1, 2])];
+        let mut peers = peers(&[2, 3], &log);
         let address = "127.0.0.1:9".parse().expect("an address");
 
         let welcomed = peers.welcome(n(4), address).expect("room");
-        peers.update(at(5), &Arc::new(members(&[1, 2, 3, 4], 1))).expect("others");
-        peers.update(at(6), &Arc::new(members(&[1, 2, 3], 1))).expect("others");
-        let gone = peers.update(at(7), &Arc::new(members(&[1, 2], 1))).expect("others");
+        let still = peers.update(at(5), &Arc::new(members(&[1, 2, 5], 1))).expect("others");
+        peers.update(at(6), &Arc::new(members(&[1, 2, 5, 4], 1))).expect("others");
+        peers.update(at(7), &Arc::new(members(&[1, 2], 1))).expect("others");
+        let gone = peers.update(at(8), &Arc::new(members(&[1, 2, 6], 1))).expect("others");
 
         assert_eq!(welcomed.get(&n(4)).map(String::as_str), Some("127.0.0.1:9"));
-        assert_eq!(ids(&gone), [2, 3]);
+        assert_eq!((ids(&still), ids(&gone)), (vec![2, 4, 5], vec![2, 6]));
     }
 
     #[test]
