@@ -883,4 +883,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"if !self.has_other_voters() || self.now < since {",
         killer: Killer::Simulator,
     },
+    Mutant {
+        name: "nobody-gives-a-state",
+        rule: "a server that has lost its state gets another one",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"            give_state(common, from, m.upto);",
+        new: r"            if m.upto == LogIndex::ZERO {
+                give_state(common, from, m.upto);
+            }",
+        killer: Killer::Simulator,
+    },
 ];

@@ -79,12 +79,12 @@ impl<A: App> World<A> {
 
     /// Makes a node as good as new, as far as that is possible, for good.
     pub(super) fn spare(&mut self, at: usize) -> Result<(), Violation> {
+        self.end_stall(at);
         let node = &mut self.nodes[at];
         node.outages = 0;
         if std::mem::take(&mut node.pauses) > 0 {
             node.office.on_resumed(self.now);
         }
-        node.stalled_until = self.now;
         node.planned = None;
         node.wayward = None;
         node.disk.set_capacity(u64::MAX);
@@ -95,6 +95,21 @@ impl<A: App> World<A> {
             self.end_process(at, End::Killed)?;
         }
         if self.nodes[at].process.is_some() { self.turn(at) } else { self.start(at) }
+    }
+
+    /// What a disk has been at, if it would have been for ever, comes to its end now.
+    fn end_stall(&mut self, at: usize) {
+        let process = self.id_of(at);
+        let node = &mut self.nodes[at];
+        let was_for_good = node.stalled_until == u64::MAX;
+        node.stalled_until = self.now;
+        let Some(running) = node.process.as_ref().filter(|_| was_for_good) else { return };
+        if running.is_flushing {
+            self.queue.push(self.now, Event::Flush(process));
+        }
+        if running.is_shelving {
+            self.queue.push(self.now, Event::Shelf(process));
+        }
     }
 
     fn strike(&mut self, fault: Fault, until: u64) -> Result<Option<Relief>, Violation> {

@@ -26,6 +26,24 @@ pub(super) struct Goal {
     rests_first: bool,
 }
 
+impl Goal {
+    /// The same of more nodes.
+    pub(super) fn with(&self, others: &[usize]) -> Self {
+        let quorum = self.quorum.iter().chain(others).copied().collect();
+        Self { quorum, ..*self }
+    }
+
+    /// Everybody with everybody.
+    pub(super) fn pairs(&self) -> Vec<(usize, usize)> {
+        let with_all = |from: &usize| self.quorum.iter().map(|to| (*from, *to)).collect::<Vec<_>>();
+        self.quorum.iter().flat_map(with_all).collect()
+    }
+
+    pub(super) const fn after(&self) -> LogIndex {
+        self.after
+    }
+}
+
 impl<A: App> World<A> {
     /// Ends the faults for a quorum, and waits until it makes progress.
     pub(crate) fn settle(&mut self) -> Result<(), Violation> {

@@ -1,5 +1,5 @@
-//! What must be so once a quorum makes progress: states agree, every node answers, and the leader
-//! stays.
+//! What must be so once a quorum makes progress: states agree, every node answers, the leader stays,
+//! and who was damaged is repaired.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ impl<A: App> World<A> {
     pub(super) fn check_peace(&mut self, goal: &Goal) -> Result<(), Violation> {
         self.compare_states()?;
         self.come_to_answers(goal)?;
-        self.stay_in_office(goal)
+        self.stay_in_office(goal)?;
+        self.come_to_health(goal)
     }
 
     /// Compares the states of all nodes that have applied equally much.
@@ -105,5 +106,50 @@ impl<A: App> World<A> {
                 return Ok(());
             }
         }
+    }
+
+    /// Spares those whose disks were damaged as well: they get back from the others all that they have
+    /// lost.
+    fn come_to_health(&mut self, goal: &Goal) -> Result<(), Violation> {
+        const STEP: Duration = Duration::from_millis(20);
+        let hurt: Vec<_> = (0..self.nodes.len()).filter(|at| self.may_recover(*at)).collect();
+        if hurt.is_empty() {
+            return Ok(());
+        }
+        let all = goal.with(&hurt);
+        for (from, to) in all.pairs() {
+            self.network.heal(from, to);
+        }
+        for at in &hurt {
+            self.spare(*at)?;
+        }
+        let end = self.now + self.patience(&all);
+        while self.now < end {
+            self.run_until(self.now + micros(STEP))?;
+            if hurt.iter().all(|at| self.is_well(*at, goal)) {
+                return Ok(());
+            }
+        }
+        if self.may_wait_for_others(&all) || self.is_led_in_vain(&all) {
+            return Ok(());
+        }
+        let ill = hurt.iter().filter(|at| !self.is_well(**at, goal)).map(|at| self.nodes[*at].id);
+        let ill: Vec<_> = ill.collect();
+        Err(Violation { rule: Rule::Progress, what: format!("{ill:?} are not repaired") })
+    }
+
+    /// Whether a node was damaged, and knows what it has lost.
+    fn may_recover(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        node.is_damaged && !node.is_lost && !node.is_shelf_faulty && !node.may_lose_unnoticed()
+    }
+
+    /// Whether a node has all that it had lost, or waits for an operator.
+    fn is_well(&self, at: usize, goal: &Goal) -> bool {
+        let node = &self.nodes[at];
+        let Some(process) = &node.process else { return true };
+        let sound = process.driver.raft().status().durable;
+        let has_all = sound > goal.after() && process.machine.applied() > goal.after();
+        has_all || !self.is_expected(at)
     }
 }
