@@ -377,4 +377,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         new: r"let has_room = self.strangers.contains_key(&id);",
         killer: Killer::Tests("raft::strangers"),
     },
+    Mutant {
+        name: "any-stranger-heard",
+        rule: "who hears a leader turns strangers away",
+        file: "crates/raft/src/node/peers.rs",
+        old: r"(leader.is_none() && has_room).then(|| {",
+        new: r"(leader.is_none() | has_room).then(|| {",
+        killer: Killer::Tests("raft::strangers"),
+    },
 ];

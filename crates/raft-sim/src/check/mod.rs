@@ -117,8 +117,8 @@ pub enum Rule {
     BoundedSpace,
     /// What was sent is what arrives, or nothing.
     Codec,
-    /// Once faults stop hitting a quorum, commands are committed, every node answers, and a leader with
-    /// whom nothing is wrong stays.
+    /// Once faults stop hitting a quorum, commands are committed, every node answers, a leader with whom
+    /// nothing is wrong stays, and who was damaged is repaired.
     Progress,
     /// A node found its own state impossible.
     Invariant,

@@ -232,13 +232,10 @@ impl<S: StateMachine> EventLoop<S> {
         }
     }
 
-    /// A node that hears no leader may know none of those who are members now: they have taken the
-    /// place of all it knew, while it was away or before it came.
     fn on_stranger(&mut self, id: NodeId, address: SocketAddr) {
-        if self.driver.raft().leader().is_none()
-            && let Some(peers) = self.peers.welcome(id, address)
-        {
-            info!(node = %self.driver.raft().id(), peer = %id, %address, "hears a stranger");
+        let raft = self.driver.raft();
+        if let Some(peers) = self.peers.welcome(id, address, raft.leader()) {
+            info!(node = %raft.id(), peer = %id, %address, "hears a stranger");
             self.transport.update_peers(peers);
         }
     }

@@ -61,16 +61,21 @@ impl Peers {
         Some(self.addresses())
     }
 
-    /// Takes a stranger who called from `address`; gives the peers, unless there are too many of those.
+    /// Takes a stranger who called from `address`, unless some `leader` is known or there are too many
+    /// strangers; gives the peers if it did.
+    ///
+    /// A node that hears no leader may know none of those who are members now: they have taken the
+    /// place of all it knew, while it was away or before it came.
     pub(super) fn welcome(
         &mut self,
         id: NodeId,
         address: SocketAddr,
+        leader: Option<NodeId>,
     ) -> Option<BTreeMap<NodeId, String>> {
         /// More than a cluster has members.
         const STRANGERS_MAX: usize = 16;
         let has_room = self.strangers.len() < STRANGERS_MAX || self.strangers.contains_key(&id);
-        has_room.then(|| {
+        (leader.is_none() && has_room).then(|| {
             self.strangers.insert(id, address);
             self.addresses()
         })
@@ -186,7 +191,7 @@ mod tests {
         let mut peers = peers(&[2, 3], &log);
         let address = "127.0.0.1:9".parse().expect("an address");
 
-        let welcomed = peers.welcome(n(4), address).expect("room");
+        let welcomed = peers.welcome(n(4), address, None).expect("room");
         let still = peers.update(at(5), &Arc::new(members(&[1, 2, 5], 1))).expect("others");
         peers.update(at(6), &Arc::new(members(&[1, 2, 5, 4], 1))).expect("others");
         peers.update(at(7), &Arc::new(members(&[1, 2], 1))).expect("others");
@@ -201,10 +206,20 @@ mod tests {
         let mut peers = peers(&[2, 3], &[(1, &[1, 2, 3])]);
         let address = "127.0.0.1:9".parse().expect("an address");
 
-        let welcomed = (10..100).filter(|id| peers.welcome(n(*id), address).is_some()).count();
+        let welcomed =
+            (10..100).filter(|id| peers.welcome(n(*id), address, None).is_some()).count();
 
         assert_eq!(welcomed, 16);
-        assert!(peers.welcome(n(10), address).is_some(), "it may have moved");
+        assert!(peers.welcome(n(10), address, None).is_some(), "it may have moved");
+    }
+
+    #[test]
+    fn strangers_are_turned_away_while_there_is_a_leader() {
+        let mut peers = peers(&[2, 3], &[(1, &[1, 2, 3])]);
+        let address = "127.0.0.1:9".parse().expect("an address");
+
+        assert_eq!(peers.welcome(n(4), address, Some(n(2))), None);
+        assert_eq!(ids(&peers.addresses()), [2, 3]);
     }
 
     #[test]
