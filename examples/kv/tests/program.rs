@@ -83,6 +83,15 @@ fn demo_loses_nothing() {
 }
 
 #[test]
+fn drill_loses_nothing() {
+    let drill = program("drill --rounds 3 --seed 3").output().expect("the program");
+
+    let told = String::from_utf8_lossy(&drill.stdout);
+    assert!(drill.status.success(), "{told}\n{}", String::from_utf8_lossy(&drill.stderr));
+    assert!(told.contains("3/3: ") && told.contains(", 0 lost;"), "{told}");
+}
+
+#[test]
 fn clusters_need_certificates_or_a_word() {
     let complaint = complaint(serve(1, directory().path()).args([
         "--raft",

@@ -4,6 +4,9 @@ mod bench;
 mod certs;
 mod cluster;
 mod demo;
+mod directory;
+mod drill;
+mod processes;
 mod serve;
 mod system;
 
@@ -35,6 +38,8 @@ enum Command {
     Certs(certs::Options),
     /// Start three nodes, kill them while writing, and see whether anything is lost.
     Demo(demo::Options),
+    /// Start three nodes, damage their files while writing, and see whether anything is lost.
+    Drill(drill::Options),
     /// Measure a running cluster.
     #[command(hide = true)]
     Bench(bench::Options),
@@ -47,6 +52,7 @@ impl Cli {
             Command::Serve(options) => on_some_threads(serve::run(options)),
             Command::Certs(options) => certs::run(&options),
             Command::Demo(options) => on_one_thread(demo::run(options)),
+            Command::Drill(options) => on_one_thread(drill::run(options)),
             Command::Bench(options) => on_one_thread(bench::run(options)),
         }
     }

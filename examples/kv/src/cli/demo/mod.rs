@@ -1,23 +1,21 @@
 //! Three nodes, a steady stream of writes, and two disasters: is anything lost?
 
-mod cluster;
 mod ledger;
 mod narrator;
 mod reader;
 mod writer;
 
-use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::value_parser;
-use tempfile::TempDir;
 
-use self::cluster::Cluster;
 use self::ledger::{Ledger, Summary};
 use self::narrator::Narrator;
+use super::directory::Directory;
+use super::processes::Cluster;
 use super::system;
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +35,7 @@ const OPS: RangeInclusive<i64> = 100..=10_000_000;
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let stop = system::stop_signal().context("cannot receive signals")?;
     let directory = Directory::new(options.dir)?;
-    let mut cluster = Cluster::create(directory.path())?;
+    let mut cluster = Cluster::create(directory.path(), &[])?;
     let outcome = tokio::select! {
         outcome = story(&mut cluster, options.ops) => outcome,
         () = stop => Err(anyhow!("interrupted")),
@@ -125,32 +123,4 @@ impl Summary {
 /// All writes were under way when the leader died: there was none to wait for.
 fn unmeasured() -> String {
     "not measured".to_owned()
-}
-
-/// Where the nodes live.
-enum Directory {
-    Temporary(TempDir),
-    Kept(PathBuf),
-}
-
-impl Directory {
-    fn new(kept: Option<PathBuf>) -> anyhow::Result<Self> {
-        let Some(path) = kept else {
-            let directory = tempfile::Builder::new().prefix("raft-kv-").tempdir();
-            return Ok(Self::Temporary(directory.context("cannot make a temporary directory")?));
-        };
-        let with_path = || format!("cannot use the directory {}", path.display());
-        fs::create_dir_all(&path).with_context(with_path)?;
-        if fs::read_dir(&path).with_context(with_path)?.next().is_some() {
-            bail!("the directory {} is not empty; choose a new one", path.display());
-        }
-        Ok(Self::Kept(path))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(directory) => directory.path(),
-            Self::Kept(path) => path,
-        }
-    }
 }

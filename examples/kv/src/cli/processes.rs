@@ -1,4 +1,4 @@
-//! Three nodes, each a process of this program.
+//! The nodes of a cluster, each a process of this program.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -19,6 +19,10 @@ use crate::cli::certs;
 pub(super) struct Cluster {
     executable: PathBuf,
     directory: PathBuf,
+    /// What every node is started with, beside what it needs.
+    arguments: &'static [&'static str],
+    /// Those that found the cluster, as all are told of them.
+    founders: String,
     nodes: Vec<Node>,
 }
 
@@ -26,7 +30,15 @@ struct Node {
     id: NodeId,
     raft: SocketAddr,
     client: SocketAddr,
+    membership: Membership,
     process: Option<Child>,
+}
+
+/// How a node became a member.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Membership {
+    Founder,
+    Joins,
 }
 
 const SIZE: u64 = 3;
@@ -34,19 +46,77 @@ const LEADER_PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Cluster {
-    /// Prepares certificates and addresses.
-    pub(super) fn create(directory: &Path) -> anyhow::Result<Self> {
-        let ids: Vec<_> = (1..=SIZE).filter_map(NodeId::new).collect();
-        certs::create(&certificates(directory), &ids)?;
-        let addresses = free_addresses(ids.len()).context("cannot find free ports")?;
-        let nodes = ids.into_iter().zip(addresses);
-        Ok(Self {
+    /// Prepares three nodes: certificates, addresses.
+    pub(super) fn create(
+        directory: &Path,
+        arguments: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
+        let mut cluster = Self {
             executable: env::current_exe().context("cannot find this program")?,
             directory: directory.to_owned(),
-            nodes: nodes
-                .map(|(id, (raft, client))| Node { id, raft, client, process: None })
-                .collect(),
-        })
+            arguments,
+            founders: String::new(),
+            nodes: Vec::new(),
+        };
+        let ids: Vec<_> = (1..=SIZE).filter_map(NodeId::new).collect();
+        cluster.prepare(&ids, Membership::Founder)?;
+        let founders = cluster.nodes.iter().map(|node| format!("{}={}", node.id, node.raft));
+        cluster.founders = founders.collect::<Vec<_>>().join(",");
+        Ok(cluster)
+    }
+
+    /// Starts a node that joins, and has to be added still; where the others reach it.
+    pub(super) fn join(&mut self, id: NodeId) -> anyhow::Result<SocketAddr> {
+        self.prepare(&[id], Membership::Joins)?;
+        self.spawn(id)?;
+        Ok(self.node(id)?.raft)
+    }
+
+    fn prepare(&mut self, ids: &[NodeId], membership: Membership) -> anyhow::Result<()> {
+        certs::create(&certificates(&self.directory), ids)?;
+        let addresses = free_addresses(ids.len()).context("cannot find free ports")?;
+        let nodes = ids.iter().zip(addresses);
+        self.nodes.extend(nodes.map(|(&id, (raft, client))| Node {
+            id,
+            raft,
+            client,
+            membership,
+            process: None,
+        }));
+        Ok(())
+    }
+
+    /// Kills a node, and removes what it has left.
+    pub(super) async fn discard(&mut self, id: NodeId) -> anyhow::Result<()> {
+        self.kill(id).await?;
+        self.nodes.retain(|node| node.id != id);
+        fs::remove_dir_all(self.data(id)).context("cannot remove the data of a node")
+    }
+
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = NodeId> {
+        self.nodes.iter().map(|node| node.id)
+    }
+
+    /// Where a node keeps its data.
+    pub(super) fn data(&self, id: NodeId) -> PathBuf {
+        self.directory.join(format!("node-{id}"))
+    }
+
+    /// What a node has said so far.
+    pub(super) fn log(&self, id: NodeId) -> String {
+        fs::read(log_of(&self.directory, id))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Whether the process of a node has ended by itself.
+    pub(super) fn has_ended(&mut self, id: NodeId) -> anyhow::Result<bool> {
+        let Some(process) = &mut self.node(id)?.process else { return Ok(false) };
+        Ok(process.try_wait()?.is_some())
+    }
+
+    pub(super) fn client_address(&self, id: NodeId) -> Option<SocketAddr> {
+        self.nodes.iter().find(|node| node.id == id).map(|node| node.client)
     }
 
     pub(super) fn client_addresses(&self) -> Vec<SocketAddr> {
@@ -60,17 +130,18 @@ impl Cluster {
 
     /// Starts a node, with the data it left behind.
     pub(super) fn spawn(&mut self, id: NodeId) -> anyhow::Result<()> {
-        let members: Vec<_> = self.nodes.iter().map(|n| format!("{}={}", n.id, n.raft)).collect();
         let log = log_of(&self.directory, id);
         let log = File::options().create(true).append(true).open(log);
         let log = log.context("cannot write the log of a node")?;
         let mut command = Command::new(&self.executable);
         command.arg("serve").arg("--die-with-parent");
         command.arg("--tls").arg(certificates(&self.directory));
-        command.arg("--data").arg(self.directory.join(format!("node-{id}")));
-        command.args(["--cluster", &members.join(",")]).args(["--id", &id.to_string()]);
+        command.arg("--data").arg(self.data(id));
+        command.args(["--cluster", &self.founders]).args(["--id", &id.to_string()]);
+        command.args(self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         let node = self.node(id)?;
+        command.args((node.membership == Membership::Joins).then_some("--join"));
         command.args(["--raft", &node.raft.to_string()]);
         command.args(["--client", &node.client.to_string()]);
         node.process = Some(command.spawn().context("cannot start a node")?);
