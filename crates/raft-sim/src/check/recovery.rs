@@ -19,18 +19,19 @@ pub(crate) fn check_recovery(
     is_damaged: bool,
 ) -> Result<(), Violation> {
     let log = Found::of(found);
+    let may_lack_newest = is_damaged && tail.is_doubtful();
     let is_known = if found.faulty.is_empty() {
-        let may_lack_newest = is_damaged && tail.is_doubtful();
         disk.could_be(&log) || may_lack_newest && disk.could_be_without_newest(&log)
     } else {
-        is_damaged && disk.admits_loss(&log)
+        let is_admitted = disk.admits_loss(&log);
+        is_damaged && is_admitted || may_lack_newest && disk.admits_loss_without_newest(&log)
     };
     ensure(is_known, Rule::Recovery, || {
         let HardState { term, vote } = found.hard_state;
         let LogId { index, .. } = found.last;
         format!(
             "{node} finds term {term}, vote {vote:?} and a log up to {} ({index} entries, terms \
-             {:?}, faulty {:?}) on its disk, where {:?} and entries up to {} were durable, and {:?} was being \
+             {:?}, faulty {:?}, {tail:?}) on its disk, where {:?} and entries up to {} were durable, and {:?} was being \
              written",
             found.last,
             found.term_starts,

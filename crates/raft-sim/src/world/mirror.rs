@@ -203,18 +203,28 @@ impl Mirror {
     /// Whether a damaged log names all that it has lost: what was durable is there, or said to be
     /// faulty.
     pub(crate) fn admits_loss(&self, found: &Found<'_>) -> bool {
+        self.admits_loss_from(&self.disk, found)
+    }
+
+    /// The same, if the newest write that was durable is damaged as well.
+    pub(crate) fn admits_loss_without_newest(&self, found: &Found<'_>) -> bool {
+        let without = self.newest.as_ref().map(|newest| newest.undo(&self.disk));
+        without.is_some_and(|disk| self.admits_loss_from(&disk, found))
+    }
+
+    fn admits_loss_from(&self, disk: &Ids, found: &Found<'_>) -> bool {
         let later = self.pending.iter().filter_map(|write| write.hard_state);
         let mut states = std::iter::once(self.hard_state).chain(later);
         let is_reset = self.pending.iter().any(|write| write.reset.is_some());
         // What was being removed may be gone, and what was behind it.
         let cut = self.pending.iter().filter_map(|write| write.truncate).min();
-        let last = self.disk.last().index;
+        let last = disk.last().index;
         let end = cut.map_or(last, LogIndex::prev).min(last);
-        let mut index = self.disk.base.index.max(found.base.index);
+        let mut index = disk.base.index.max(found.base.index);
         let mut is_there = true;
         while index < end && !is_reset {
             index = index.next();
-            let same = found.id_at(index) == self.disk.id_at(index);
+            let same = found.id_at(index) == disk.id_at(index);
             is_there &= same || found.is_faulty(index);
         }
         let is_said_rightly = cut.is_some() || is_reset || self.has_terms_of(found.faulty);
@@ -405,7 +415,7 @@ impl Mirror {
     /// The node has begun its run with this on its disk.
     pub(crate) fn restart(&mut self, found: &Found<'_>, run: u32) {
         let crashed = self.crashed(found).filter(|_| found.faulty.is_empty());
-        let is_whole = crashed.is_some() || !found.faulty.is_empty();
+        let is_whole = crashed.is_some() || !found.faulty.is_empty() && self.admits_loss(found);
         let left = crashed.or_else(|| self.crashed_without_newest(found).filter(|_| !is_whole));
         let mut disk = left.unwrap_or_else(|| found.believed());
         disk.compact(found.base);
