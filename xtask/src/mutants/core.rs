@@ -244,6 +244,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "no-need-to-catch-up",
+        rule: "a learner is promoted after a round shorter than an election timeout (thesis §4.2.1)",
+        file: "crates/raft-core/src/raft/leader/catch_up.rs",
+        old: r"        self.kept_pace && in_time
+",
+        new: r"        in_time
+",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "nobody-is-promoted",
         rule: "a learner that was to become a voter becomes one (thesis §4.2.1)",
         file: "crates/raft-core/src/raft/leader/membership.rs",

@@ -6,6 +6,7 @@ mod callers;
 mod committed;
 mod doubt;
 mod election;
+mod growth;
 mod history;
 mod leader;
 mod matching;
@@ -29,6 +30,7 @@ pub(crate) use self::callers::Callers;
 pub(crate) use self::committed::Committed;
 pub(crate) use self::doubt::{Counted, Doubt, check_doubt};
 pub(crate) use self::election::Elections;
+pub(crate) use self::growth::{Growth, new_voters};
 pub use self::history::{Call, History, Outcome};
 pub(crate) use self::leader::{Leaders, check_completeness};
 pub(crate) use self::matching::Matching;
@@ -108,6 +110,8 @@ pub enum Rule {
     Callers,
     /// Members change one step at a time (thesis §4.3).
     OneMembershipChange,
+    /// Who is to vote has caught up with the leader before (thesis §4.2.1).
+    CaughtUp,
     /// Every server uses the newest membership of its log, and who changes the members is told
     /// the truth about it.
     Membership,
@@ -157,6 +161,7 @@ impl Rule {
             Self::Linearizability => "linearizability",
             Self::Callers => "callers",
             Self::OneMembershipChange => "one-membership-change",
+            Self::CaughtUp => "caught-up",
             Self::Membership => "membership",
             Self::BoundedMemory => "bounded-memory",
             Self::BoundedSpace => "bounded-space",

@@ -1,14 +1,16 @@
 //! What is asked of a node directly, because a breach seldom does harm that anybody would see.
 
 use raft_core::{
-    Body, Input, LogId, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply, RoleKind, VoteReply,
-    Write,
+    Body, EntryPayload, Input, LogId, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply,
+    RoleKind, VoteReply, Write,
 };
 
-use super::World;
 use super::node::Node;
+use super::{Checks, World};
 use crate::app::App;
-use crate::check::{Lead, Rule, View, Violation, check_agreement, check_promise, ensure};
+use crate::check::{
+    Lead, Rule, View, Violation, check_agreement, check_promise, ensure, new_voters,
+};
 
 impl<A: App> World<A> {
     /// What must hold of a message that leaves.
@@ -118,6 +120,33 @@ impl<A: App> World<A> {
         ensure(!goes_on || mirror.is_faulty(), Rule::KeptLog, || {
             format!("{id} drops what follows {base}, up to {}", mirror.last())
         })
+    }
+
+    /// Whom a leader is about to make a voter has caught up with it.
+    pub(super) fn check_growth(&mut self, at: usize, write: &Write) -> Result<(), Violation> {
+        let Node { process: Some(process), growth, clock, .. } = &mut self.nodes[at] else {
+            return Ok(());
+        };
+        if process.driver.raft().status().role != RoleKind::Leader {
+            return Ok(());
+        }
+        let election = self.settings.protocol.election_timeout;
+        let now = clock.at(self.now);
+        if let Some(last) = write.append.last() {
+            growth.note(now, last.id, election);
+        }
+        let growth = &self.nodes[at].growth;
+        for entry in &write.append {
+            let EntryPayload::Membership(after) = &entry.payload else { continue };
+            let Checks { memberships, committed, .. } = &self.checks;
+            let before = memberships.in_force(&self.nodes[at].mirror, committed);
+            for voter in before.into_iter().flat_map(|(_, before)| new_voters(before, after)) {
+                let node = self.nodes.iter().find(|node| node.id == voter && !node.is_damaged);
+                let holds = node.map(|node| (voter, node.mirror.durable_last().index));
+                holds.map_or(Ok(()), |holds| growth.check(holds, now, election))?;
+            }
+        }
+        Ok(())
     }
 
     /// A voter may have been freed of its promise by what has happened to it.

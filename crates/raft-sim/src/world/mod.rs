@@ -36,7 +36,9 @@ use self::notes::Noticed;
 use self::queue::{Event, Queue};
 use crate::app::App;
 use crate::check::{Callers, Committed, Counted, Doubt, Elections, History, Leaders, Matching};
-use crate::check::{Memberships, Monotone, Office, Proofs, Reads, Replicas, Violation, Voter};
+use crate::check::{
+    Growth, Memberships, Monotone, Office, Proofs, Reads, Replicas, Violation, Voter,
+};
 use crate::digest::Digest;
 use crate::random::Random;
 use crate::run::Case;
@@ -173,6 +175,7 @@ impl<A: App> World<A> {
             noticed: Noticed::default(),
             monotone: Monotone::default(),
             office: Office::default(),
+            growth: Growth::default(),
             voter: Voter::default(),
             doubt: Doubt::default(),
             counted: Counted::default(),

@@ -15,7 +15,7 @@ use raft_wal::sim::SimDisk;
 use super::mirror::Mirror;
 use super::notes::Noticed;
 use crate::app::App;
-use crate::check::{Callers, Counted, Doubt, Monotone, Office, Proofs, Space, Voter};
+use crate::check::{Callers, Counted, Doubt, Growth, Monotone, Office, Proofs, Space, Voter};
 use crate::random::Random;
 use crate::schedule::{Class, Wayward};
 use crate::tracked::Tracked;
@@ -55,6 +55,7 @@ pub(super) struct Node<A: App> {
     pub(super) noticed: Noticed,
     pub(super) monotone: Monotone,
     pub(super) office: Office,
+    pub(super) growth: Growth,
     pub(super) voter: Voter,
     pub(super) doubt: Doubt,
     /// What it counts if it leads.

@@ -337,6 +337,7 @@ impl<A: App> World<A> {
     fn submit(&mut self, at: usize, write: Write) -> Result<(), Violation> {
         self.note_write(at, &write);
         self.check_reset(at, &write)?;
+        self.check_growth(at, &write)?;
         let node = &mut self.nodes[at];
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut before = node.mirror.on_submit(&write);
