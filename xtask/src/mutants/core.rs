@@ -112,6 +112,33 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::a_candidates_own_vote_counts"),
     },
     Mutant {
+        name: "claims-a-newer-log",
+        rule: "a candidate says where its log ends (paper §5.4.1)",
+        file: "crates/raft-core/src/raft/candidate.rs",
+        old: r"        let request = RequestVote { last: common.last() };
+",
+        new: r"        let last = crate::types::LogId { term: common.term(), index: common.last().index };
+        let request = RequestVote { last };
+",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "told-to-campaign-with-gaps",
+        rule: "who lacks entries of its log does not campaign (design rule 5)",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"            Body::TimeoutNow if common.may_campaign() => {",
+        new: r"            Body::TimeoutNow if common.is_eligible() => {",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "removed-by-the-past",
+        rule: "a member is not removed by a membership from before",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        let is_later = by.index > newest.index || (by.index == newest.index && by != newest);",
+        new: r"        let is_later = by.index != newest.index || by != newest;",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "votes-of-other-terms",
         rule: "an answer of another term means nothing (paper §5.1)",
         file: "crates/raft-core/src/raft/gate.rs",

@@ -38,7 +38,7 @@ pub(crate) use self::membership::{Appender, Memberships, decides, survives};
 pub(crate) use self::memory::check_memory;
 pub(crate) use self::monotone::Monotone;
 pub(crate) use self::office::Office;
-pub(crate) use self::promises::{check_agreement, check_promise};
+pub(crate) use self::promises::{check_agreement, check_claim, check_promise};
 pub(crate) use self::proof::{Lead, Proofs};
 pub(crate) use self::reads::Reads;
 pub(crate) use self::recovery::check_recovery;
@@ -57,7 +57,8 @@ pub enum Rule {
     ElectedByQuorum,
     /// At most one vote of each server in a term (paper §5.2).
     OneVote,
-    /// A vote goes to nobody who lacks what the voter has (paper §5.4.1).
+    /// A vote goes to nobody who lacks what the voter has (paper §5.4.1), and nobody asks for one with a
+    /// log that is not its own.
     VoteForLog,
     /// Nobody votes or campaigns against a leader that it hears, unless that leader wants it (thesis
     /// §4.2.3).
@@ -71,6 +72,8 @@ pub enum Rule {
     /// A server that may have lost what it acknowledged says so, and is elected or votes without that
     /// only if every voter agrees, until nothing can be missing (docs/adr/0010).
     Doubt,
+    /// Nobody campaigns or leads who lacks entries of its own log (design rule 5).
+    WholeLog,
     /// A leader that no quorum answers, or that does not vote, leaves its office in time.
     Office,
     /// A leader never changes or removes entries of its log (paper §5.3).
@@ -135,6 +138,7 @@ impl Rule {
         match self {
             Self::ElectionSafety => "election-safety",
             Self::ElectedByQuorum => "elected-by-quorum",
+            Self::WholeLog => "whole-log",
             Self::Office => "office",
             Self::OneVote => "one-vote",
             Self::VoteForLog => "vote-for-log",

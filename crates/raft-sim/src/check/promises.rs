@@ -49,6 +49,19 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
     })
 }
 
+/// Checks that who asks for a vote does not say more of its log than is so.
+#[expect(clippy::wildcard_enum_match_arm, reason = "others do not ask for votes")]
+pub(crate) fn check_claim(message: &Message, disk: &Mirror) -> Result<(), Violation> {
+    let Message { from, to, ref body, .. } = *message;
+    let last = match body {
+        Body::RequestVote(m) | Body::TransferVote(m) | Body::PreVote(m) => m.last,
+        _ => return Ok(()),
+    };
+    ensure(disk.may_hold(last), Rule::VoteForLog, || {
+        format!("{from} asks {to} for a vote with a log up to {last}, and has {}", disk.last())
+    })
+}
+
 /// Checks what a message says of the logs of those who exchange it, against both.
 ///
 /// `leads` is whether the receiver leads the message's term, `is_excused` whether the sender may believe

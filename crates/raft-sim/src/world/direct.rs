@@ -1,15 +1,15 @@
 //! What is asked of a node directly, because a breach seldom does harm that anybody would see.
 
 use raft_core::{
-    Body, EntryPayload, Input, LogId, LogIndex, Message, ReadId, ReadIndex, ReadIndexReply,
-    RoleKind, VoteReply, Write,
+    Body, EntryPayload, Event, Input, LogId, LogIndex, Message, Raft, ReadId, ReadIndex,
+    ReadIndexReply, Removed, RoleKind, Term, Timestamp, VoteReply, Write,
 };
 
 use super::node::Node;
 use super::{Checks, World};
 use crate::app::App;
 use crate::check::{
-    Lead, Rule, View, Violation, check_agreement, check_promise, ensure, new_voters,
+    Lead, Rule, View, Violation, check_agreement, check_claim, check_promise, ensure, new_voters,
 };
 
 impl<A: App> World<A> {
@@ -22,6 +22,7 @@ impl<A: App> World<A> {
     ) -> Result<(), Violation> {
         let node = &self.nodes[at];
         check_promise(message, &node.mirror)?;
+        check_claim(message, &node.mirror)?;
         if let Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) = message.body {
             self.checks.elections.on_vote(message.from, message.term, message.to)?;
         }
@@ -165,6 +166,43 @@ impl<A: App> World<A> {
         voter.ask(process.driver.raft(), clock.at(self.now), election)
     }
 
+    /// Who lacks entries of its log does not campaign, though a leader tells it to.
+    pub(super) fn ask_to_campaign(&self, at: usize) -> Result<(), Violation> {
+        let node = &self.nodes[at];
+        let Some(process) = node.process.as_ref().filter(|_| node.mirror.lacks_entries()) else {
+            return Ok(());
+        };
+        let raft = process.driver.raft();
+        let term = raft.status().hard_state.term.next();
+        let Some(copy) = told(raft, node.clock.at(self.now), term, Body::TimeoutNow) else {
+            return Ok(());
+        };
+        ensure(copy.status().role == RoleKind::Follower, Rule::WholeLog, || {
+            format!("{} lacks entries of its log, and campaigns when it is told to", node.id)
+        })
+    }
+
+    /// Who is a member is not removed by a membership from before.
+    pub(super) fn ask_of_removal(&self, at: usize) -> Result<(), Violation> {
+        let node = &self.nodes[at];
+        let Some(process) = &node.process else { return Ok(()) };
+        let raft = process.driver.raft();
+        let status = raft.status();
+        let LogId { term, index } = status.membership_id;
+        if !status.membership.contains(node.id) || index == LogIndex::ZERO {
+            return Ok(());
+        }
+        let body = Body::Removed(Removed { by: LogId { term, index: index.prev() } });
+        let now = node.clock.at(self.now);
+        let Some(mut copy) = told(raft, now, status.hard_state.term, body) else { return Ok(()) };
+        let outputs = std::iter::from_fn(|| copy.poll_output());
+        let mut events = outputs.flat_map(|output| output.events);
+        let is_removed = events.any(|event| matches!(event, Event::Removed { .. }));
+        ensure(!is_removed, Rule::Membership, || {
+            format!("{} believes to be removed by a membership from before {term}", node.id)
+        })
+    }
+
     /// What a leader has heard proves something to readers, and its lease must be proved.
     pub(super) fn check_lease(&mut self, at: usize) -> Result<(), Violation> {
         let lease = self.settings.protocol.lease(self.settings.drift_ppm_max);
@@ -184,6 +222,15 @@ impl<A: App> World<A> {
             None => Ok(()),
         }
     }
+}
+
+/// A copy of a server that is told something by another voter, if there is one.
+fn told(raft: &Raft, now: Timestamp, term: Term, body: Body) -> Option<Raft> {
+    let (from, to) =
+        (raft.status().membership.quorum().voters().find(|id| *id != raft.id())?, raft.id());
+    let mut copy = raft.clone();
+    copy.step(now, Input::Message(Message { from, to, term, body }));
+    Some(copy)
 }
 
 /// Nobody has a lease of an earlier term when another is elected.

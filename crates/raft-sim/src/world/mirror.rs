@@ -125,6 +125,20 @@ fn index_of(len: usize) -> LogIndex {
 }
 
 impl Pending {
+    /// Takes out of what is faulty what this write repairs or removes.
+    fn mend(&self, faulty: &mut BTreeSet<LogIndex>) {
+        if self.reset.is_some() {
+            faulty.clear();
+        }
+        if let Some(upto) = self.compact {
+            *faulty = faulty.split_off(&upto.index.next());
+        }
+        if let Some(from) = self.truncate {
+            drop(faulty.split_off(&from));
+        }
+        faulty.retain(|index| !self.repair.contains(index));
+    }
+
     fn carry_out(&self, ids: &mut Ids, hard_state: &mut HardState) {
         if let Some(new) = self.hard_state {
             *hard_state = new;
@@ -186,18 +200,12 @@ impl Mirror {
         !self.faulty.is_empty()
     }
 
-    /// What a write, which is durable, repairs or removes of what was faulty.
-    fn forget_faults(&mut self, write: &Pending) {
-        if write.reset.is_some() {
-            self.faulty.clear();
-        }
-        if let Some(upto) = write.compact {
-            self.faulty = self.faulty.split_off(&upto.index.next());
-        }
-        if let Some(from) = write.truncate {
-            drop(self.faulty.split_off(&from));
-        }
-        self.faulty.retain(|index| !write.repair.contains(index));
+    /// Whether the server lacks entries of its log: they cannot be read, no snapshot has them, and
+    /// nobody has given them back.
+    pub(crate) fn lacks_entries(&self) -> bool {
+        let mut faulty = self.faulty.clone();
+        self.pending.iter().for_each(|write| write.mend(&mut faulty));
+        faulty.range(self.snapshot.index.next()..).next().is_some()
     }
 
     /// Whether a damaged log names all that it has lost: what was durable is there, or said to be
@@ -307,7 +315,7 @@ impl Mirror {
         let replaced = Replaced::by(&writes, &self.disk);
         for write in &writes {
             write.carry_out(&mut self.disk, &mut self.hard_state);
-            self.forget_faults(write);
+            write.mend(&mut self.faulty);
             self.is_in_doubt &= !write.settles_doubt;
         }
         if is_written {

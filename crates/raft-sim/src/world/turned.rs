@@ -8,7 +8,9 @@ use super::direct::check_no_lease_before;
 use super::node::{Node, Process};
 use super::{Checks, World};
 use crate::app::App;
-use crate::check::{Monotone, Office, View, Violation, check_completeness, check_memory};
+use crate::check::{
+    Monotone, Office, Rule, View, Violation, check_completeness, check_memory, ensure,
+};
 use crate::tally::Point;
 
 /// What a turn has made of a node.
@@ -27,6 +29,9 @@ impl<A: App> World<A> {
     pub(super) fn check_node(&mut self, at: usize) -> Result<(), Violation> {
         let Some(turned) = self.check_turned(at)? else { return Ok(()) };
         let Turned { role, before, now, .. } = turned;
+        if turned.membership.is_some() {
+            self.ask_of_removal(at)?;
+        }
         self.remember(at, turned);
         if now.commit > before.commit {
             self.record_commit(at);
@@ -34,6 +39,7 @@ impl<A: App> World<A> {
         }
         if now.term > before.term || before.commit == LogIndex::ZERO {
             self.ask_voter(at)?;
+            self.ask_to_campaign(at)?;
         }
         if role == RoleKind::Leader { self.check_lease(at) } else { Ok(()) }
     }
@@ -58,6 +64,13 @@ impl<A: App> World<A> {
             self.tally.reach_if(membership.is_joint(), Point::JointElection);
             check_no_lease_before(&view, nodes, self.now)?;
         }
+        let competes = match view.role {
+            RoleKind::PreCandidate | RoleKind::Candidate | RoleKind::Leader => true,
+            RoleKind::Follower => false,
+        };
+        ensure(!competes || !node.mirror.lacks_entries(), Rule::WholeLog, || {
+            format!("{} is a {:?} and lacks entries of its log", view.id, view.role)
+        })?;
         if view.commit > before.commit {
             // It counted by either, if this turn changed it.
             let memberships = [&process.membership.1, status.membership];
