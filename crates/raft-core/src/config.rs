@@ -29,7 +29,7 @@ pub struct Config {
     /// each proposal at once. Default: 256 KiB.
     pub gather_bytes_max: usize,
     /// Bytes of entries that a leader holds without having committed them, before it refuses
-    /// proposals. Default: 64 MiB.
+    /// proposals: those of their commands, and 64 for each, Raft's own included. Default: 64 MiB.
     pub uncommitted_bytes_max: usize,
     /// Bytes of committed entries that stay in memory for followers that lag. Default: 16 MiB.
     pub tail_bytes_max: usize,

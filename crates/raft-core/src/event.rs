@@ -81,8 +81,8 @@ pub enum Event {
         peer: NodeId,
         /// The last entry that it had acknowledged.
         acknowledged: LogIndex,
-        /// Where its log ends.
-        last: LogIndex,
+        /// The last entry that it has: before that, or of an earlier term.
+        last: LogId,
     },
     /// A peer sent what no correct peer sends. It was ignored.
     PeerFaulted {

@@ -167,6 +167,8 @@ pub struct Install {
 }
 
 /// Entries that a peer needs and that are no longer in memory.
+///
+/// The last of them may be in writes that were handed out and are not durable yet.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Fetch {
     /// The peer.

@@ -86,7 +86,7 @@ pub use crate::message::{
 pub use crate::raft::Raft;
 pub use crate::restored::{Faulty, OnLoss, RestoreError, Restored};
 pub use crate::snapshot::SnapshotMeta;
-pub use crate::status::{FollowerStatus, Status};
+pub use crate::status::{FollowerStatus, ReplicationState, Status};
 pub use crate::types::{
     ClusterId, DecodeError, Entries, Entry, EntryKind, EntryPayload, GroupId, HardState, LogId,
     LogIndex, NodeId, ParseIdError, Term, Timestamp,

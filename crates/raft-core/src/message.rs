@@ -171,9 +171,9 @@ pub struct HeartbeatReply {
     /// The end of the snapshot that the follower is fetching or installing, if any: it needs no
     /// offer.
     pub installing: Option<LogIndex>,
-    /// Where the follower's log ends, durable or not: never before what it has acknowledged in this
-    /// term.
-    pub last: LogIndex,
+    /// The last entry of the follower's log, durable or not: never before what it has acknowledged in
+    /// this term, nor of an earlier term than that.
+    pub last: LogId,
     /// Whether the follower has room for entries. It says so here and not where it acknowledges some:
     /// one who has no room acknowledges none.
     pub room: Room,

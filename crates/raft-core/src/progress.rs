@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::io::Fetch;
 use crate::message::{HeartbeatReply, ReadRound, Room};
 use crate::raft::Rebase;
-use crate::types::{LogIndex, Timestamp};
+use crate::status::ReplicationState;
+use crate::types::{LogId, LogIndex, Term, Timestamp};
 
 /// A leader's view of one follower.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -150,11 +151,14 @@ impl Progress {
         room && self.fetch.is_none()
     }
 
-    /// The end of the snapshot that it was offered, if nothing else helps it.
-    pub(crate) const fn offered(&self) -> Option<LogIndex> {
-        match self.phase {
-            Phase::Probe(_) | Phase::Replicate(_) => None,
-            Phase::Snapshot { last } => Some(last),
+    /// How it is fed, for those who look on.
+    pub(crate) fn state(&self) -> ReplicationState {
+        match &self.phase {
+            Phase::Probe(_) => ReplicationState::Probe,
+            Phase::Replicate(Window { messages, bytes }) => {
+                ReplicationState::Replicate { messages: messages.len(), bytes: *bytes }
+            }
+            Phase::Snapshot { last } => ReplicationState::Snapshot { last: *last },
         }
     }
 
@@ -253,13 +257,20 @@ impl Progress {
         }
     }
 
-    /// Takes the news that its log ended at `last` when it answered the heartbeat of `round`.
+    /// Takes the news that its log ended at `last` when it answered the heartbeat of `round`; of what
+    /// it has acknowledged, the last entry is of term `acknowledged`, if that is known.
     ///
-    /// Nothing that it has acknowledged to us is removed in our term, but answers may be late. One to
-    /// a heartbeat that left after we began to doubt is not.
-    pub(crate) fn on_end(&mut self, round: ReadRound, last: LogIndex) -> Memory {
+    /// Nothing that it has acknowledged to us is removed in our term, and what follows is of no earlier
+    /// term, but answers may be late. One to a heartbeat that left after we began to doubt is not.
+    pub(crate) fn on_end(
+        &mut self,
+        round: ReadRound,
+        last: LogId,
+        acknowledged: Option<Term>,
+    ) -> Memory {
+        let is_later = acknowledged.is_none_or(|term| last.term >= term);
         match &self.doubt {
-            _ if last >= self.matched => {
+            _ if last.index >= self.matched && is_later => {
                 self.doubt = None;
                 Memory::Sound
             }
@@ -335,7 +346,12 @@ mod tests {
     }
 
     fn reply(installing: Option<LogIndex>) -> HeartbeatReply {
-        HeartbeatReply { round: ReadRound::new(0), installing, last: i(5), room: Room::Enough }
+        HeartbeatReply {
+            round: ReadRound::new(0),
+            installing,
+            last: LogId { term: Term::new(1), index: i(5) },
+            room: Room::Enough,
+        }
     }
 
     fn replicating(last: u64) -> Progress {
@@ -361,7 +377,7 @@ mod tests {
         progress.on_offered(i(4));
 
         progress.on_heartbeat_reply(reply(Some(i(4))));
-        assert_eq!(progress.offered(), Some(i(4)));
+        assert_eq!(progress.state(), ReplicationState::Snapshot { last: i(4) });
 
         progress.on_heartbeat_reply(reply(None));
         assert!(progress.is_probed());

@@ -4,7 +4,7 @@ use crate::event::RoleKind;
 use crate::membership::Membership;
 use crate::message::Room;
 use crate::snapshot::SnapshotMeta;
-use crate::types::{HardState, LogId, LogIndex, NodeId};
+use crate::types::{HardState, LogId, LogIndex, NodeId, Timestamp};
 
 /// A server at a glance, for operators and tests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +36,9 @@ pub struct Status<'a> {
     pub membership_id: LogId,
     /// The newest membership in the log, committed or not.
     pub membership: &'a Membership,
-    /// The entry of the committed membership that removed this server, as far as it knows.
+    /// The entry of a committed membership without this server, which was a member before: the one
+    /// that removed it or a later one. `None` as well if a server that was removed has not been told
+    /// since it was started.
     pub removed_by: Option<LogId>,
 }
 
@@ -49,10 +51,34 @@ pub struct FollowerStatus {
     pub is_live: bool,
     /// Highest index known to be equal and durable there.
     pub matched: LogIndex,
-    /// First index not sent to it yet.
+    /// First index that it is sent next, or again: while it is probed, the one after the entry that it
+    /// is asked for.
     pub next: LogIndex,
-    /// The end of the snapshot that it was offered, while nothing else helps it.
-    pub snapshot: Option<LogIndex>,
+    /// How it is sent entries.
+    pub state: ReplicationState,
+    /// When it last answered, by this server's clock. A leader that is new takes its election for
+    /// that.
+    pub heard: Timestamp,
     /// Whether it has room for entries, as it said last. A leader that is new takes it for granted.
     pub room: Room,
+}
+
+/// How a leader sends entries to a follower.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReplicationState {
+    /// The last entry that both have is being looked for, one message at a time.
+    Probe,
+    /// Entries are sent as they come, within [`Config`](crate::Config)'s bounds on what is under way.
+    Replicate {
+        /// Messages with entries that are under way.
+        messages: usize,
+        /// What their entries weigh: their commands, and 64 bytes for each.
+        bytes: usize,
+    },
+    /// The next entry is gone from the log. The follower was offered a snapshot, which it fetches on its
+    /// own.
+    Snapshot {
+        /// The last entry that the snapshot contains.
+        last: LogIndex,
+    },
 }

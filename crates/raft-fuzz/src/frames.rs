@@ -117,7 +117,7 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::HeartbeatReply(HeartbeatReply {
             round,
             installing: Some(index),
-            last: index,
+            last,
             room: Room::None,
         }),
         Body::CommitNotice(CommitNotice { commit: index }),

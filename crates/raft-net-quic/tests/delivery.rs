@@ -20,12 +20,7 @@ fn every_kind() -> Vec<Packet> {
     let bodies = [
         Body::AppendReply(AppendReply::Accepted { matched: index }),
         Body::AppendReply(AppendReply::Rejected { prev: index, hint: last }),
-        Body::HeartbeatReply(HeartbeatReply {
-            round,
-            installing: None,
-            last: index,
-            room: Room::None,
-        }),
+        Body::HeartbeatReply(HeartbeatReply { round, installing: None, last, room: Room::None }),
         Body::CommitNotice(CommitNotice { commit: index }),
         Body::PreVote(RequestVote { last }),
         Body::PreVoteReply(VoteReply::Granted),

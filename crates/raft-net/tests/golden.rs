@@ -116,7 +116,7 @@ fn heartbeats_and_notices() {
     let round = ReadRound::new(3);
     let commit = LogIndex::new(9);
     let heartbeat = Body::Heartbeat(Heartbeat { commit, round });
-    let last = LogIndex::new(300);
+    let last = log_id(4, 300);
     let reply = |installing, room| {
         message(4, Body::HeartbeatReply(HeartbeatReply { round, installing, last, room }))
     };
@@ -124,11 +124,11 @@ fn heartbeats_and_notices() {
 
     assert_packet(&message(4, heartbeat), "01120000 05000000 05000000", "01 02 04 09 03");
     for (room, code) in [(Room::Enough, "00"), (Room::None, "01")] {
-        let body = format!("01 02 04 03 00 ac02 {code}");
-        assert_packet(&reply(None, room), "01130000 08000000 08000000", &body);
+        let body = format!("01 02 04 03 00 04ac02 {code}");
+        assert_packet(&reply(None, room), "01130000 09000000 09000000", &body);
     }
-    let start = "01130000 09000000 09000000";
-    assert_packet(&reply(Some(commit), Room::Enough), start, "01 02 04 03 0109 ac02 00");
+    let start = "01130000 0a000000 0a000000";
+    assert_packet(&reply(Some(commit), Room::Enough), start, "01 02 04 03 0109 04ac02 00");
     assert_packet(&message(4, notice), "011a0000 04000000 04000000", "01 02 04 09");
 }
 

@@ -320,7 +320,7 @@ fn node_id_zero_is_refused() {
 /// Not as it was before there was one, either.
 #[test]
 fn an_answer_to_a_heartbeat_that_says_nothing_of_room_is_refused() {
-    let (round, last) = (ReadRound::new(1), LogIndex::new(2));
+    let (round, last) = (ReadRound::new(1), log_id(1, 2));
     let reply = HeartbeatReply { round, installing: None, last, room: Room::Enough };
     let mut unknown = bytes_of(&message(3, Body::HeartbeatReply(reply)));
     let mut without = unknown.clone();

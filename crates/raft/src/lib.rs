@@ -78,8 +78,8 @@ pub mod transport;
 
 pub use raft_core::{
     ChangeError as ChangeReason, ClusterId, Entry, Faulty, FollowerStatus, Lease, LogId, LogIndex,
-    Membership, MembershipChange, MembershipError, NodeId, OnLoss, ReadLevel, Restored, RoleKind,
-    Room, Term, TransferError as TransferReason, Write, WriteSeq,
+    Membership, MembershipChange, MembershipError, NodeId, OnLoss, ReadLevel, ReplicationState,
+    Restored, RoleKind, Room, Term, TransferError as TransferReason, Write, WriteSeq,
 };
 
 pub use crate::command::{Command, CommandError, Raw};

@@ -139,6 +139,35 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
+        name: "commits-what-was-not-compared",
+        rule: "a follower commits on a leader's word what it has from that leader",
+        file: "crates/raft-core/src/raft/common.rs",
+        old: r"        if term != self.term() {
+            return LogIndex::ZERO;
+        }
+        self.doubt",
+        new: r"        let _ = term;
+        self.doubt",
+        killer: Killer::Tests("raft-core::a_heartbeat_commits_nothing"),
+    },
+    Mutant {
+        name: "earlier-term-is-no-loss",
+        rule: "what a follower has lost of what it acknowledged counts no more",
+        file: "crates/raft-core/src/progress.rs",
+        old: r"            _ if last.index >= self.matched && is_later => {",
+        new: r"            _ if last.index >= self.matched => {",
+        killer: Killer::Tests("raft-core::regressed"),
+    },
+    Mutant {
+        name: "who-asks-is-not-told",
+        rule: "who was removed is told so (thesis §4.2.3)",
+        file: "crates/raft-core/src/raft/leader/mod.rs",
+        old: r"            common.tell_if_removed(from);
+",
+        new: "",
+        killer: Killer::Tests("raft-core::a_learner_that_was_away"),
+    },
+    Mutant {
         name: "votes-of-other-terms",
         rule: "an answer of another term means nothing (paper §5.1)",
         file: "crates/raft-core/src/raft/gate.rs",

@@ -74,7 +74,8 @@ impl Membership {
         Self::new(Quorum::Majority(voters), BTreeSet::new(), addresses)
     }
 
-    /// Makes a membership from its parts. A member without an address has an empty one.
+    /// Makes a membership from its parts. [`Membership::address`] gives `None`
+    /// for a member without one.
     ///
     /// # Errors
     ///

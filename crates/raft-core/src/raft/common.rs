@@ -266,10 +266,15 @@ impl Common {
 
     /// Up to where the log may be taken for equal to the leader's, as far as the leader says so.
     ///
-    /// In doubt it says that of what may be lost, with other entries in its place.
+    /// A log that ends in the leader's term has it from the leader, and all before (paper §5.3). One
+    /// that does not may have been put back since it was compared. In doubt the leader says it of
+    /// what may be lost, with other entries in its place.
     pub(super) fn equal_until(&self) -> LogIndex {
-        let last = self.last().index;
-        self.doubt.as_ref().map_or(last, |doubt| last.min(doubt.matched()))
+        let LogId { term, index } = self.last();
+        if term != self.term() {
+            return LogIndex::ZERO;
+        }
+        self.doubt.as_ref().map_or(index, |doubt| index.min(doubt.matched()))
     }
 
     /// Writes an entry again whose bytes were lost.
@@ -365,7 +370,11 @@ impl Common {
     pub(super) fn on_removed(&mut self, by: LogId) -> bool {
         let me = self.id();
         let (newest, is_member) = (self.membership_id(), self.membership().contains(me));
-        let was_member = || self.previous_membership().is_some_and(|m| m.contains(me));
+        // Of what was before a snapshot nothing is known.
+        let was_member = || match self.previous_membership() {
+            Some(before) => before.contains(me),
+            None => newest.index > LogIndex::ZERO,
+        };
         let is_later = by.index > newest.index || (by.index == newest.index && by != newest);
         let removes = (is_later && is_member) || (by == newest && !is_member && was_member());
         if !removes || self.removed_by.is_some_and(|known| known >= by) {
@@ -474,6 +483,14 @@ impl Common {
         if self.is_in_doubt() { VoteReply::GrantedInDoubt } else { VoteReply::Granted }
     }
 
+    /// Tells one who asks as a member would, and is none: it was away when the others learned that.
+    pub(super) fn tell_if_removed(&mut self, to: NodeId) {
+        let by = self.membership_id();
+        if self.commit >= by.index && !self.membership().contains(to) {
+            self.send(to, Body::Removed(Removed { by }));
+        }
+    }
+
     /// Says whether a vote in `term` would be granted, promising nothing (thesis §9.6).
     pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, m: RequestVote, hears: Hears) {
         let would = term > self.term() && hears == Hears::Nobody && m.last >= self.last();
@@ -483,10 +500,7 @@ impl Common {
         } else {
             // In ours, so that an asker who lags learns it.
             self.send(from, Body::PreVoteReply(VoteReply::Denied));
-            let by = self.membership_id();
-            if self.commit >= by.index && !self.membership().contains(from) {
-                self.send(from, Body::Removed(Removed { by }));
-            }
+            self.tell_if_removed(from);
         }
     }
 
@@ -593,7 +607,8 @@ impl Common {
     /// What a snapshot of the state machine at `index` contains; `None` if it was not there, or
     /// the log has forgotten.
     pub(super) fn describe(&self, index: LogIndex) -> Option<SnapshotMeta> {
-        let last = self.log.id_at(index).filter(|_| index <= self.outbox.commit)?;
+        let was_handed_out = index > LogIndex::ZERO && index <= self.outbox.commit;
+        let last = self.log.id_at(index).filter(|_| was_handed_out)?;
         let (membership_id, membership) = self.memberships.at(index)?.clone();
         Some(SnapshotMeta { last, membership_id, membership })
     }
@@ -627,7 +642,8 @@ impl Common {
         }
         let (id, newest) = (*id, self.membership_id());
         self.report(Event::MembershipCommitted { id });
-        if id == newest {
+        // One that begins with a snapshot may be about to join.
+        if id == newest && self.previous_membership().is_some() {
             self.on_removed(id);
         }
     }

@@ -232,7 +232,7 @@ fn on_heartbeat(common: &mut Common, from: NodeId, m: Heartbeat) {
     let (now, patience) = (common.now(), common.config().heartbeat_interval);
     common.reads().ask_again_after(patience, now);
     let installing = common.snapshots().installing().map(|install| install.snapshot.last.index);
-    let (last, room) = (common.last().index, common.room());
+    let (last, room) = (common.last(), common.room());
     let reply = HeartbeatReply { round: m.round, installing, last, room };
     common.send(from, Body::HeartbeatReply(reply));
 }

@@ -195,6 +195,8 @@ impl Raft {
     /// first entry; the others have its term. All that is proposed between two polls makes one
     /// write and one message a follower.
     ///
+    /// Of no commands, the entry named is the one that the next command gets.
+    ///
     /// A `Vec` will do, and so will its `drain(..)`, which leaves the `Vec` for the next batch.
     ///
     /// # Errors
@@ -671,7 +673,8 @@ impl Role {
                     is_live: p.is_live(common.now(), common.config().election_timeout),
                     matched: p.matched(),
                     next: p.next(),
-                    snapshot: p.offered(),
+                    state: p.state(),
+                    heard: p.heard(),
                     room: p.room(),
                 };
                 l.followers().iter().map(status).collect()

@@ -112,7 +112,10 @@ impl EntryPayload {
         }
     }
 
-    /// Bytes that count against limits: those of a command, nothing for Raft's own entries.
+    /// Length of the command; zero for Raft's own entries.
+    ///
+    /// Against limits in bytes, such as [`Config::uncommitted_bytes_max`](crate::Config), each entry
+    /// counts for 64 more.
     #[must_use]
     pub const fn command_len(&self) -> usize {
         match self {

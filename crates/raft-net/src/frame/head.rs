@@ -140,7 +140,7 @@ impl Wire for Room {
 }
 
 impl Wire for HeartbeatReply {
-    type Form = (u64, Option<LogIndex>, LogIndex, RoomForm);
+    type Form = (u64, Option<LogIndex>, LogId, RoomForm);
 
     fn to_form(&self) -> Self::Form {
         (self.round.get(), self.installing, self.last, self.room.to_form())

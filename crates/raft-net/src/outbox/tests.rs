@@ -73,7 +73,7 @@ fn newest_heartbeat_replaces_the_one_before() {
 #[test]
 fn pulses_of_different_kinds_do_not_replace_each_other() {
     let mut outbox = outbox(OutboxLimits::default());
-    let (round, last) = (ReadRound::new(1), LogIndex::new(1));
+    let (round, last) = (ReadRound::new(1), LogId::new(Term::new(1), LogIndex::new(1)));
     let reply = message(
         1,
         Body::HeartbeatReply(HeartbeatReply { round, installing: None, last, room: Room::Enough }),

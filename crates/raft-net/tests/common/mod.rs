@@ -144,7 +144,7 @@ fn other_bodies() -> impl Strategy<Value = Body> {
         rejected.prop_map(Body::AppendReply),
         (indexes(), round())
             .prop_map(|(commit, round)| Body::Heartbeat(Heartbeat { commit, round })),
-        (round(), prop::option::of(indexes()), indexes(), room).prop_map(
+        (round(), prop::option::of(indexes()), log_ids(), room).prop_map(
             |(round, installing, last, room)| {
                 Body::HeartbeatReply(HeartbeatReply { round, installing, last, room })
             }

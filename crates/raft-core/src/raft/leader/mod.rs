@@ -171,7 +171,6 @@ impl Leader {
             Body::AppendReply(m) => self.on_append_reply(common, from, m),
             Body::HeartbeatReply(m) => self.on_heartbeat_reply(common, from, m),
             Body::ReadIndex(m) => {
-                // Not a member: it may ask one who is.
                 if self.hear_follower(common, from).is_some() {
                     self.rounds.ask_for(from, m.upto);
                 }
@@ -207,9 +206,12 @@ impl Leader {
     }
 
     /// The follower called `from`, who is alive; `None` if it is not a member: what it says means
-    /// nothing.
-    fn hear_follower(&mut self, common: &Common, from: NodeId) -> Option<&mut Progress> {
-        let progress = self.followers.get_mut(from)?;
+    /// nothing, and it is told so.
+    fn hear_follower(&mut self, common: &mut Common, from: NodeId) -> Option<&mut Progress> {
+        let Some(progress) = self.followers.get_mut(from) else {
+            common.tell_if_removed(from);
+            return None;
+        };
         progress.on_heard(common.now());
         if let Some(transfer) = &mut self.transfer {
             transfer.on_heard(from);
@@ -225,8 +227,7 @@ impl Leader {
         let is_equal = m.last.index < common.log().base().index || common.log().contains(m.last);
         let has_all = is_equal && progress.matched() <= m.last.index;
         if !has_all && progress.matched() > LogIndex::ZERO {
-            // It lacks our last entry at least, and is to be sent that.
-            self.forget(common, from, m.last.index.min(common.last().index.prev()));
+            self.forget(common, from, m.last.index);
         }
         let (session, last) = (m.session, common.last().index);
         common.send(from, Body::EndReply(EndReply { session, last }));
@@ -235,7 +236,8 @@ impl Leader {
     /// Nothing that a follower has acknowledged counts any more; its log ends at `last`.
     fn forget(&mut self, common: &Common, from: NodeId, last: LogIndex) {
         let Some(progress) = self.followers.get_mut(from) else { return };
-        progress.forget(last);
+        // It lacks our last entry at least, and is to be sent that.
+        progress.forget(last.min(common.last().index.prev()));
         if let Some(learner) = self.learners.get_mut(from) {
             *learner = CatchUp::new(common.last().index, common.now());
         }
@@ -299,7 +301,8 @@ impl Leader {
     /// §3.8).
     fn check_memory(&mut self, common: &mut Common, from: NodeId, m: HeartbeatReply) {
         let Some(progress) = self.followers.get_mut(from) else { return };
-        match progress.on_end(m.round, m.last) {
+        let acknowledged = common.log().id_at(progress.matched()).map(|id| id.term);
+        match progress.on_end(m.round, m.last, acknowledged) {
             Memory::Sound => {}
             Memory::Doubtful => {
                 if progress.on_doubt(self.rounds.last().next()) {
@@ -311,7 +314,7 @@ impl Leader {
             }
             Memory::Lost => {
                 let (acknowledged, last) = (progress.matched(), m.last);
-                self.forget(common, from, last);
+                self.forget(common, from, last.index);
                 common.report(Event::LogRegressed { peer: from, acknowledged, last });
             }
         }

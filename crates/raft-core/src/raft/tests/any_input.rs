@@ -340,7 +340,7 @@ impl Draw {
             7 => {
                 let installing = Some(self.index(raft)).filter(|_| self.below(2) == 0);
                 let room = self.pick(&[Room::Enough, Room::None]);
-                let last = self.index(raft);
+                let last = self.log_id(raft);
                 Body::HeartbeatReply(HeartbeatReply { round, installing, last, room })
             }
             8 => Body::PreVote(RequestVote { last: self.log_id(raft) }),

@@ -464,6 +464,11 @@ impl Cluster {
         disk.log.retain(|entry| entry.id.index <= i(last));
     }
 
+    /// Puts back the disk of a server that is down, to hold these entries.
+    pub(super) fn put_back_with(&mut self, id: u64, log: Vec<Entry>) {
+        self.servers.get_mut(&n(id)).unwrap().disk.log = log;
+    }
+
     /// Loses the newest write of a server that is down. It knows that it may have lost one.
     pub(super) fn lose_newest(&mut self, id: u64) {
         let disk = &mut self.servers.get_mut(&n(id)).unwrap().disk;
@@ -755,9 +760,14 @@ pub(super) fn heartbeat_reply(round: u64) -> Body {
     heartbeat_reply_at(round, 1 << 20)
 }
 
-/// The answer of a follower whose log ends at `last`.
+/// The answer of a follower whose log ends at `last`, with an entry of a late term.
 pub(super) fn heartbeat_reply_at(round: u64, last: u64) -> Body {
-    let (round, last) = (ReadRound::new(round), i(last));
+    heartbeat_reply_with(round, id(last, 1 << 20))
+}
+
+/// The answer of a follower whose log ends with `last`.
+pub(super) fn heartbeat_reply_with(round: u64, last: LogId) -> Body {
+    let round = ReadRound::new(round);
     Body::HeartbeatReply(HeartbeatReply { round, installing: None, last, room: Room::Enough })
 }
 

@@ -121,7 +121,7 @@ fn a_heartbeat_is_answered_while_an_append_is_being_written() {
 
     cluster.hear(1, 2, 2, heartbeat(0));
 
-    assert_eq!(cluster.sent(1, 2), [heartbeat_reply_at(0, 2)]);
+    assert_eq!(cluster.sent(1, 2), [heartbeat_reply_with(0, id(2, 2))]);
 }
 
 /// A server that could forget the term again does not support its leader.
@@ -133,7 +133,7 @@ fn a_heartbeat_of_a_new_term_is_answered_when_the_term_is_durable() {
 
     cluster.sync(1);
 
-    assert_eq!(cluster.sent(1, 2), [heartbeat_reply_at(0, 1)]);
+    assert_eq!(cluster.sent(1, 2), [heartbeat_reply_with(0, id(1, 1))]);
 }
 
 #[test]

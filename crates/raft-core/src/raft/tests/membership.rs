@@ -471,6 +471,44 @@ fn a_server_that_was_away_when_it_was_removed_is_told_when_it_asks_for_votes() {
     assert_eq!((cluster.role(1), cluster.term(1)), (RoleKind::Leader, term));
 }
 
+/// It asks for no votes, and the one who told the others has other changes behind it.
+#[test]
+fn a_learner_that_was_away_when_it_was_removed_is_told_when_it_asks_for_a_read() {
+    let mut cluster = with_learners();
+    cluster.heartbeat(1);
+    cluster.settle();
+    cluster.isolate(4);
+    cluster.change(1, &change().remove(n(4))).unwrap();
+    cluster.settle();
+    let by = cluster.change(1, &change().set_address(n(2), "elsewhere")).unwrap();
+    cluster.settle();
+    cluster.heal();
+
+    cluster.read(4);
+    cluster.settle();
+
+    assert!(cluster.server(4).events.contains(&Event::Removed { by }));
+    assert_eq!(cluster.raft(4).status().removed_by, Some(by));
+}
+
+/// Of the memberships before its snapshot's it knows nothing.
+#[test]
+fn a_server_that_was_removed_and_begins_with_a_snapshot_is_told_again() {
+    let mut cluster = led_by_1();
+    let by = cluster.change(1, &change().remove(n(3))).unwrap();
+    cluster.settle();
+    cluster.hear(3, 1, 2, append(id(2, 2), cluster.server(1).log[2..].to_vec(), by.index));
+    cluster.settle();
+    cluster.compact(3);
+    cluster.crash(3);
+    cluster.restart(3);
+    assert_eq!(cluster.raft(3).status().removed_by, None);
+
+    cluster.hear(3, 1, 2, Body::Removed(Removed { by }));
+
+    assert_eq!(cluster.raft(3).status().removed_by, Some(by));
+}
+
 #[test]
 fn a_server_that_forgot_in_a_restart_that_it_was_removed_is_told_again() {
     let mut cluster = with_learners();

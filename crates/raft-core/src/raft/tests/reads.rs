@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use super::cluster::*;
 use crate::event::{PeerFault, RoleKind};
 use crate::io::{ReadLevel, ReadReady};
-use crate::message::{Body, Heartbeat, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound};
+use crate::message::{
+    Body, Heartbeat, Message, ReadId, ReadIndex, ReadIndexReply, ReadRound, Removed,
+};
 use crate::types::{LogIndex, Term};
 
 fn led_by_1() -> Cluster {
@@ -155,7 +157,7 @@ fn an_answer_to_an_earlier_heartbeat_confirms_no_read() {
     assert!(!cluster.wire.is_empty());
 
     cluster.read(1);
-    cluster.deliver_where(|m| m.body == heartbeat_reply_at(0, 2));
+    cluster.deliver_where(|m| m.body == heartbeat_reply_with(0, id(2, 2)));
 
     assert_eq!(cluster.server(1).reads, []);
 }
@@ -262,7 +264,7 @@ fn the_heartbeats_of_a_round_do_not_make_a_follower_repeat_its_question() {
 
     cluster.deliver_where(|m| is_heartbeat(m) && m.to == n(2));
 
-    assert_eq!(cluster.sent(2, 1), [heartbeat_reply_at(1, 2)]);
+    assert_eq!(cluster.sent(2, 1), [heartbeat_reply_with(1, id(2, 2))]);
 }
 
 #[test]
@@ -343,12 +345,13 @@ fn the_confirmation_of_a_round_that_was_not_started_is_reported_and_confirms_not
 }
 
 #[test]
-fn a_stranger_is_given_no_read_index() {
+fn a_stranger_is_given_no_read_index_and_told_that_it_is_one() {
     let mut cluster = led_by_1();
 
     cluster.hear(1, 8, 2, Body::ReadIndex(ReadIndex { upto: ReadId::new(1, 1) }));
 
-    assert!(cluster.wire.is_empty());
+    assert_eq!(cluster.sent(1, 8), [Body::Removed(Removed { by: id(1, 1) })]);
+    assert!(cluster.wire.iter().all(|message| message.to == n(8)));
 }
 
 #[test]
@@ -367,7 +370,7 @@ fn a_follower_echoes_the_round_of_a_heartbeat() {
 
     cluster.hear(2, 1, 2, Body::Heartbeat(Heartbeat { commit: i(2), round }));
 
-    assert_eq!(cluster.sent(2, 1), [heartbeat_reply_at(7, 2)]);
+    assert_eq!(cluster.sent(2, 1), [heartbeat_reply_with(7, id(2, 2))]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn is_heartbeat(m: &Message) -> bool {
 fn found(cluster: &Cluster, leader: u64) -> Vec<(u64, LogIndex, LogIndex)> {
     let regressed = |event: &Event| {
         let Event::LogRegressed { peer, acknowledged, last } = *event else { return None };
-        Some((peer.get(), acknowledged, last))
+        Some((peer.get(), acknowledged, last.index))
     };
     cluster.server(leader).events.iter().filter_map(regressed).collect()
 }
@@ -46,6 +46,41 @@ fn a_log_that_has_gone_back_is_found_at_the_second_heartbeat_and_reported_once()
     cluster.settle();
     assert_eq!(found(&cluster, 1).len(), 1);
     assert_eq!((cluster.matched(1, 2), cluster.last(2)), (i(3), i(3)));
+}
+
+/// Server 2 has five entries that nobody else has, the others have three of a later term in their
+/// place, and it has acknowledged those.
+fn put_back_to_an_earlier_term() -> Cluster {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(2);
+    cluster.isolate(2);
+    for command in ["a", "b", "c", "d"] {
+        cluster.propose(2, command).unwrap();
+    }
+    cluster.sync(2);
+    let earlier = cluster.server(2).log.clone();
+    cluster.elect(1);
+    cluster.heal();
+    cluster.propose(1, "x").unwrap();
+    cluster.heartbeat(1);
+    cluster.settle();
+    assert_eq!(cluster.server(2).log, cluster.server(1).log);
+    cluster.crash(2);
+    cluster.put_back_with(2, earlier);
+    cluster.restart(2);
+    cluster
+}
+
+#[test]
+fn a_log_that_has_gone_back_to_an_earlier_term_is_found_though_it_is_as_long() {
+    let mut cluster = put_back_to_an_earlier_term();
+    assert!(cluster.last(2) > cluster.last(1));
+
+    cluster.heartbeat(1);
+    cluster.settle();
+
+    assert_eq!(found(&cluster, 1), [(2, cluster.last(1), i(6))]);
+    assert_eq!(cluster.server(2).log, cluster.server(1).log);
 }
 
 #[test]

@@ -271,7 +271,22 @@ fn a_heartbeat_does_not_touch_the_log() {
 
     cluster.hear(1, 3, 3, heartbeat(1));
 
-    assert_eq!((cluster.last(1), cluster.commit(1)), (i(3), i(1)));
+    assert_eq!((cluster.last(1), cluster.commit(1)), (i(3), i(0)));
+}
+
+/// What it has may be of a leader that is gone, and nobody else's.
+#[test]
+fn a_heartbeat_commits_nothing_that_its_leader_has_not_compared() {
+    let mut cluster = Cluster::new(3);
+    cluster.hear(1, 2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0)));
+
+    cluster.hear(1, 3, 3, heartbeat(3));
+    cluster.hear(1, 3, 3, Body::CommitNotice(CommitNotice { commit: i(3) }));
+    assert_eq!(cluster.commit(1), i(0));
+
+    cluster.hear(1, 3, 3, append(id(2, 2), [entry(3, 3)], i(0)));
+    cluster.hear(1, 3, 3, heartbeat(3));
+    assert_eq!(cluster.commit(1), i(3));
 }
 
 /// The follower may have a tail that the leader has yet to replace.

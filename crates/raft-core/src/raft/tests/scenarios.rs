@@ -15,7 +15,7 @@ use super::{std, text};
 use crate::io::Input;
 use crate::membership::MembershipChange;
 use crate::message::Message;
-use crate::status::FollowerStatus;
+use crate::status::{FollowerStatus, ReplicationState};
 use crate::types::{NodeId, Term};
 
 #[test]
@@ -214,7 +214,12 @@ impl Story {
 
     fn followers(&self, id: u64) -> Vec<String> {
         let of = |f: FollowerStatus| {
-            let offer = f.snapshot.map(|last| format!(", offered a snapshot up to {last}"));
+            let offer = match f.state {
+                ReplicationState::Snapshot { last } => {
+                    Some(format!(", offered a snapshot up to {last}"))
+                }
+                ReplicationState::Probe | ReplicationState::Replicate { .. } => None,
+            };
             let offer = offer.unwrap_or_default();
             format!("{}: matches up to {}, next {}{offer}", f.id, f.matched, f.next)
         };

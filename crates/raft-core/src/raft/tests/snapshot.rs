@@ -10,6 +10,7 @@ use crate::io::Input;
 use crate::membership::{Membership, Quorum, Voters};
 use crate::message::Body;
 use crate::snapshot::SnapshotMeta;
+use crate::status::ReplicationState;
 
 /// A leader of three with the commands `a` to `c` at 3 to 5, all applied everywhere.
 fn applied() -> Cluster {
@@ -59,6 +60,15 @@ fn a_compacted_log_goes_on_and_survives_a_restart() {
     let status = cluster.raft(1).status();
     assert_eq!((status.base, status.last, status.commit), (id(5, 2), id(6, 2), i(5)));
     assert_eq!(*status.membership, voters(3));
+}
+
+#[test]
+fn before_the_first_entry_there_is_nothing_to_take_a_snapshot_of() {
+    let mut cluster = Cluster::new(1);
+    cluster.join(2);
+
+    assert_eq!(cluster.raft(1).describe_snapshot(i(0)), None);
+    assert_eq!(cluster.raft(2).describe_snapshot(i(0)), None);
 }
 
 #[test]
@@ -238,13 +248,14 @@ fn a_lost_acknowledgement_of_a_snapshot_is_made_good_by_another_offer() {
 #[test]
 fn an_acknowledgement_from_which_appends_can_go_on_ends_the_offer() {
     let (mut cluster, _) = offered();
-    assert!(cluster.raft(1).followers()[1].snapshot.is_some());
+    let state = |cluster: &Cluster| cluster.raft(1).followers()[1].state;
+    assert!(matches!(state(&cluster), ReplicationState::Snapshot { .. }));
 
     // From another leader, perhaps, or from an operator who carried the files.
     cluster.hear(1, 3, 2, accepted(6));
     cluster.propose(1, "e").unwrap();
 
-    assert!(cluster.raft(1).followers()[1].snapshot.is_none());
+    assert!(!matches!(state(&cluster), ReplicationState::Snapshot { .. }));
     let sent = cluster.sent(1, 3);
     assert!(sent.iter().any(|body| matches!(body, Body::AppendEntries(_))));
 }
