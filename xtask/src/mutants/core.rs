@@ -168,6 +168,39 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::a_learner_that_was_away"),
     },
     Mutant {
+        name: "install-acknowledges-the-tail",
+        rule: "what follows a snapshot is not acknowledged with it",
+        file: "crates/raft-core/src/raft/follower.rs",
+        old: r"            common.accept(leader, common.commit());
+        }
+    }
+
+    fn on_leader_heard",
+        new: r"            common.accept(leader, common.last().index);
+        }
+    }
+
+    fn on_leader_heard",
+        killer: Killer::Tests("raft-core::an_installed_snapshot_acknowledges"),
+    },
+    Mutant {
+        name: "replaced-is-written-all-the-same",
+        rule: "what was replaced before it was written is not written",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        rare.append.retain(|entry| entry.id.index < from);
+",
+        new: "",
+        killer: Killer::Tests("raft-core::what_is_replaced"),
+    },
+    Mutant {
+        name: "replaced-from-the-last-place-on",
+        rule: "what was replaced before it was written is not written",
+        file: "crates/raft-core/src/raft/disk.rs",
+        old: r"        rare.truncate = Some(rare.truncate.map_or(from, |first| first.min(from)));",
+        new: r"        rare.truncate = Some(from);",
+        killer: Killer::Tests("raft-core::what_is_replaced"),
+    },
+    Mutant {
         name: "votes-of-other-terms",
         rule: "an answer of another term means nothing (paper §5.1)",
         file: "crates/raft-core/src/raft/gate.rs",

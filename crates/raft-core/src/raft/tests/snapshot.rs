@@ -271,6 +271,23 @@ fn an_installed_snapshot_is_acknowledged_when_the_log_goes_on_from_it_durably() 
     assert_eq!(cluster.sent(3, 1), [accepted(6)]);
 }
 
+/// What follows is of a leader that is gone, and the one that leads may have other entries there.
+#[test]
+fn an_installed_snapshot_acknowledges_nothing_that_follows_it() {
+    let (mut cluster, meta) = offered();
+    let last = cluster.server(1).log.last().unwrap().clone();
+    cluster.hear(3, 1, 2, append(id(5, 2), [last, entry(7, 2), entry(8, 2)], i(0)));
+    cluster.hear(3, 2, 3, heartbeat(0));
+    cluster.sync(3);
+    cluster.sent(3, 2);
+
+    cluster.install(3);
+    cluster.sync(3);
+
+    assert_eq!((cluster.commit(3), cluster.last(3)), (meta.last.index, i(8)));
+    assert_eq!(cluster.sent(3, 2), [accepted(6)]);
+}
+
 #[test]
 fn heartbeats_are_answered_and_nobody_campaigns_however_long_an_install_takes() {
     let (mut cluster, _) = offered();
