@@ -110,7 +110,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Add(2)]),
                 ..two()
             },
-            Some(8_667_699),
+            Some(8_771_770),
         ),
         long(
             Scenario {
@@ -121,7 +121,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Remove(2)]),
                 ..two()
             },
-            Some(17_745_651),
+            Some(17_747_411),
         ),
         long(
             Scenario {
@@ -133,7 +133,7 @@ fn members_for_long() -> Vec<Known> {
                 changes: Vec::from([Change::Learn(2), Change::Replace(2, 1)]),
                 ..two()
             },
-            Some(15_639_691),
+            Some(15_698_806),
         ),
         long(
             Scenario {

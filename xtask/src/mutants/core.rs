@@ -201,6 +201,40 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Tests("raft-core::what_is_replaced"),
     },
     Mutant {
+        name: "denied-and-none-the-wiser",
+        rule: "who hears of a later term enters it (paper §5.1)",
+        file: "crates/raft-core/src/raft/gate.rs",
+        old: r"        | Body::PreVoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt)
+        // What is committed",
+        new: r"        | Body::PreVoteReply(_)
+        // What is committed",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "all-that-wait-are-promoted",
+        rule: "a learner is promoted after it has caught up (thesis §4.2.1)",
+        file: "crates/raft-core/src/raft/leader/membership.rs",
+        old: r"waiting.filter(|&id| self.has_caught_up(common, id)).collect()",
+        new: r"waiting.filter(|&id| self.followers.get(id).is_some()).collect()",
+        killer: Killer::Simulator,
+    },
+    Mutant {
+        name: "absence-is-rest",
+        rule: "a learner is promoted after a round shorter than an election timeout (thesis §4.2.1)",
+        file: "crates/raft-core/src/raft/leader/catch_up.rs",
+        old: r"        if self.round == Round::Idle {
+            self.round = Round::Open { upto: last, since: now };
+        }
+    }
+
+    /// Takes the news that the learner",
+        new: r"        let _ = (last, now);
+    }
+
+    /// Takes the news that the learner",
+        killer: Killer::Simulator,
+    },
+    Mutant {
         name: "votes-of-other-terms",
         rule: "an answer of another term means nothing (paper §5.1)",
         file: "crates/raft-core/src/raft/gate.rs",

@@ -48,10 +48,10 @@ impl Matching {
         Ok(content)
     }
 
-    /// Checks an entry that a server writes again because it had lost it.
-    pub(crate) fn check_repair(&self, node: NodeId, entry: &Entry) -> Result<(), Violation> {
+    /// Checks an entry that a server reads, or writes again because it had lost it.
+    pub(crate) fn check_known(&self, node: NodeId, entry: &Entry) -> Result<(), Violation> {
         ensure(self.content(entry.id) == Some(content(entry)), Rule::LogMatching, || {
-            format!("{node} repairs {} with something else", entry.id)
+            format!("{node} has something else for {}", entry.id)
         })
     }
 

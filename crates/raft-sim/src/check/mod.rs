@@ -65,6 +65,8 @@ pub enum Rule {
     Stickiness,
     /// A pre-vote changes nothing where it arrives (thesis §9.6).
     PreVote,
+    /// Who hears of a later term enters it (paper §5.1).
+    LaterTerm,
     /// What comes from an earlier term changes nothing (paper §5.1).
     Past,
     /// A snapshot removes nothing of a log that goes on from its end (paper §7).
@@ -143,6 +145,7 @@ impl Rule {
             Self::OneVote => "one-vote",
             Self::VoteForLog => "vote-for-log",
             Self::Stickiness => "stickiness",
+            Self::LaterTerm => "later-term",
             Self::PreVote => "pre-vote",
             Self::Past => "past",
             Self::KeptLog => "kept-log",

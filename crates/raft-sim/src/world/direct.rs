@@ -22,7 +22,14 @@ impl<A: App> World<A> {
     ) -> Result<(), Violation> {
         let node = &self.nodes[at];
         check_promise(message, &node.mirror)?;
-        check_claim(message, &node.mirror)?;
+        // What waited for the disk may leave after its sender has given up, and has another log.
+        let competes = node.process.as_ref().is_some_and(|process| {
+            let status = process.driver.raft().status();
+            matches!(status.role, RoleKind::PreCandidate | RoleKind::Candidate)
+        });
+        if competes {
+            check_claim(message, &node.mirror)?;
+        }
         if let Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) = message.body {
             self.checks.elections.on_vote(message.from, message.term, message.to)?;
         }
@@ -179,6 +186,21 @@ impl<A: App> World<A> {
         };
         ensure(copy.status().role == RoleKind::Follower, Rule::WholeLog, || {
             format!("{} lacks entries of its log, and campaigns when it is told to", node.id)
+        })
+    }
+
+    /// Who is refused in a later term enters it: it lags, and would ask in vain for ever.
+    pub(super) fn ask_to_enter(&self, at: usize) -> Result<(), Violation> {
+        let node = &self.nodes[at];
+        let Some(process) = &node.process else { return Ok(()) };
+        let raft = process.driver.raft();
+        let (term, now) = (raft.status().hard_state.term.next(), node.clock.at(self.now));
+        let denied = [Body::PreVoteReply(VoteReply::Denied), Body::VoteReply(VoteReply::Denied)];
+        denied.into_iter().try_for_each(|body| {
+            let entered = told(raft, now, term, body).map(|copy| copy.status().hard_state.term);
+            ensure(entered.is_none_or(|entered| entered == term), Rule::LaterTerm, || {
+                format!("{} is refused in term {term}, and stays in its own", node.id)
+            })
         })
     }
 

@@ -350,7 +350,7 @@ impl<A: App> World<A> {
             before = entry.id;
         }
         for entry in &write.repair {
-            matching.check_repair(node.id, entry)?;
+            matching.check_known(node.id, entry)?;
         }
         process.writes += 1;
         let has_entries = !write.append.is_empty();

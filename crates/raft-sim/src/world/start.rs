@@ -51,6 +51,9 @@ impl<A: App> World<A> {
             drop(log);
             return self.end_process(at, End::Killed);
         }
+        if let Some(found) = &restored {
+            self.read_back(at, &log, found)?;
+        }
         let (shelf, begun) = match self.open_shelf(at, restored, recovered.generation) {
             Ok(opened) => opened,
             Err(error) => {
@@ -121,6 +124,32 @@ impl<A: App> World<A> {
         node.mirror.restart(&Found::of(found), node.life);
         self.checks.elections.on_durable(node.id, found.hard_state)?;
         Ok(self.knows_whom_to_ask(at))
+    }
+
+    /// Reads all that a log has: what it says of itself is not what it gives.
+    fn read_back(
+        &self,
+        at: usize,
+        log: &SteppedLog<SimDisk>,
+        found: &Restored,
+    ) -> Result<(), Violation> {
+        let node = &self.nodes[at];
+        let (base, last) = (found.base.index, found.last.index);
+        if node.is_damaged || base >= last {
+            return Ok(());
+        }
+        // A call that fails is not the log's fault.
+        let Ok(entries) = log.entries(base.next()..=last, usize::MAX) else { return Ok(()) };
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        ensure(count == last.distance_from(base), Rule::Recovery, || {
+            format!("{} reads {count} entries between {base} and {last}", node.id)
+        })?;
+        entries.iter().try_for_each(|entry| {
+            ensure(node.mirror.id_at(entry.id.index) == Some(entry.id), Rule::Recovery, || {
+                format!("{} reads {}, which is not in its log", node.id, entry.id)
+            })?;
+            self.checks.matching.check_known(node.id, entry)
+        })
     }
 
     /// Whether a node that has just lost its newest write knows enough of those who may have it: while

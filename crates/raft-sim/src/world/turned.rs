@@ -40,6 +40,7 @@ impl<A: App> World<A> {
         if now.term > before.term || before.commit == LogIndex::ZERO {
             self.ask_voter(at)?;
             self.ask_to_campaign(at)?;
+            self.ask_to_enter(at)?;
         }
         if role == RoleKind::Leader { self.check_lease(at) } else { Ok(()) }
     }

@@ -46,6 +46,14 @@ impl CatchUp {
         }
     }
 
+    /// Takes the news that the log has grown, and ends at `last` now: a learner that lacked nothing
+    /// begins another round, however long it takes until it is heard of again.
+    pub(super) fn on_appended(&mut self, last: LogIndex, now: Timestamp) {
+        if self.round == Round::Idle {
+            self.round = Round::Open { upto: last, since: now };
+        }
+    }
+
     /// Takes the news that the learner has everything up to `matched` of a log that ends at `last`.
     pub(super) fn on_matched(
         &mut self,
@@ -179,9 +187,22 @@ mod tests {
         learner.on_matched(i(10), i(10), at(1), TIMEOUT);
         assert!(learner.is_done(i(10), i(10), at(90_000), TIMEOUT));
 
-        learner.on_matched(i(11), i(12), at(100_000), TIMEOUT);
+        learner.on_appended(i(12), at(100_000));
+        learner.on_matched(i(11), i(12), at(100_001), TIMEOUT);
 
-        assert!(learner.is_done(i(11), i(12), at(100_001), TIMEOUT));
+        assert!(learner.is_done(i(11), i(12), at(100_002), TIMEOUT));
+    }
+
+    #[test]
+    fn absence_is_slowness() {
+        let mut learner = CatchUp::new(i(10), at(0));
+        learner.on_matched(i(10), i(10), at(1), TIMEOUT);
+        learner.on_appended(i(11), at(100));
+        learner.on_appended(i(12), at(200));
+
+        assert_eq!(learner.on_matched(i(11), i(12), at(5_000), TIMEOUT), Pace::Unknown);
+
+        assert!(!learner.is_done(i(11), i(12), at(5_000), TIMEOUT));
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl Leader {
         }
     }
 
+    /// The log has grown, and learners lack what is new.
+    pub(super) fn begin_rounds(&mut self, common: &Common) {
+        let (last, now) = (common.last().index, common.now());
+        self.learners.iter_mut().for_each(|(_, learner)| learner.on_appended(last, now));
+    }
+
     /// Has a progress for each follower, and a pace for each learner, of the membership in force.
     pub(super) fn follow_membership(&mut self, common: &Common, last: LogIndex) {
         let (now, membership) = (common.now(), common.membership());
@@ -114,6 +120,7 @@ impl Leader {
         let last = common.last().index;
         let id = common.append_membership(membership);
         self.uncommitted_bytes += common.log().weight_between(last, id.index);
+        self.begin_rounds(common);
         self.follow_membership(common, last);
         // What lacked the answer of one who is gone may lack nothing.
         self.serve_confirmed_reads(common);

@@ -145,7 +145,9 @@ impl Leader {
         }
         self.uncommitted_bytes += bytes;
         self.gathered_bytes += bytes;
-        Ok(common.append_own(commands.into_iter().map(EntryPayload::Command)))
+        let first = common.append_own(commands.into_iter().map(EntryPayload::Command));
+        self.begin_rounds(common);
+        Ok(first)
     }
 
     /// Whether what is proposed had better wait for company, since enough is under way.

@@ -302,7 +302,7 @@ fn a_write_that_has_not_been_polled_cannot_be_acknowledged() {
     let mut cluster = Cluster::new(3);
     let now = cluster.now;
     let mut raft = cluster.raft(1).clone();
-    let message = crate::message::Message {
+    let message = Message {
         from: n(2),
         to: n(1),
         term: Term::new(2),
@@ -381,7 +381,7 @@ fn a_command_that_was_committed_survives_the_crash_of_all() {
 fn an_entry_that_was_overwritten_before_it_was_written_is_not_written() {
     let mut cluster = Cluster::new(3);
     let now = cluster.now.after(2 * cluster.server(1).config.election_timeout);
-    let message = |from, term, entry| crate::message::Message {
+    let message = |from, term, entry| Message {
         from: n(from),
         to: n(1),
         term: Term::new(term),
@@ -403,8 +403,8 @@ fn between_polls(cluster: &mut Cluster, id: u64, inputs: Vec<Input>) {
     cluster.on(n(id), |raft| inputs.into_iter().for_each(|input| raft.step(now, input)));
 }
 
-fn from(from: u64, term: u64, body: crate::Body) -> Input {
-    Input::Message(crate::Message { from: n(from), to: n(1), term: Term::new(term), body })
+fn from(from: u64, term: u64, body: Body) -> Input {
+    Input::Message(Message { from: n(from), to: n(1), term: Term::new(term), body })
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn installing() -> (Cluster, crate::SnapshotMeta) {
     let (membership_id, membership) = (id(1, 1), voters(3));
     let meta = crate::SnapshotMeta { last: id(4, 3), membership_id, membership };
     cluster.lend_snapshot(&meta, [&[first][..], &state].concat());
-    cluster.hear(1, 3, 3, crate::Body::InstallSnapshot(meta.clone().into()));
+    cluster.hear(1, 3, 3, Body::InstallSnapshot(meta.clone().into()));
     cluster.fetch_snapshot(1).unwrap();
     cluster.servers.get_mut(&n(1)).unwrap().applied = i(4);
     (cluster, meta)

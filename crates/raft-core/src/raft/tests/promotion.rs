@@ -48,6 +48,34 @@ fn a_learner_that_is_not_to_be_promoted_stays_one() {
     assert!(!is_voter(&cluster, 1, 4));
 }
 
+/// It lacked nothing when it was heard last, and what it says now it may say of long ago.
+#[test]
+fn a_learner_that_was_away_is_not_promoted_at_its_first_word() {
+    let mut cluster = led_by_1();
+    cluster.change(1, &change().add_learner(n(4), "")).unwrap();
+    cluster.settle();
+    cluster.heartbeat(1);
+    cluster.settle();
+    cluster.isolate(4);
+    for _ in 0..30 {
+        cluster.propose(1, "x").unwrap();
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+    cluster.heal();
+    let before = cluster.matched(1, 4);
+
+    cluster.hear(1, 4, 2, accepted(before.get()));
+    let refused = cluster.change(1, &change().promote(n(4)));
+    assert_eq!(refused, Err(ChangeError::NotCaughtUp { id: n(4) }));
+
+    for _ in 0..3 {
+        cluster.heartbeat(1);
+        cluster.settle();
+    }
+    assert!(cluster.change(1, &change().promote(n(4))).is_ok());
+}
+
 #[test]
 fn a_learner_that_has_not_caught_up_is_not_promoted() {
     let mut cluster = led_by_1();
