@@ -684,8 +684,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "room-not-told",
         rule: "a follower says whether it has room",
         file: "crates/raft-core/src/raft/follower.rs",
-        old: r"let (last, room) = (common.last().index, common.room());",
-        new: r"let (last, room) = (common.last().index, Room::Enough);",
+        old: r"let (last, room) = (common.last(), common.room());",
+        new: r"let (last, room) = (common.last(), Room::Enough);",
         killer: Killer::Tests("raft-core::room"),
     },
     Mutant {
@@ -864,8 +864,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "removed-by-hearsay",
         rule: "who is removed hears of what is committed",
         file: "crates/raft-core/src/raft/common.rs",
-        old: r"if self.commit >= by.index && !self.membership().contains(from) {",
-        new: r"if !self.membership().contains(from) {",
+        old: r"if self.commit >= by.index && !self.membership().contains(to) {",
+        new: r"if !self.membership().contains(to) {",
         killer: Killer::Simulator,
     },
     Mutant {

@@ -113,8 +113,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "commit-index-believed-in-doubt",
         rule: "a commit index says nothing of entries that the leader has not compared",
         file: "crates/raft-core/src/raft/common.rs",
-        old: r"last.min(doubt.matched()))",
-        new: r"last.max(doubt.matched()))",
+        old: r"index.min(doubt.matched()))",
+        new: r"index.max(doubt.matched()))",
         killer: Killer::Tests("raft-core::doubt"),
     },
     Mutant {
