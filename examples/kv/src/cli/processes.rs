@@ -30,14 +30,14 @@ struct Node {
     id: NodeId,
     raft: SocketAddr,
     client: SocketAddr,
-    membership: Membership,
+    origin: Origin,
     process: Option<Child>,
 }
 
-/// How a node became a member.
+/// How a node comes to its cluster.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Membership {
-    Founder,
+enum Origin {
+    Founds,
     Joins,
 }
 
@@ -59,7 +59,7 @@ impl Cluster {
             nodes: Vec::new(),
         };
         let ids: Vec<_> = (1..=SIZE).filter_map(NodeId::new).collect();
-        cluster.prepare(&ids, Membership::Founder)?;
+        cluster.prepare(&ids, Origin::Founds)?;
         let founders = cluster.nodes.iter().map(|node| format!("{}={}", node.id, node.raft));
         cluster.founders = founders.collect::<Vec<_>>().join(",");
         Ok(cluster)
@@ -67,12 +67,12 @@ impl Cluster {
 
     /// Starts a node that joins, and has to be added still; where the others reach it.
     pub(super) fn join(&mut self, id: NodeId) -> anyhow::Result<SocketAddr> {
-        self.prepare(&[id], Membership::Joins)?;
+        self.prepare(&[id], Origin::Joins)?;
         self.spawn(id)?;
         Ok(self.node(id)?.raft)
     }
 
-    fn prepare(&mut self, ids: &[NodeId], membership: Membership) -> anyhow::Result<()> {
+    fn prepare(&mut self, ids: &[NodeId], origin: Origin) -> anyhow::Result<()> {
         certs::create(&certificates(&self.directory), ids)?;
         let addresses = free_addresses(ids.len()).context("cannot find free ports")?;
         let nodes = ids.iter().zip(addresses);
@@ -80,7 +80,7 @@ impl Cluster {
             id,
             raft,
             client,
-            membership,
+            origin,
             process: None,
         }));
         Ok(())
@@ -141,7 +141,7 @@ impl Cluster {
         command.args(self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         let node = self.node(id)?;
-        command.args((node.membership == Membership::Joins).then_some("--join"));
+        command.args((node.origin == Origin::Joins).then_some("--join"));
         command.args(["--raft", &node.raft.to_string()]);
         command.args(["--client", &node.client.to_string()]);
         node.process = Some(command.spawn().context("cannot start a node")?);
