@@ -110,14 +110,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer::Simulator,
     },
     Mutant {
-        name: "commit-index-believed-in-doubt",
-        rule: "a commit index says nothing of entries that the leader has not compared",
-        file: "crates/raft-core/src/raft/common.rs",
-        old: r"index.min(doubt.matched()))",
-        new: r"index.max(doubt.matched()))",
-        killer: Killer::Tests("raft-core::doubt"),
-    },
-    Mutant {
         name: "ambiguous-end-not-doubted",
         rule: "a newest write that is cut off puts a log in doubt",
         file: "crates/raft-wal/src/recovery/mod.rs",
