@@ -50,14 +50,21 @@ pub(crate) fn check_promise(message: &Message, disk: &Mirror) -> Result<(), Viol
 }
 
 /// Checks that who asks for a vote does not say more of its log than is so.
+///
+/// `competes` is whether the sender still does: what waited for the disk may leave after it has given
+/// up, and has another log.
 #[expect(clippy::wildcard_enum_match_arm, reason = "others do not ask for votes")]
-pub(crate) fn check_claim(message: &Message, disk: &Mirror) -> Result<(), Violation> {
+pub(crate) fn check_claim(
+    message: &Message,
+    disk: &Mirror,
+    competes: impl FnOnce() -> bool,
+) -> Result<(), Violation> {
     let Message { from, to, ref body, .. } = *message;
     let last = match body {
         Body::RequestVote(m) | Body::TransferVote(m) | Body::PreVote(m) => m.last,
         _ => return Ok(()),
     };
-    ensure(disk.may_hold(last), Rule::VoteForLog, || {
+    ensure(disk.may_hold(last) || !competes(), Rule::VoteForLog, || {
         format!("{from} asks {to} for a vote with a log up to {last}, and has {}", disk.last())
     })
 }

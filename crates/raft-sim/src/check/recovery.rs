@@ -9,7 +9,7 @@ use crate::world::{Found, Mirror};
 /// Checks what `node` found on its disk, in a log that ends as `tail` says, against what it had
 /// written.
 ///
-/// If the disk was damaged, entries may be lost that the log names, or the newest write, if the log
+/// If the disk was damaged, entries may be lost that the log names, and the newest write, if the log
 /// says that it may be. Term and vote never are.
 pub(crate) fn check_recovery(
     node: NodeId,

@@ -22,14 +22,11 @@ impl<A: App> World<A> {
     ) -> Result<(), Violation> {
         let node = &self.nodes[at];
         check_promise(message, &node.mirror)?;
-        // What waited for the disk may leave after its sender has given up, and has another log.
-        let competes = node.process.as_ref().is_some_and(|process| {
-            let status = process.driver.raft().status();
-            matches!(status.role, RoleKind::PreCandidate | RoleKind::Candidate)
-        });
-        if competes {
-            check_claim(message, &node.mirror)?;
-        }
+        check_claim(message, &node.mirror, || {
+            let status = node.process.as_ref().map(|process| process.driver.raft().status());
+            let role = status.map(|status| status.role);
+            matches!(role, Some(RoleKind::PreCandidate | RoleKind::Candidate))
+        })?;
         if let Body::VoteReply(VoteReply::Granted | VoteReply::GrantedInDoubt) = message.body {
             self.checks.elections.on_vote(message.from, message.term, message.to)?;
         }

@@ -203,6 +203,9 @@ impl Mirror {
     /// Whether the server lacks entries of its log: they cannot be read, no snapshot has them, and
     /// nobody has given them back.
     pub(crate) fn lacks_entries(&self) -> bool {
+        if self.faulty.is_empty() {
+            return false;
+        }
         let mut faulty = self.faulty.clone();
         self.pending.iter().for_each(|write| write.mend(&mut faulty));
         faulty.range(self.snapshot.index.next()..).next().is_some()

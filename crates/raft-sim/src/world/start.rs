@@ -138,8 +138,14 @@ impl<A: App> World<A> {
         if node.is_damaged || base >= last {
             return Ok(());
         }
-        // A call that fails is not the log's fault.
-        let Ok(entries) = log.entries(base.next()..=last, usize::MAX) else { return Ok(()) };
+        let entries = match log.entries(base.next()..=last, usize::MAX) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return ensure(node.planned.is_some(), Rule::Recovery, || {
+                    format!("{} cannot read its log, which is not damaged: {error}", node.id)
+                });
+            }
+        };
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         ensure(count == last.distance_from(base), Rule::Recovery, || {
             format!("{} reads {count} entries between {base} and {last}", node.id)

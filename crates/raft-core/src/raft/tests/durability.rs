@@ -9,7 +9,7 @@ use super::cluster::*;
 use crate::event::{Event, RoleKind};
 use crate::io::{Input, WriteSeq};
 use crate::message::{Body, Message};
-use crate::types::{Term, Timestamp};
+use crate::types::Term;
 
 #[test]
 fn a_vote_is_withheld_until_it_is_durable() {
@@ -537,28 +537,16 @@ fn a_term_that_is_entered_as_a_snapshot_takes_the_logs_place_is_written() {
     assert_eq!(write.hard_state.unwrap().term, Term::new(9));
 }
 
-/// Server 1 has heard all of this, and then its work is taken out.
-fn heard(cluster: &mut Cluster, messages: Vec<(u64, Body)>) {
-    cluster.on(n(1), |raft| {
-        for (term, body) in messages {
-            let (from, to, term) = (n(1 + term % 2 + 1), n(1), Term::new(term));
-            raft.step(Timestamp::default(), Input::Message(Message { from, to, term, body }));
-        }
-    });
-}
-
 #[test]
 fn what_is_replaced_before_it_was_written_is_not_written() {
     let mut cluster = Cluster::new(3);
 
-    heard(
-        &mut cluster,
-        Vec::from([
-            (2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0))),
-            (2, append(id(3, 2), [entry(4, 2), entry(5, 2)], i(0))),
-            (3, append(id(4, 2), [entry(5, 3)], i(0))),
-        ]),
-    );
+    let inputs = [
+        from(2, 2, append(id(1, 1), [entry(2, 2), entry(3, 2)], i(0))),
+        from(2, 2, append(id(3, 2), [entry(4, 2), entry(5, 2)], i(0))),
+        from(3, 3, append(id(4, 2), [entry(5, 3)], i(0))),
+    ];
+    between_polls(&mut cluster, 1, Vec::from(inputs));
     cluster.sync(1);
 
     let ids: Vec<_> = cluster.server(1).disk.log.iter().map(|entry| entry.id).collect();
@@ -572,13 +560,11 @@ fn what_is_replaced_twice_before_it_is_written_goes_from_the_first_place_on() {
     cluster.hear(1, 2, 2, append(id(1, 1), entries, i(0)));
     cluster.sync(1);
 
-    heard(
-        &mut cluster,
-        Vec::from([
-            (3, append(id(2, 2), [entry(3, 3), entry(4, 3), entry(5, 3)], i(0))),
-            (4, append(id(4, 3), [entry(5, 4)], i(0))),
-        ]),
-    );
+    let inputs = [
+        from(3, 3, append(id(2, 2), [entry(3, 3), entry(4, 3), entry(5, 3)], i(0))),
+        from(2, 4, append(id(4, 3), [entry(5, 4)], i(0))),
+    ];
+    between_polls(&mut cluster, 1, Vec::from(inputs));
     cluster.sync(1);
 
     let ids: Vec<_> = cluster.server(1).disk.log.iter().map(|entry| entry.id).collect();
